@@ -1,0 +1,362 @@
+#include "client/app/daemon.h"
+
+#include <algorithm>
+#include <memory>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include "base/crypto/certificate.h"
+#include "base/crypto/random.h"
+#include "base/status_macros.h"
+#include "client/app/daemon_lock.h"
+#include "client/app/payload_files.h"
+#include "client/app/state_store.h"
+#include "client/app/step_performer.h"
+#include "client/data/audit_log.h"
+#include "client/data/example_store.h"
+#include "client/governor/machine_readings.h"
+#include "client/transport/device_channel.h"
+
+namespace fleetune {
+namespace {
+
+using std::chrono::milliseconds;
+
+// How often a waiting daemon looks at its owner's wishes and the machine; a pause takes effect within it.
+constexpr milliseconds kLook{250};
+constexpr milliseconds kTrainerLook{100};
+// Memory that comes and goes by less than this changes no decision.
+constexpr uint64_t kMemoryStep = 64'000'000;
+
+std::string Words(const absl::Status& status) { return std::string(status.message()); }
+
+// The stores of a running daemon.
+struct DaemonStores {
+  StateStore state;
+  ExampleStore examples;
+  DeviceAuditLog audit;
+  PayloadFiles payloads;
+  AdapterShelf adapters;
+  ModelShelf models;
+
+  static absl::StatusOr<DaemonStores> Open(const DaemonOptions& options, const Clock& clock) {
+    const DeviceFolder& folder = options.folder;
+    ASSIGN_OR_RETURN(StateStore state, StateStore::Open(folder.state()));
+    ASSIGN_OR_RETURN(ExampleStore examples, ExampleStore::Open(folder.root, clock));
+    ASSIGN_OR_RETURN(DeviceAuditLog audit, DeviceAuditLog::Open(folder.root));
+    std::vector<std::string> problems;
+    ASSIGN_OR_RETURN(ModelShelf models, ModelShelf::Open(folder.models(), options.settings.models, problems));
+    for (const std::string& problem : problems) spdlog::warn("{}", problem);
+    return DaemonStores{.state = std::move(state),
+                        .examples = std::move(examples),
+                        .audit = std::move(audit),
+                        .payloads = PayloadFiles(folder.uploads()),
+                        .adapters = AdapterShelf(folder.adapters()),
+                        .models = std::move(models)};
+  }
+};
+
+class Daemon {
+ public:
+  Daemon(const DaemonOptions& options, const Clock& clock, StopSignal& stop, DeviceIdentity identity,
+         DeviceBudget budget, const VerifyKey& release_key, DaemonStores& stores, DeviceState state)
+      : options_(options), clock_(clock), stop_(stop), identity_(std::move(identity)), budget_(std::move(budget)),
+        stores_(stores), link_(Connect()), saved_(state), agent_(std::move(state), {}, &random_),
+        performer_({.link = link_.get(),
+                    .examples = &stores.examples,
+                    .payloads = &stores.payloads,
+                    .adapters = &stores.adapters,
+                    .models = &stores.models,
+                    .random = &random_},
+                   {.downloads = options.folder.downloads(),
+                    .trainer = options.trainer,
+                    .threads = options.settings.threads,
+                    .release_key = release_key,
+                    .warn = [](const std::string& text) { spdlog::warn("{}", text); }}) {}
+
+  absl::Status Run() {
+    ASSIGN_OR_RETURN(conditions_, ReadConditions());
+    std::vector<AgentEvent> events = {Started()};
+    while (!stop_.Wait(milliseconds(0))) {
+      const AgentDecision decision = agent_.Apply(events, clock_.Now());
+      RETURN_IF_ERROR(CarryOut(decision));
+      events.clear();
+      if (const auto* wait = std::get_if<WaitUntil>(&decision.step)) {
+        RETURN_IF_ERROR(Wait(wait->time, events));
+        continue;
+      }
+      RenewIfDue(decision.step);
+      RETURN_IF_ERROR(Beat(PhaseOf(decision.step)));
+      std::optional<AgentEvent> event = performer_.Perform(decision.step, Report());
+      if (event.has_value()) Note(*event, events);
+      RETURN_IF_ERROR(Look(events));
+    }
+    const AgentEvent stopping = AgentStopping{};
+    RETURN_IF_ERROR(CarryOut(agent_.Apply(stopping, clock_.Now())));
+    spdlog::info("stopped");
+    return Beat("stopped");
+  }
+
+ private:
+  std::unique_ptr<CoordinatorLink> Connect() const {
+    return ConnectDevice({.host = identity_.host,
+                          .port = identity_.port,
+                          .ca_pem = identity_.ca_pem,
+                          .key_pem = identity_.key_pem,
+                          .certificate_pem = identity_.certificate_pem});
+  }
+
+  AgentEvent Started() {
+    AgentStarted started{.served = {}, .models = stores_.models.models(), .conditions = conditions_};
+    for (const StoredVersion& stored : stores_.adapters.Serving()) started.served.push_back(stored.version);
+    spdlog::info("started device={} name={} profile={} memory_mb={} models={} adapters={}", identity_.device_id,
+                 identity_.name, budget_.profile, budget_.memory_bytes / 1'000'000, started.models.size(),
+                 started.served.size());
+    served_ = started.served;
+    return started;
+  }
+
+  absl::StatusOr<DeviceConditions> ReadConditions() {
+    DeviceConditions conditions;
+    ASSIGN_OR_RETURN(conditions.paused, stores_.state.IsPaused());
+    GovernorLimits limits = options_.settings.governor;
+    limits.max_memory_bytes = budget_.memory_bytes;
+    const MachineReadings readings = ReadMachine({}, clock_.Now());
+    const TrainingPermission permission = MayTrain(readings, limits);
+    conditions.may_train = permission.allowed;
+    conditions.reason = conditions.paused ? "paused by the owner" : permission.reason;
+    conditions.memory_bytes = TrainingMemoryBytes(readings, limits);
+    return conditions;
+  }
+
+  // In the order that AgentDecision prescribes.
+  absl::Status CarryOut(const AgentDecision& decision) {
+    for (const std::string& note : decision.notes) {
+      spdlog::info("{}", note);
+      RETURN_IF_ERROR(Audit(note));
+    }
+    for (const std::string& remark : decision.remarks) spdlog::info("{}", remark);
+    if (agent_.state() != saved_) {
+      RETURN_IF_ERROR(stores_.state.Save(agent_.state()));
+      saved_ = agent_.state();
+      std::vector<Digest> wanted;
+      if (saved_.pending.has_value()) wanted.push_back(saved_.pending->sha256);
+      RETURN_IF_ERROR(stores_.payloads.KeepOnly(wanted));
+    }
+    if (decision.stop_training) performer_.EndRun();
+    return absl::OkStatus();
+  }
+
+  absl::Status Audit(const std::string& text) {
+    const bool leaves = text.starts_with("sending");
+    const uint64_t bytes = leaves && agent_.state().pending.has_value() ? agent_.state().pending->size : 0;
+    return stores_.audit
+        .Append({.time = clock_.Now(),
+                 .direction = leaves ? AuditDirection::kLeft : AuditDirection::kLocal,
+                 .bytes = bytes,
+                 .text = text.substr(0, kMaxAuditTextBytes)})
+        .status();
+  }
+
+  // Until `time`, or the trainer, the owner or the machine has something to say.
+  absl::Status Wait(TimePoint time, std::vector<AgentEvent>& events) {
+    RETURN_IF_ERROR(Beat(conditions_.paused ? "paused" : offline_ ? "offline" : "idle"));
+    for (;;) {
+      const TimePoint now = clock_.Now();
+      const milliseconds left = std::max(milliseconds(0), std::min<milliseconds>(time - now, kLook));
+      TrainingRun* run = performer_.run();
+      const bool stopping = stop_.Wait(run != nullptr ? std::min(left, kTrainerLook) : left);
+      RETURN_IF_ERROR(Look(events));
+      if (stopping || !events.empty()) return absl::OkStatus();
+      if (clock_.Now() >= time) {
+        events.push_back(Woke{});
+        return absl::OkStatus();
+      }
+    }
+  }
+
+  // What happened meanwhile.
+  absl::Status Look(std::vector<AgentEvent>& events) {
+    if (TrainingRun* run = performer_.run(); run != nullptr) {
+      if (std::optional<AgentEvent> event = run->Poll(milliseconds(0)); event.has_value()) {
+        performer_.EndRun();
+        events.push_back(*std::move(event));
+      } else {
+        RETURN_IF_ERROR(TellProgress(*run));
+      }
+    }
+    ASSIGN_OR_RETURN(DeviceConditions now, ReadConditions());
+    const uint64_t difference = now.memory_bytes > conditions_.memory_bytes ? now.memory_bytes - conditions_.memory_bytes
+                                                                            : conditions_.memory_bytes - now.memory_bytes;
+    const bool changed = now.paused != conditions_.paused || now.may_train != conditions_.may_train ||
+                         now.may_transfer != conditions_.may_transfer || difference > kMemoryStep;
+    if (!changed) return absl::OkStatus();
+    if (now.paused != conditions_.paused) spdlog::info("{}", now.paused ? "paused" : "resumed");
+    conditions_ = now;
+    events.push_back(ConditionsChanged{now});
+    return absl::OkStatus();
+  }
+
+  // About ten times a training.
+  absl::Status TellProgress(const TrainingRun& run) {
+    const TrainingProgress& progress = run.progress();
+    if (progress.step == 0 || progress.steps == 0) return absl::OkStatus();
+    const uint32_t tenth = 10 * progress.step / progress.steps;
+    if (progress.step != 1 && tenth == told_tenth_) return absl::OkStatus();
+    if (progress.step == told_step_) return absl::OkStatus();
+    told_tenth_ = tenth;
+    told_step_ = progress.step;
+    spdlog::info("training round={} step={} of={} loss={:.4f} tokens={}", run.order().order.round, progress.step,
+                 progress.steps, progress.loss, progress.tokens);
+    return Beat("training");
+  }
+
+  // What an event tells for the log and for `status`.
+  void Note(const AgentEvent& event, std::vector<AgentEvent>& events) {
+    events.push_back(event);
+    if (const auto* answered = std::get_if<CheckInAnswered>(&event)) {
+      offline_ = false;
+      beat_.last_check_in = clock_.Now();
+      beat_.next_check_in = clock_.Now() + answered->next_check_in;
+      if (answered->invitation.has_value()) {
+        spdlog::debug("invited round={} task={} version={}", answered->invitation->round, answered->invitation->task,
+                      answered->invitation->version);
+      }
+    } else if (const auto* failed = std::get_if<StepFailed>(&event)) {
+      offline_ = absl::IsUnavailable(failed->status) || absl::IsDeadlineExceeded(failed->status);
+    } else if (const auto* ready = std::get_if<AdapterReady>(&event)) {
+      NoteAdapter(ready->version);
+    } else if (const auto* model = std::get_if<ModelReady>(&event)) {
+      spdlog::info("base model {} is here", model->sha256.ToHex());
+    }
+  }
+
+  void NoteAdapter(const ServedVersion& version) {
+    absl::StatusOr<StoredVersion> serving = stores_.adapters.Serving(version.task);
+    if (!serving.ok() || serving->version != version) return;
+    std::erase_if(served_, [&version](const ServedVersion& held) { return held.task == version.task; });
+    served_.push_back(version);
+    spdlog::info("adapter task={} version={} hash={} answers now", version.task, version.version, version.hash.ToHex());
+    const absl::Status status =
+        stores_.audit
+            .Append({.time = clock_.Now(),
+                     .direction = AuditDirection::kCame,
+                     .bytes = 0,
+                     .text = fmt::format("version {} of the adapter of task {} came and answers prompts now",
+                                         version.version, version.task)})
+            .status();
+    if (!status.ok()) spdlog::warn("audit log: {}", Words(status));
+  }
+
+  CheckInReport Report() {
+    CheckInReport report{.software_version = kClientVersion,
+                         .profile = budget_.profile,
+                         .memory_budget_bytes = conditions_.memory_bytes,
+                         .ready_to_train = !conditions_.paused && conditions_.may_train,
+                         .not_ready_reason = conditions_.may_train ? "" : conditions_.reason,
+                         .versions = served_,
+                         .examples = {},
+                         .models = stores_.models.models()};
+    absl::StatusOr<std::vector<TagStats>> stats = stores_.examples.Stats();
+    if (!stats.ok()) {
+      report.ready_to_train = false;
+      report.not_ready_reason = "the examples cannot be read";
+      spdlog::warn("examples: {}", Words(stats.status()));
+      return report;
+    }
+    for (const TagStats& tag : *stats) report.examples.push_back({.tag = tag.tag, .examples = tag.examples});
+    return report;
+  }
+
+  // Before a check-in, because the coordinator was reached then or is about to be.
+  void RenewIfDue(const AgentStep& step) {
+    if (!std::holds_alternative<CheckInNow>(step)) return;
+    absl::StatusOr<PeerIdentity> certificate = ReadIdentity(identity_.certificate_pem);
+    if (!certificate.ok() || !RenewalIsDue(identity_.certificate_since, certificate->not_after, clock_.Now())) return;
+    const absl::Status renewed = Renew();
+    if (renewed.ok()) {
+      spdlog::info("certificate renewed");
+    } else {
+      spdlog::warn("certificate not renewed: {}", Words(renewed));
+    }
+  }
+
+  absl::Status Renew() {
+    ASSIGN_OR_RETURN(KeyAndRequest request, MakeCertificateRequest());
+    ASSIGN_OR_RETURN(std::string certificate, link_->RenewCertificate(request.request_pem));
+    RETURN_IF_ERROR(VerifyCertificate(certificate, identity_.ca_pem, "", clock_.Now()));
+    RETURN_IF_ERROR(ReplaceCertificate(options_.folder, request.key_pem, certificate, clock_.Now(), identity_));
+    link_ = Connect();
+    performer_.UseLink(link_.get());
+    return absl::OkStatus();
+  }
+
+  static const char* PhaseOf(const AgentStep& step) {
+    if (std::holds_alternative<CheckInNow>(step)) return "checking in";
+    if (std::holds_alternative<FetchBaseModel>(step) || std::holds_alternative<BringAdapter>(step)) return "downloading";
+    if (std::holds_alternative<ExamineTask>(step)) return "idle";
+  if (std::holds_alternative<TrainRound>(step)) return "training";
+    return "uploading";
+  }
+
+  absl::Status Beat(const std::string& phase) {
+    beat_.phase = agent_.training() ? "training" : phase;
+    beat_.detail = DetailOf(beat_.phase);
+    if (beat_ == told_) return absl::OkStatus();
+    told_ = beat_;
+    Heartbeat heartbeat = beat_;
+    heartbeat.time = clock_.Now();
+    return stores_.state.WriteHeartbeat(heartbeat);
+  }
+
+  std::string DetailOf(const std::string& phase) {
+    if (phase == "training" && performer_.run() != nullptr) {
+      const TrainingProgress& progress = performer_.run()->progress();
+      return fmt::format("round {}, step {} of {}", performer_.run()->order().order.round, progress.step,
+                         progress.steps);
+    }
+    if (phase == "uploading" && agent_.state().pending.has_value()) {
+      return fmt::format("round {}", agent_.state().pending->order.round);
+    }
+    return conditions_.reason;
+  }
+
+  const DaemonOptions& options_;
+  const Clock& clock_;
+  StopSignal& stop_;
+  DeviceIdentity identity_;
+  const DeviceBudget budget_;
+  DaemonStores& stores_;
+  SecureRandom random_;
+  std::unique_ptr<CoordinatorLink> link_;
+  DeviceState saved_;  // as it is on the disk
+  Agent agent_;
+  StepPerformer performer_;
+  DeviceConditions conditions_;
+  std::vector<ServedVersion> served_;
+  bool offline_ = false;
+  uint32_t told_tenth_ = 0;
+  uint32_t told_step_ = 0;
+  Heartbeat beat_;
+  Heartbeat told_;
+};
+
+}  // namespace
+
+absl::Status RunDaemon(const DaemonOptions& options, const Clock& clock, StopSignal& stop) {
+  ASSIGN_OR_RETURN(DeviceIdentity identity, LoadIdentity(options.folder));
+  ASSIGN_OR_RETURN(DaemonLock lock, DaemonLock::Take(options.folder.lock()));
+  ASSIGN_OR_RETURN(DeviceBudget budget, BudgetOf(options.settings, identity.profile));
+  RETURN_IF_ERROR(Validate(options.settings.governor));
+  ASSIGN_OR_RETURN(VerifyKey release_key, VerifyKey::FromRaw(identity.release_key));
+  ASSIGN_OR_RETURN(DaemonStores stores, DaemonStores::Open(options, clock));
+  ASSIGN_OR_RETURN(DeviceState state, stores.state.Load());
+  Daemon daemon(options, clock, stop, std::move(identity), std::move(budget), release_key, stores, std::move(state));
+  return daemon.Run();
+}
+
+}  // namespace fleetune

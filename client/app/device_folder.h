@@ -1,0 +1,25 @@
+#pragma once
+
+#include <string>
+
+namespace fleetune {
+
+// Where a device keeps what. One device a folder.
+struct DeviceFolder {
+  std::string root;
+
+  std::string settings() const { return root + "/client.toml"; }     // its owner's
+  std::string enrolled() const { return root + "/enrolled.toml"; }   // identity.h
+  std::string key() const { return root + "/device.key"; }
+  std::string certificate() const { return root + "/device.crt"; }
+  std::string ca() const { return root + "/ca.crt"; }
+  std::string state() const { return root + "/state.db"; }           // state_store.h
+  std::string uploads() const { return root + "/uploads"; }          // payload_files.h
+  std::string adapters() const { return root + "/adapters"; }        // client/update/adapter_shelf.h
+  std::string models() const { return root + "/models"; }            // client/update/model_shelf.h
+  std::string downloads() const { return root + "/downloads"; }
+  std::string lock() const { return root + "/daemon.lock"; }
+  // Examples and audit log lie in `root` itself: client/data/example_store.h.
+};
+
+}  // namespace fleetune

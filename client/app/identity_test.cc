@@ -1,0 +1,104 @@
+#include "client/app/identity.h"
+
+#include <filesystem>
+
+#include "base/bytes.h"
+#include "base/files.h"
+#include "client/app/app_fixture.h"
+#include "gtest/gtest.h"
+#include "tests/support/status_matchers.h"
+
+namespace fleetune {
+namespace {
+
+namespace fs = std::filesystem;
+
+DeviceIdentity Romeo() {
+  DeviceIdentity identity{.device_id = "d-1",
+                          .name = "romeo \"the first\"",
+                          .profile = "raspberry_pi",
+                          .host = "fleet.example",
+                          .port = 7443,
+                          .certificate_since = FromMillis(1000),
+                          .release_key = {},
+                          .ca_pem = "ca",
+                          .key_pem = "key",
+                          .certificate_pem = "certificate"};
+  identity.release_key.fill(7);
+  return identity;
+}
+
+TEST(IdentityTest, RoundTripsAndKeepsTheKeyToItsOwner) {
+  ScratchDevice device;
+  const DeviceFolder folder{device.path()};
+  ASSERT_THAT(SaveIdentity(folder, Romeo()), IsOk());
+  const auto loaded = LoadIdentity(folder);
+  ASSERT_THAT(loaded, IsOk());
+  EXPECT_EQ(loaded->device_id, "d-1");
+  EXPECT_EQ(loaded->name, "romeo \"the first\"");
+  EXPECT_EQ(loaded->port, 7443);
+  EXPECT_EQ(loaded->release_key, Romeo().release_key);
+  EXPECT_EQ(loaded->key_pem, "key");
+  EXPECT_EQ(fs::status(folder.key()).permissions(), fs::perms::owner_read | fs::perms::owner_write);
+}
+
+TEST(IdentityTest, WhoIsNotEnrolledIsToldHow) {
+  ScratchDevice device;
+  EXPECT_THAT(LoadIdentity({device.path()}), HasStatus(absl::StatusCode::kNotFound, "enroll --token"));
+}
+
+TEST(IdentityTest, MissingOrDamagedFilesAreDataLoss) {
+  ScratchDevice device;
+  const DeviceFolder folder{device.path()};
+  for (const std::string& path : {folder.key(), folder.certificate(), folder.ca()}) {
+    ASSERT_THAT(SaveIdentity(folder, Romeo()), IsOk());
+    fs::remove(path);
+    EXPECT_THAT(LoadIdentity(folder), HasStatus(absl::StatusCode::kDataLoss, path));
+  }
+  ASSERT_THAT(SaveIdentity(folder, Romeo()), IsOk());
+  for (const char* text : {"nonsense", "device_id = \"d\"\nhost = \"h\"\nport = 0", "device_id = \"d\"\nhost = \"h\"\nport = 1",
+                           "port = 1", ""}) {
+    ASSERT_THAT(WriteFileAtomic(folder.enrolled(), AsBytes(text)), IsOk());
+    EXPECT_THAT(LoadIdentity(folder), HasStatus(absl::StatusCode::kDataLoss, "damaged")) << text;
+  }
+}
+
+TEST(IdentityTest, ARenewalReplacesBoth) {
+  ScratchDevice device;
+  const DeviceFolder folder{device.path()};
+  DeviceIdentity identity = Romeo();
+  ASSERT_THAT(SaveIdentity(folder, identity), IsOk());
+  ASSERT_THAT(ReplaceCertificate(folder, "key2", "certificate2", FromMillis(5000), identity), IsOk());
+  const auto loaded = LoadIdentity(folder);
+  EXPECT_EQ(loaded->key_pem, "key2");
+  EXPECT_EQ(loaded->certificate_pem, "certificate2");
+  EXPECT_EQ(loaded->certificate_since, FromMillis(5000));
+}
+
+// At each moment at which a renewal can be cut off, key and certificate belong together.
+TEST(IdentityTest, ACutOffRenewalLeavesAPair) {
+  ScratchDevice device;
+  const DeviceFolder folder{device.path()};
+  ASSERT_THAT(SaveIdentity(folder, Romeo()), IsOk());
+  ASSERT_THAT(WriteFileAtomic(folder.key() + ".next", AsBytes("key2")), IsOk());
+  EXPECT_EQ(LoadIdentity(folder)->key_pem, "key");
+  EXPECT_EQ(LoadIdentity(folder)->certificate_pem, "certificate");
+  ASSERT_THAT(WriteFileAtomic(folder.certificate() + ".next", AsBytes("certificate2")), IsOk());
+  EXPECT_EQ(LoadIdentity(folder)->key_pem, "key2");
+  EXPECT_EQ(LoadIdentity(folder)->certificate_pem, "certificate2");
+
+  ASSERT_THAT(SaveIdentity(folder, Romeo()), IsOk());
+  ASSERT_THAT(WriteFileAtomic(folder.key(), AsBytes("key3")), IsOk());  // its rename was done
+  ASSERT_THAT(WriteFileAtomic(folder.certificate() + ".next", AsBytes("certificate3")), IsOk());
+  EXPECT_EQ(LoadIdentity(folder)->key_pem, "key3");
+  EXPECT_EQ(LoadIdentity(folder)->certificate_pem, "certificate3");
+}
+
+TEST(IdentityTest, RenewalIsDueInTheLastThird) {
+  EXPECT_FALSE(RenewalIsDue(FromMillis(0), FromMillis(300), FromMillis(199)));
+  EXPECT_TRUE(RenewalIsDue(FromMillis(0), FromMillis(300), FromMillis(200)));
+  EXPECT_TRUE(RenewalIsDue(FromMillis(0), FromMillis(300), FromMillis(400)));
+}
+
+}  // namespace
+}  // namespace fleetune

@@ -1,0 +1,176 @@
+#include "client/app/settings.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <optional>
+
+#include <fmt/format.h>
+
+#include "base/bytes.h"
+#include "base/files.h"
+#include "base/status_macros.h"
+#include "client/core/profile.h"
+#include "lora/plan/toml.h"
+
+namespace fleetune {
+namespace {
+
+constexpr uint64_t kMegabyte = 1'000'000;
+
+absl::Status Wrong(const std::string& key, const toml::node& node, std::string_view expected) {
+  return absl::InvalidArgumentError(
+      fmt::format("client.toml, line {}: {}: expected {}", node.source().begin.line, key, expected));
+}
+
+// Reads keys of one table, each at most once, and refuses what is left.
+class TableReader {
+ public:
+  TableReader(const toml::table& table, std::string prefix) : table_(table), prefix_(std::move(prefix)) {}
+
+  template <typename T>
+  absl::Status Integer(std::string_view key, int64_t least, int64_t most, T& value) {
+    const toml::node* node = Take(key);
+    if (node == nullptr) return absl::OkStatus();
+    const std::optional<int64_t> number = node->is_integer() ? node->value<int64_t>() : std::nullopt;
+    if (!number.has_value() || *number < least || *number > most) {
+      return Wrong(Name(key), *node, fmt::format("a whole number from {} to {}", least, most));
+    }
+    value = static_cast<T>(*number);
+    return absl::OkStatus();
+  }
+
+  absl::Status Number(std::string_view key, double least, double most, double& value) {
+    const toml::node* node = Take(key);
+    if (node == nullptr) return absl::OkStatus();
+    const std::optional<double> number = node->is_number() ? node->value<double>() : std::nullopt;
+    if (!number.has_value() || !(*number >= least && *number <= most)) {
+      return Wrong(Name(key), *node, fmt::format("a number from {} to {}", least, most));
+    }
+    value = *number;
+    return absl::OkStatus();
+  }
+
+  absl::Status Text(std::string_view key, std::string& value) {
+    const toml::node* node = Take(key);
+    if (node == nullptr) return absl::OkStatus();
+    if (!node->is_string()) return Wrong(Name(key), *node, "text in quotes");
+    value = **node->as_string();
+    return absl::OkStatus();
+  }
+
+  absl::Status Texts(std::string_view key, std::vector<std::string>& values) {
+    const toml::node* node = Take(key);
+    if (node == nullptr) return absl::OkStatus();
+    if (!node->is_array()) return Wrong(Name(key), *node, "a list of texts");
+    for (const toml::node& element : *node->as_array()) {
+      if (!element.is_string()) return Wrong(Name(key), element, "a list of texts");
+      values.push_back(**element.as_string());
+    }
+    return absl::OkStatus();
+  }
+
+  // "06:30" as minutes of the day.
+  absl::Status TimeOfDay(std::string_view key, int& minutes) {
+    const toml::node* node = Take(key);
+    if (node == nullptr) return absl::OkStatus();
+    const std::string text = node->is_string() ? **node->as_string() : "";
+    int hour = 0;
+    int minute = 0;
+    char rest = 0;
+    const bool shaped = text.size() == 5 && std::sscanf(text.c_str(), "%2d:%2d%c", &hour, &minute, &rest) == 2;
+    if (!shaped || hour < 0 || hour > 23 || minute < 0 || minute > 59) {
+      return Wrong(Name(key), *node, "a time of day as \"22:00\"");
+    }
+    minutes = hour * 60 + minute;
+    return absl::OkStatus();
+  }
+
+  absl::StatusOr<const toml::table*> Table(std::string_view key) {
+    const toml::node* node = Take(key);
+    if (node == nullptr) return nullptr;
+    if (!node->is_table()) return Wrong(Name(key), *node, "a table");
+    return node->as_table();
+  }
+
+  absl::Status RefuseOthers() const {
+    for (const auto& [key, node] : table_) {
+      const std::string_view name = key.str();
+      if (std::find(taken_.begin(), taken_.end(), name) != taken_.end()) continue;
+      std::string known;
+      for (const std::string& taken : taken_) known += (known.empty() ? "" : ", ") + taken;
+      return absl::InvalidArgumentError(fmt::format("client.toml, line {}: unknown key \"{}\": expected one of {}",
+                                                    key.source().begin.line, Name(name), known));
+    }
+    return absl::OkStatus();
+  }
+
+ private:
+  const toml::node* Take(std::string_view key) {
+    taken_.emplace_back(key);
+    return table_.get(key);
+  }
+  std::string Name(std::string_view key) const { return prefix_ + std::string(key); }
+
+  const toml::table& table_;
+  const std::string prefix_;
+  std::vector<std::string> taken_;
+};
+
+absl::Status ReadGovernor(const toml::table& table, GovernorLimits& limits) {
+  TableReader reader(table, "governor.");
+  uint64_t reserve = limits.memory_reserve_bytes / kMegabyte;
+  RETURN_IF_ERROR(reader.Integer("min_battery_percent_unplugged", 0, 101, limits.min_battery_percent_unplugged));
+  RETURN_IF_ERROR(reader.Integer("min_battery_percent_plugged", 0, 100, limits.min_battery_percent_plugged));
+  RETURN_IF_ERROR(reader.Number("max_celsius", 20, 120, limits.max_celsius));
+  RETURN_IF_ERROR(reader.Number("max_load_per_cpu", 0, 1000, limits.max_load_per_cpu));
+  RETURN_IF_ERROR(reader.Integer("memory_reserve_megabytes", 0, 1'000'000, reserve));
+  RETURN_IF_ERROR(reader.TimeOfDay("train_from", limits.from_minute));
+  RETURN_IF_ERROR(reader.TimeOfDay("train_until", limits.to_minute));
+  limits.memory_reserve_bytes = reserve * kMegabyte;
+  return reader.RefuseOthers();
+}
+
+}  // namespace
+
+absl::StatusOr<ClientSettings> ParseSettings(std::string_view toml_text) {
+  const toml::parse_result parsed = toml::parse(toml_text);
+  if (!parsed) {
+    return absl::InvalidArgumentError(fmt::format("client.toml, line {}: {}", parsed.error().source().begin.line,
+                                                  std::string(parsed.error().description())));
+  }
+  ClientSettings settings;
+  TableReader reader(parsed.table(), "");
+  RETURN_IF_ERROR(reader.Text("profile", settings.profile));
+  if (!settings.profile.empty()) {
+    if (absl::Status status = FindDeviceProfile(settings.profile).status(); !status.ok()) {
+      return Wrong("profile", *parsed.table().get("profile"),
+                   "a known profile: " + std::string(status.message()));
+    }
+  }
+  RETURN_IF_ERROR(reader.Integer("memory_megabytes", 16, 1'000'000, settings.memory_megabytes));
+  RETURN_IF_ERROR(reader.Integer("threads", 0, 1024, settings.threads));
+  RETURN_IF_ERROR(reader.Texts("models", settings.models));
+  RETURN_IF_ERROR(reader.Text("trainer", settings.trainer));
+  ASSIGN_OR_RETURN(const toml::table* governor, reader.Table("governor"));
+  if (governor != nullptr) RETURN_IF_ERROR(ReadGovernor(*governor, settings.governor));
+  RETURN_IF_ERROR(reader.RefuseOthers());
+  return settings;
+}
+
+absl::StatusOr<ClientSettings> LoadSettings(const std::string& path) {
+  absl::StatusOr<Bytes> bytes = ReadFile(path, kMaxSettingsBytes);
+  if (absl::IsNotFound(bytes.status())) return ClientSettings{};
+  RETURN_IF_ERROR(bytes.status());
+  return ParseSettings(AsText(*bytes));
+}
+
+absl::StatusOr<DeviceBudget> BudgetOf(const ClientSettings& settings, const std::string& enrolled_profile) {
+  std::string name = settings.profile.empty() ? enrolled_profile : settings.profile;
+  if (name.empty()) name = "edge_server";
+  ASSIGN_OR_RETURN(DeviceProfile profile, FindDeviceProfile(name));
+  const uint64_t wanted =
+      settings.memory_megabytes == 0 ? profile.memory_bytes : settings.memory_megabytes * kMegabyte;
+  return DeviceBudget{.profile = name, .memory_bytes = std::min(wanted, profile.memory_bytes)};
+}
+
+}  // namespace fleetune

@@ -1,0 +1,46 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "client/governor/governor.h"
+
+namespace fleetune {
+
+// What a device's owner decides, in client.toml. Every key has a default.
+struct ClientSettings {
+  std::string profile;            // of client/core/profile.h; empty: as enrolled, else edge_server
+  uint64_t memory_megabytes = 0;  // that training may use, 16 .. 1,000,000; 0: as much as the profile allows
+  uint32_t threads = 0;           // of the trainer, 0 .. 1024; 0: all cores
+  std::vector<std::string> models;  // GGUF files that the machine has already; used where they lie
+  std::string trainer;            // path of fleetune-trainer; empty: beside this program
+  GovernorLimits governor;        // [governor]; its max_memory_bytes follows from the two above
+};
+
+inline constexpr size_t kMaxSettingsBytes = 64 * 1024;
+
+// Parses
+//   profile = "raspberry_pi"      memory_megabytes = 1500      threads = 2
+//   models = ["/models/a.gguf"]   trainer = "/usr/libexec/fleetune-trainer"
+//   [governor]
+//   min_battery_percent_unplugged = 50    min_battery_percent_plugged = 20    max_celsius = 85.0
+//   max_load_per_cpu = 0.0                memory_reserve_megabytes = 128
+//   train_from = "22:00"                  train_until = "06:00"
+// InvalidArgument naming key and line: an unknown key, a wrong type, a value out of range.
+absl::StatusOr<ClientSettings> ParseSettings(std::string_view toml);
+
+// The file's, or the defaults if there is none.
+absl::StatusOr<ClientSettings> LoadSettings(const std::string& path);
+
+// `settings.profile`, or `enrolled_profile`, or edge_server; its budget is what the governor allows at most, or
+// less if memory_megabytes says so. InvalidArgument for an unknown profile.
+struct DeviceBudget {
+  std::string profile;
+  uint64_t memory_bytes = 0;
+};
+absl::StatusOr<DeviceBudget> BudgetOf(const ClientSettings& settings, const std::string& enrolled_profile);
+
+}  // namespace fleetune

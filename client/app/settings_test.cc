@@ -1,0 +1,105 @@
+#include "client/app/settings.h"
+
+#include <string>
+
+#include "client/app/app_fixture.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/support/status_matchers.h"
+
+namespace fleetune {
+namespace {
+
+using ::testing::ElementsAre;
+constexpr auto kInvalid = absl::StatusCode::kInvalidArgument;
+
+TEST(SettingsTest, EveryKeyHasADefault) {
+  const auto settings = ParseSettings("");
+  ASSERT_THAT(settings, IsOk());
+  EXPECT_EQ(settings->threads, 0u);
+  EXPECT_THAT(Validate(settings->governor), IsOk());
+  ScratchDevice device;
+  EXPECT_THAT(LoadSettings(device.path() + "/client.toml"), IsOk());
+}
+
+TEST(SettingsTest, ReadsEveryKey) {
+  const auto settings = ParseSettings(R"(
+profile = "raspberry_pi"
+memory_megabytes = 1500
+threads = 2
+models = ["/a.gguf", "/b.gguf"]
+trainer = "/usr/libexec/fleetune-trainer"
+[governor]
+min_battery_percent_unplugged = 60
+min_battery_percent_plugged = 10
+max_celsius = 70
+max_load_per_cpu = 1.5
+memory_reserve_megabytes = 256
+train_from = "22:00"
+train_until = "06:30"
+)");
+  ASSERT_THAT(settings, IsOk());
+  EXPECT_EQ(settings->profile, "raspberry_pi");
+  EXPECT_EQ(settings->memory_megabytes, 1500u);
+  EXPECT_EQ(settings->threads, 2u);
+  EXPECT_THAT(settings->models, ElementsAre("/a.gguf", "/b.gguf"));
+  EXPECT_EQ(settings->trainer, "/usr/libexec/fleetune-trainer");
+  EXPECT_EQ(settings->governor.min_battery_percent_unplugged, 60);
+  EXPECT_EQ(settings->governor.max_celsius, 70);
+  EXPECT_EQ(settings->governor.memory_reserve_bytes, 256'000'000u);
+  EXPECT_EQ(settings->governor.from_minute, 22 * 60);
+  EXPECT_EQ(settings->governor.to_minute, 6 * 60 + 30);
+}
+
+TEST(SettingsTest, UnknownKeysAreRefusedByNameAndLine) {
+  EXPECT_THAT(ParseSettings("threads = 1\nthreds = 2\n"), HasStatus(kInvalid, "line 2: unknown key \"threds\""));
+  EXPECT_THAT(ParseSettings("[governor]\nmax = 1\n"), HasStatus(kInvalid, "line 2: unknown key \"governor.max\""));
+  EXPECT_THAT(ParseSettings("\n[govnor]\n"), HasStatus(kInvalid, "line 2: unknown key \"govnor\""));
+}
+
+TEST(SettingsTest, WrongTypesAreRefusedByNameAndLine) {
+  EXPECT_THAT(ParseSettings("threads = \"two\""), HasStatus(kInvalid, "line 1: threads: expected a whole number"));
+  EXPECT_THAT(ParseSettings("threads = 1.5"), HasStatus(kInvalid, "threads"));
+  EXPECT_THAT(ParseSettings("models = \"a.gguf\""), HasStatus(kInvalid, "models: expected a list"));
+  EXPECT_THAT(ParseSettings("models = [1]"), HasStatus(kInvalid, "models: expected a list"));
+  EXPECT_THAT(ParseSettings("trainer = 1"), HasStatus(kInvalid, "trainer: expected text"));
+  EXPECT_THAT(ParseSettings("governor = 1"), HasStatus(kInvalid, "governor: expected a table"));
+  EXPECT_THAT(ParseSettings("[governor]\nmax_celsius = \"hot\""), HasStatus(kInvalid, "line 2: governor.max_celsius"));
+  EXPECT_THAT(ParseSettings("profile = \"toaster\""), HasStatus(kInvalid, "raspberry_pi"));
+  EXPECT_THAT(ParseSettings("threads = = 1"), HasStatus(kInvalid, "line 1"));
+}
+
+TEST(SettingsTest, LimitsHoldOnBothSides) {
+  EXPECT_THAT(ParseSettings("memory_megabytes = 16"), IsOk());
+  EXPECT_THAT(ParseSettings("memory_megabytes = 15"), HasStatus(kInvalid, "from 16 to 1000000"));
+  EXPECT_THAT(ParseSettings("memory_megabytes = 1000000"), IsOk());
+  EXPECT_THAT(ParseSettings("memory_megabytes = 1000001"), HasStatus(kInvalid, "memory_megabytes"));
+  EXPECT_THAT(ParseSettings("threads = 1024"), IsOk());
+  EXPECT_THAT(ParseSettings("threads = 1025"), HasStatus(kInvalid, "threads"));
+  EXPECT_THAT(ParseSettings("threads = -1"), HasStatus(kInvalid, "threads"));
+  EXPECT_THAT(ParseSettings("[governor]\nmax_celsius = nan"), HasStatus(kInvalid, "max_celsius"));
+}
+
+TEST(SettingsTest, TimesOfDay) {
+  auto with = [](const std::string& time) { return ParseSettings("[governor]\ntrain_from = \"" + time + "\""); };
+  EXPECT_EQ(with("00:00")->governor.from_minute, 0);
+  EXPECT_EQ(with("23:59")->governor.from_minute, 1439);
+  for (const char* wrong : {"24:00", "12:60", "1:00", "12:0", "12-00", "12:00x", "", "-1:00", "+1:00"}) {
+    EXPECT_THAT(with(wrong), HasStatus(kInvalid, "train_from")) << wrong;
+  }
+}
+
+TEST(SettingsTest, TheBudgetIsTheSmallerOfProfileAndSetting) {
+  EXPECT_EQ(BudgetOf({}, "")->profile, "edge_server");
+  EXPECT_EQ(BudgetOf({}, "raspberry_pi")->memory_bytes, 2'000'000'000u);
+  ClientSettings settings;
+  settings.memory_megabytes = 3000;
+  EXPECT_EQ(BudgetOf(settings, "raspberry_pi")->memory_bytes, 2'000'000'000u);
+  EXPECT_EQ(BudgetOf(settings, "mobile_device")->memory_bytes, 3'000'000'000u);
+  settings.profile = "nvidia_jetson";
+  EXPECT_EQ(BudgetOf(settings, "raspberry_pi")->profile, "nvidia_jetson");
+  EXPECT_THAT(BudgetOf({}, "toaster"), HasStatus(kInvalid, "toaster"));
+}
+
+}  // namespace
+}  // namespace fleetune

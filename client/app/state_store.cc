@@ -1,0 +1,83 @@
+#include "client/app/state_store.h"
+
+#include <nlohmann/json.hpp>
+
+#include "base/status_macros.h"
+#include "client/app/state_json.h"
+
+namespace fleetune {
+namespace {
+constexpr const char* kSteps[] = {
+    "CREATE TABLE device_state (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT",
+};
+}  // namespace
+
+absl::StatusOr<StateStore> StateStore::Open(const std::string& path) {
+  ASSIGN_OR_RETURN(DeviceDatabase database, DeviceDatabase::Open(path));
+  RETURN_IF_ERROR(database.Migrate("device_state", kSteps));
+  return StateStore(std::move(database));
+}
+
+absl::StatusOr<DeviceState> StateStore::Load() {
+  ASSIGN_OR_RETURN(std::optional<std::string> text, Get("agent"));
+  if (!text.has_value()) return DeviceState{};
+  return ParseDeviceState(*text);
+}
+
+absl::Status StateStore::Save(const DeviceState& state) { return Put("agent", FormatDeviceState(state)); }
+
+absl::StatusOr<bool> StateStore::IsPaused() {
+  ASSIGN_OR_RETURN(std::optional<std::string> text, Get("paused"));
+  return text == "yes";
+}
+
+absl::Status StateStore::SetPaused(bool paused) { return Put("paused", paused ? "yes" : "no"); }
+
+absl::StatusOr<Heartbeat> StateStore::ReadHeartbeat() {
+  ASSIGN_OR_RETURN(std::optional<std::string> text, Get("heartbeat"));
+  Heartbeat heartbeat;
+  if (!text.has_value()) return heartbeat;
+  try {
+    const nlohmann::json value = nlohmann::json::parse(*text);
+    heartbeat.phase = value.at("phase");
+    heartbeat.detail = value.at("detail");
+    heartbeat.time = FromMillis(value.at("time"));
+    heartbeat.last_check_in = FromMillis(value.at("last_check_in"));
+    heartbeat.next_check_in = FromMillis(value.at("next_check_in"));
+  } catch (const std::exception& error) {
+    return absl::DataLossError(std::string("the daemon's heartbeat is damaged: ") + error.what());
+  }
+  return heartbeat;
+}
+
+absl::Status StateStore::WriteHeartbeat(const Heartbeat& heartbeat) {
+  const nlohmann::json value = {{"phase", heartbeat.phase},
+                                {"detail", heartbeat.detail},
+                                {"time", ToMillis(heartbeat.time)},
+                                {"last_check_in", ToMillis(heartbeat.last_check_in)},
+                                {"next_check_in", ToMillis(heartbeat.next_check_in)}};
+  return Put("heartbeat", value.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
+}
+
+absl::StatusOr<std::optional<std::string>> StateStore::Get(std::string_view name) {
+  ASSIGN_OR_RETURN(DeviceStatement select, database_.Prepare("SELECT value FROM device_state WHERE name = ?1"));
+  select.Bind(1, name);
+  ASSIGN_OR_RETURN(const bool found, select.Step());
+  if (!found) return std::optional<std::string>();
+  std::optional<std::string> value = select.Text(0);
+  select.Reset();
+  return value;
+}
+
+absl::Status StateStore::Put(std::string_view name, std::string_view value) {
+  return database_.Write([&]() -> absl::Status {
+    ASSIGN_OR_RETURN(DeviceStatement insert,
+                     database_.Prepare("INSERT INTO device_state (name, value) VALUES (?1, ?2) "
+                                       "ON CONFLICT (name) DO UPDATE SET value = excluded.value"));
+    insert.Bind(1, name);
+    insert.Bind(2, value);
+    return insert.Run();
+  });
+}
+
+}  // namespace fleetune

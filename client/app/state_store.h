@@ -1,0 +1,50 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "base/clock.h"
+#include "client/core/ports.h"
+#include "client/data/database.h"
+
+namespace fleetune {
+
+// What the daemon is doing, for `status`.
+struct Heartbeat {
+  std::string phase = "stopped";  // stopped, idle, checking in, downloading, training, uploading, paused, offline
+  std::string detail;             // in words; may be empty
+  TimePoint time;                 // of the last change
+  TimePoint last_check_in;        // epoch: never
+  TimePoint next_check_in;
+
+  friend bool operator==(const Heartbeat&, const Heartbeat&) = default;
+};
+
+// What daemon and verbs share in a device's folder: the agent's state, what the owner asked for, and what the daemon
+// is doing. SQLite, so several processes may have it open. Not thread-safe.
+class StateStore final : public DeviceStateStore {
+ public:
+  static absl::StatusOr<StateStore> Open(const std::string& path);
+
+  absl::StatusOr<DeviceState> Load() override;
+  absl::Status Save(const DeviceState& state) override;
+
+  absl::StatusOr<bool> IsPaused();
+  absl::Status SetPaused(bool paused);
+
+  absl::StatusOr<Heartbeat> ReadHeartbeat();
+  absl::Status WriteHeartbeat(const Heartbeat& heartbeat);
+
+ private:
+  explicit StateStore(DeviceDatabase database) : database_(std::move(database)) {}
+  absl::StatusOr<std::optional<std::string>> Get(std::string_view name);
+  absl::Status Put(std::string_view name, std::string_view value);
+
+  DeviceDatabase database_;
+};
+
+}  // namespace fleetune

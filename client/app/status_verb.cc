@@ -1,0 +1,130 @@
+#include <fmt/format.h>
+
+#include "base/status_macros.h"
+#include "client/app/daemon_lock.h"
+#include "client/app/identity.h"
+#include "client/app/print.h"
+#include "client/app/settings.h"
+#include "client/app/state_store.h"
+#include "client/app/verbs.h"
+#include "client/data/example_store.h"
+#include "client/update/adapter_shelf.h"
+
+namespace fleetune {
+namespace {
+
+using nlohmann::json;
+
+json TasksOf(const DeviceFolder& folder) {
+  json tasks = json::array();
+  for (const StoredVersion& stored : AdapterShelf(folder.adapters()).Serving()) {
+    tasks.push_back({{"task", stored.version.task},
+                     {"version", stored.version.version},
+                     {"hash", stored.version.hash.ToHex()},
+                     {"base", stored.base.ToHex()},
+                     {"rank", stored.rank}});
+  }
+  return tasks;
+}
+
+json RoundOf(const DeviceState& state) {
+  if (state.pending.has_value()) {
+    return {{"round", state.pending->order.round},
+            {"task", state.pending->order.task},
+            {"state", "uploading"},
+            {"bytes", state.pending->size},
+            {"examples", state.pending->examples}};
+  }
+  if (state.work.has_value()) {
+    return {{"round", state.work->order.round},
+            {"task", state.work->order.task},
+            {"state", "working"},
+            {"attempts", state.work->attempts}};
+  }
+  return nullptr;
+}
+
+absl::StatusOr<json> ExamplesOf(const DeviceFolder& folder) {
+  const SystemClock clock;
+  ASSIGN_OR_RETURN(ExampleStore store, ExampleStore::Open(folder.root, clock));
+  ASSIGN_OR_RETURN(std::vector<TagStats> stats, store.Stats());
+  json examples = json::array();
+  for (const TagStats& tag : stats) examples.push_back({{"tag", tag.tag}, {"examples", tag.examples}});
+  return examples;
+}
+
+absl::StatusOr<json> Gather(const DeviceFolder& folder) {
+  ASSIGN_OR_RETURN(DeviceIdentity identity, LoadIdentity(folder));
+  ASSIGN_OR_RETURN(ClientSettings settings, LoadSettings(folder.settings()));
+  ASSIGN_OR_RETURN(DeviceBudget budget, BudgetOf(settings, identity.profile));
+  ASSIGN_OR_RETURN(StateStore store, StateStore::Open(folder.state()));
+  ASSIGN_OR_RETURN(DeviceState state, store.Load());
+  ASSIGN_OR_RETURN(Heartbeat heartbeat, store.ReadHeartbeat());
+  ASSIGN_OR_RETURN(bool paused, store.IsPaused());
+  ASSIGN_OR_RETURN(json examples, ExamplesOf(folder));
+  const bool running = DaemonLock::IsHeld(folder.lock());
+  return json{{"device_id", identity.device_id},
+              {"name", identity.name},
+              {"coordinator", fmt::format("{}:{}", identity.host, identity.port)},
+              {"profile", budget.profile},
+              {"memory_megabytes", budget.memory_bytes / 1'000'000},
+              {"running", running},
+              {"paused", paused},
+              {"phase", running ? heartbeat.phase : "stopped"},
+              {"detail", running ? heartbeat.detail : ""},
+              {"last_check_in", ToMillis(heartbeat.last_check_in)},
+              {"next_check_in", ToMillis(heartbeat.next_check_in)},
+              {"tasks", TasksOf(folder)},
+              {"round", RoundOf(state)},
+              {"examples", examples}};
+}
+
+std::string Text(const json& value) { return value.is_string() ? value.get<std::string>() : value.dump(); }
+
+void PrintForPeople(const json& facts) {
+  PrintLine(fmt::format("device       {} ({}) of {}", Text(facts["name"]), Text(facts["device_id"]),
+                        Text(facts["coordinator"])));
+  PrintLine(fmt::format("profile      {}, at most {} MB", Text(facts["profile"]), Text(facts["memory_megabytes"])));
+  const std::string detail = Text(facts["detail"]);
+  PrintLine(fmt::format("daemon       {}{}{}", Text(facts["phase"]), detail.empty() ? "" : ": " + detail,
+                        facts["paused"].get<bool>() ? " (paused)" : ""));
+  PrintLine(fmt::format("check-in     last {}", FormatTime(FromMillis(facts["last_check_in"]))));
+  for (const json& task : facts["tasks"]) {
+    PrintLine(fmt::format("adapter      {} version {} ({})", Text(task["task"]), Text(task["version"]),
+                          Text(task["hash"]).substr(0, 16)));
+  }
+  if (!facts["round"].is_null()) {
+    PrintLine(fmt::format("round        {} of task {}: {}", Text(facts["round"]["round"]), Text(facts["round"]["task"]),
+                          Text(facts["round"]["state"])));
+  }
+  for (const json& tag : facts["examples"]) {
+    PrintLine(fmt::format("examples     {} under tag {}", Text(tag["examples"]), Text(tag["tag"])));
+  }
+}
+
+}  // namespace
+
+absl::Status StatusVerb(const VerbContext& context) {
+  ASSIGN_OR_RETURN(json facts, Gather(context.folder));
+  if (context.json) {
+    PrintJson(facts);
+  } else {
+    PrintForPeople(facts);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status PauseVerb(const VerbContext& context, bool paused) {
+  RETURN_IF_ERROR(LoadIdentity(context.folder).status());
+  ASSIGN_OR_RETURN(StateStore store, StateStore::Open(context.folder.state()));
+  RETURN_IF_ERROR(store.SetPaused(paused));
+  if (context.json) {
+    PrintJson({{"paused", paused}});
+  } else {
+    PrintLine(paused ? "paused: the daemon neither trains nor contacts the coordinator; prompts are still answered"
+                     : "resumed");
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace fleetune

@@ -1,0 +1,69 @@
+#include "client/app/training_run.h"
+
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include "aggregation/encode/fixed_point.h"
+#include "base/crypto/sha256.h"
+#include "base/status_macros.h"
+#include "lora/adapter/delta.h"
+
+namespace fleetune {
+
+absl::StatusOr<std::unique_ptr<TrainingRun>> TrainingRun::Start(TrainingInputs inputs, PayloadStore* payloads,
+                                                                RandomSource* random) {
+  TrainingJob job{.plan = inputs.plan_text,
+                  .model_path = inputs.model_path,
+                  .b = {inputs.before.b().begin(), inputs.before.b().end()},
+                  .records = std::move(inputs.records),
+                  .threads = inputs.threads,
+                  .memory_limit_bytes = inputs.order.memory_bytes};
+  inputs.records.clear();
+  ASSIGN_OR_RETURN(std::unique_ptr<TrainerProcess> process, TrainerProcess::Start({.program = inputs.trainer}, job));
+  return std::unique_ptr<TrainingRun>(new TrainingRun(std::move(inputs), std::move(process), payloads, random));
+}
+
+std::optional<AgentEvent> TrainingRun::Poll(std::chrono::milliseconds timeout) {
+  for (;;) {
+    absl::StatusOr<std::optional<TrainerEvent>> event = process_->Next(timeout);
+    if (!event.ok()) return AttemptFailed{event.status()};
+    if (!event->has_value()) return std::nullopt;
+    if (const auto* failed = std::get_if<TrainingFailed>(&**event)) return AttemptFailed{failed->status};
+    if (const auto* done = std::get_if<TrainingDone>(&**event)) {
+      absl::StatusOr<UpdateEncoded> encoded = Encode(*done);
+      if (!encoded.ok()) return AttemptFailed{encoded.status()};
+      return *encoded;
+    }
+    progress_ = std::get<TrainingProgress>(**event);
+    timeout = std::chrono::milliseconds(0);
+  }
+}
+
+absl::StatusOr<UpdateEncoded> TrainingRun::Encode(const TrainingDone& done) {
+  const UpdateEncoding& encoding = inputs_.order.plan.encoding;
+  const Adapter& before = inputs_.before;
+  absl::StatusOr<Adapter> after = Adapter::Create(before.spec(), {before.a().begin(), before.a().end()}, done.b);
+  if (!after.ok()) {
+    return absl::InternalError("the trained adapter cannot be used: " + std::string(after.status().message()));
+  }
+  absl::StatusOr<Delta> delta = MakeDelta(before, *after);
+  if (!delta.ok()) {
+    return absl::InternalError("the trained delta cannot be used: " + std::string(delta.status().message()));
+  }
+  // How many devices are summed is the coordinator's affair; one input can never wrap.
+  const FixedPointOptions options{.clip_norm = encoding.clip_norm,
+                                  .fraction_bits = encoding.fraction_bits,
+                                  .max_weight = encoding.max_weight,
+                                  .max_inputs = 1};
+  RETURN_IF_ERROR(Validate(options));
+  const double weight = std::min(static_cast<double>(done.examples), encoding.max_weight);
+  ASSIGN_OR_RETURN(EncodedUpdate update, EncodeUpdate(*delta, weight, options, *random_));
+  const Bytes payload = PackRing(update.ring);
+  const Digest sha256 = Sha256(payload);
+  RETURN_IF_ERROR(payloads_->Put(sha256, payload));
+  return UpdateEncoded{
+      .sha256 = sha256, .size = payload.size(), .parameters = delta->size(), .examples = done.examples};
+}
+
+}  // namespace fleetune

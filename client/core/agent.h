@@ -1,0 +1,200 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <optional>
+#include <set>
+#include <span>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "base/clock.h"
+#include "base/random.h"
+#include "client/core/backoff.h"
+#include "client/core/check_in.h"
+#include "client/core/device_state.h"
+#include "client/core/task_fit.h"
+
+namespace fleetune {
+
+// The device's side of the fleet: checks in, keeps the released adapters, trains when invited, hands in the
+// update. A pure decision core: events in, decisions out.
+
+// What the machine and its owner allow at the moment.
+struct DeviceConditions {
+  bool paused = false;       // by the owner: neither training nor a word to the coordinator
+  bool may_train = true;     // battery, heat, time of day
+  bool may_transfer = true;  // models, adapters and updates; check-ins are small and always made
+  std::string reason;        // why not, in words
+  uint64_t memory_bytes = 0; // that training may use, the mapped model included
+};
+
+// What happened.
+struct AgentStarted {  // first, once
+  std::vector<ServedVersion> served;
+  std::vector<Digest> models;
+  DeviceConditions conditions;
+};
+struct Woke {};  // the time of WaitUntil came, or nothing in particular
+struct ConditionsChanged { DeviceConditions conditions; };
+struct CheckInAnswered {
+  std::chrono::milliseconds next_check_in{};
+  std::vector<KnownTask> tasks;  // those with a verified plan
+  std::optional<RoundCall> invitation;
+};
+struct StepProgressed {};  // a part of the step was done: it will be asked for again
+struct ModelReady { Digest sha256; };
+struct AdapterReady { ServedVersion version; };
+struct AdapterLost { std::string task; };  // no file of it can be read: it must be brought again
+struct ModelLost { Digest sha256; };
+struct TaskExamined { std::string task; ModelFootprint model; uint64_t examples = 0; };
+struct AttemptFailed { absl::Status status; };  // the training ended without a result
+struct UpdateEncoded {  // the training ended, its encoded delta lies in the PayloadStore
+  Digest sha256;
+  uint64_t size = 0;
+  uint64_t parameters = 0;
+  uint64_t examples = 0;
+};
+struct UploadOpened {
+  uint32_t chunk_bytes = 0;
+  std::vector<uint32_t> missing_chunks;
+  bool committed = false;
+};
+struct ChunkStored { uint32_t index = 0; };
+struct UpdateCounted {};  // the coordinator acknowledged
+struct PayloadLost { absl::Status status; };  // the PayloadStore has not these bytes any more
+struct DeclineHeard {};
+struct StepFailed { absl::Status status; };  // of any step but TrainRound
+struct AgentStopping {};  // a clean end: a running attempt is given back
+using AgentEvent =
+    std::variant<AgentStarted, Woke, ConditionsChanged, CheckInAnswered, StepProgressed, ModelReady, AdapterReady, AdapterLost,
+                 ModelLost, TaskExamined, AttemptFailed, UpdateEncoded, UploadOpened, ChunkStored, UpdateCounted, PayloadLost,
+                 DeclineHeard, StepFailed, AgentStopping>;
+
+// What to do next: one thing, whose end is told as an event.
+struct WaitUntil { TimePoint time; };  // or until the training ends or conditions change; then Woke
+struct CheckInNow {};
+struct FetchBaseModel { Digest sha256; uint64_t size = 0; };
+struct BringAdapter {  // to hold `version`; `serve`: prompts are answered with it from then on
+  TrainingPlan plan;
+  ServedVersion version;
+  bool serve = false;
+};
+struct ExamineTask { TrainingPlan plan; };  // read the model's shape, count the examples
+struct TrainRound {  // begin, and go on; UpdateEncoded or AttemptFailed is told whenever it ends
+  RoundOrder order;
+  TrainingPlan plan;
+  uint64_t memory_bytes = 0;  // of the trainer's own, the mapped model not counted
+};
+struct OpenRoundUpload { std::string round; uint64_t size = 0; Digest sha256; };
+struct SendChunk { std::string round; Digest sha256; uint32_t index = 0; uint32_t chunk_bytes = 0; };
+struct CommitRoundUpload { std::string round; Digest sha256; };
+struct TellDecline { DeclineNotice notice; };
+using AgentStep = std::variant<WaitUntil, CheckInNow, FetchBaseModel, BringAdapter, ExamineTask, TrainRound,
+                               OpenRoundUpload, SendChunk, CommitRoundUpload, TellDecline>;
+
+// To be performed in this order: the notes into the audit log, state() made durable (and payloads that it does not
+// name deleted), the training killed if so, then the step.
+struct AgentDecision {
+  std::vector<std::string> notes;    // what leaves, or does not, in plain words
+  std::vector<std::string> remarks;  // for the log only
+  bool stop_training = false;
+  AgentStep step = WaitUntil{};
+};
+
+struct AgentOptions {
+  BackoffOptions backoff;
+  uint32_t attempts = 3;  // trainings of a round before it is declined, > 0
+};
+
+// Deterministic but for `random` (jitter only). No clock, thread, wire or disk. Not thread-safe.
+//
+// Promises, whatever is lost, repeated or killed, if decisions are performed as said: for one round at most one
+// payload is ever sent; an update is dropped only when it was counted, its round is over, another round took its
+// place, or its bytes are damaged, and each drop leaves a note.
+class Agent {
+ public:
+  // Borrows `random`.
+  Agent(DeviceState state, const AgentOptions& options, RandomSource* random);
+
+  // Applies what happened, in this order, then decides once. Cannot fail: what makes no sense here is ignored.
+  [[nodiscard]] AgentDecision Apply(std::span<const AgentEvent> events, TimePoint now);
+  [[nodiscard]] AgentDecision Apply(const AgentEvent& event, TimePoint now) { return Apply({&event, 1}, now); }
+
+  const DeviceState& state() const { return state_; }
+  bool training() const { return training_; }
+
+ private:
+  // One a kind of event.
+  void On(const AgentStarted& event);
+  void On(const Woke&) {}
+  void On(const ConditionsChanged& event);
+  void On(const CheckInAnswered& event);
+  void On(const StepProgressed& event);
+  void On(const ModelReady& event);
+  void On(const AdapterReady& event);
+  void On(const AdapterLost& event);
+  void On(const ModelLost& event);
+  void On(const TaskExamined& event);
+  void On(const AttemptFailed& event);
+  void On(const UpdateEncoded& event);
+  void On(const UploadOpened& event);
+  void On(const ChunkStored& event);
+  void On(const UpdateCounted& event);
+  void On(const PayloadLost& event);
+  void On(const DeclineHeard& event);
+  void On(const StepFailed& event);
+  void On(const AgentStopping& event);
+
+  void Consider(const RoundCall& call);
+  void Accept(const RoundOrder& order);
+  void CountUpdate();
+  void DropPending(const std::string& why);
+  void GiveUpWork(const std::string& why);
+  void Decline(const std::string& round, const std::string& reason);
+  void StopTraining();
+  void GiveBackAttempt();
+  void Settle(const std::string& round, RoundEnd end);
+  const SettledRound* FindSettled(const std::string& round) const;
+  void BackOff(const absl::Status& status);
+  void UploadFailed(const absl::Status& status, bool opening);
+  void LoadWorkPlan();
+
+  AgentStep Next();
+  std::optional<AgentStep> LocalStep();
+  std::optional<AgentStep> ExamineStep();
+  std::optional<AgentStep> TransferStep();
+  std::optional<AgentStep> UploadStep();
+  std::optional<AgentStep> ReleasedStep();
+  std::optional<AgentStep> WorkStep();
+
+  DeviceState state_;
+  const AgentOptions options_;
+  RandomSource* random_;
+
+  // What a restart may forget.
+  TimePoint now_;
+  DeviceConditions conditions_;
+  std::map<std::string, KnownTask> tasks_;
+  std::map<std::string, ServedVersion> served_;
+  std::set<Digest> models_;
+  std::set<std::string> skipped_;          // tasks whose released version cannot be had, until the next check-in
+  std::optional<TrainingPlan> work_plan_;  // of state_.work
+  std::optional<ServedVersion> base_;      // the version to train against, when it is here
+  std::optional<TaskFit> fit_;             // of state_.work, when it was examined
+  std::set<std::string> examined_;         // tasks of which it was said whether they fit
+  bool training_ = false;
+  struct Upload { uint32_t chunk_bytes = 0; std::deque<uint32_t> missing; };
+  std::optional<Upload> upload_;
+  TimePoint next_check_in_;
+  TimePoint retry_at_;
+  uint32_t failures_ = 0;  // of steps, in a row
+  AgentDecision decision_;  // being made
+  AgentStep last_step_ = WaitUntil{};
+};
+
+}  // namespace fleetune

@@ -1,0 +1,84 @@
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "base/bytes.h"
+#include "base/digest.h"
+#include "client/core/check_in.h"
+#include "client/core/device_state.h"
+
+namespace fleetune {
+
+// What the agent's shells need of the outside. client/transport, client/update and client/app implement them;
+// tests have fakes.
+
+// A part of a base model's file.
+struct ModelPart {
+  Bytes bytes;
+  uint64_t file_size = 0;
+};
+
+// A signed update on offer, named by the SHA-256 of its bytes.
+struct OfferedPiece {
+  Digest sha256;
+  uint64_t size = 0;
+  uint32_t version = 0;  // after it is applied
+  bool snapshot = false;
+};
+
+struct OpenedUpload {
+  uint32_t chunk_bytes = 0;  // > 0 unless committed
+  std::vector<uint32_t> missing_chunks;
+  bool committed = false;
+};
+
+struct UpdateWish {
+  std::string task;
+  uint32_t have_version = 0;
+  Digest have_hash;
+  bool have_nothing = false;  // wants a snapshot
+  uint32_t want_version = 0;
+};
+
+// The coordinator as a device sees it. Each call is short, blocks up to its deadline, and may be repeated.
+// Errors: Unavailable and DeadlineExceeded (later), Unauthenticated (certificate or revoked), FailedPrecondition
+// (the round is over, or not for this device), NotFound, InvalidArgument (also for an answer that makes no
+// sense), DataLoss.
+class CoordinatorLink {
+ public:
+  virtual ~CoordinatorLink() = default;
+  virtual absl::StatusOr<CheckInReply> CheckIn(const CheckInReport& report) = 0;
+  virtual absl::StatusOr<ModelPart> FetchModel(const Digest& sha256, uint64_t offset) = 0;
+  virtual absl::StatusOr<std::vector<OfferedPiece>> PlanUpdate(const UpdateWish& wish) = 0;
+  virtual absl::StatusOr<Bytes> FetchUpdate(const std::string& task, const Digest& sha256, uint64_t offset) = 0;
+  virtual absl::StatusOr<OpenedUpload> OpenUpload(const std::string& round, uint64_t size, const Digest& sha256) = 0;
+  virtual absl::Status PutUploadChunk(const std::string& round, uint32_t index, std::span<const uint8_t> chunk) = 0;
+  virtual absl::Status CommitUpload(const std::string& round, const Digest& sha256) = 0;
+  virtual absl::Status DeclineRound(const std::string& round, const std::string& reason) = 0;
+  // A certificate (PEM) for the key of the request (PKCS #10, PEM).
+  virtual absl::StatusOr<std::string> RenewCertificate(const std::string& request) = 0;
+};
+
+// The agent's durable state.
+class DeviceStateStore {
+ public:
+  virtual ~DeviceStateStore() = default;
+  virtual absl::StatusOr<DeviceState> Load() = 0;  // a new device's if nothing was saved
+  virtual absl::Status Save(const DeviceState& state) = 0;  // durable when it returns
+};
+
+// Encoded updates, named by their hash.
+class PayloadStore {
+ public:
+  virtual ~PayloadStore() = default;
+  virtual absl::Status Put(const Digest& sha256, std::span<const uint8_t> bytes) = 0;  // durable when it returns
+  virtual absl::StatusOr<Bytes> Get(const Digest& sha256) = 0;  // NotFound; DataLoss if its hash differs
+  virtual absl::Status KeepOnly(const std::vector<Digest>& wanted) = 0;  // deletes all others
+};
+
+}  // namespace fleetune

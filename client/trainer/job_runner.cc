@@ -1,0 +1,68 @@
+#include "client/trainer/job_runner.h"
+
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "base/status_macros.h"
+#include "inference/gguf/gguf_file.h"
+#include "inference/gguf/llama_shape.h"
+#include "inference/model/model.h"
+#include "inference/tokenizer/tokenizer.h"
+#include "lora/adapter/adapter.h"
+#include "lora/plan/training_plan.h"
+#include "lora/records/record.h"
+#include "lora/train/trainer.h"
+
+namespace fleetune {
+namespace {
+
+absl::StatusOr<std::vector<Record>> ParseJobRecords(const std::vector<std::string>& lines) {
+  std::vector<Record> records;
+  for (const std::string& line : lines) {
+    absl::StatusOr<Record> record = ParseRecord(line);
+    if (!record.ok()) {
+      return absl::Status(record.status().code(), absl::StrCat("record ", records.size(), " of the job: ",
+                                                               std::string(record.status().message())));
+    }
+    records.push_back(*std::move(record));
+  }
+  return records;
+}
+
+absl::StatusOr<Adapter> StartOf(const TrainingJob& job, const TrainingPlan& plan, const LlamaShape& shape) {
+  ASSIGN_OR_RETURN(AdapterSpec spec,
+                   AdapterSpec::Create({.rank = plan.rank, .alpha = plan.alpha, .targets = plan.targets},
+                                       SizesOf(shape)));
+  std::vector<float> a = DeriveA(spec, plan.seed);
+  return Adapter::Create(std::move(spec), std::move(a), job.b);
+}
+
+}  // namespace
+
+absl::StatusOr<TrainingDone> RunTrainingJob(const TrainingJob& job,
+                                            absl::FunctionRef<bool(const TrainingProgress&)> on_progress) {
+  ASSIGN_OR_RETURN(const TrainingPlan plan, ParseTrainingPlan(job.plan));
+  ASSIGN_OR_RETURN(const std::vector<Record> records, ParseJobRecords(job.records));
+  ASSIGN_OR_RETURN(const std::shared_ptr<const GgufFile> model, GgufFile::Open(job.model_path));
+  ASSIGN_OR_RETURN(const LlamaShape shape, ReadLlamaShape(*model));
+  ASSIGN_OR_RETURN(const Adapter start, StartOf(job, plan, shape));
+  ASSIGN_OR_RETURN(const std::unique_ptr<const Tokenizer> tokenizer, Tokenizer::FromGguf(*model));
+  ASSIGN_OR_RETURN(const std::vector<TokenExample> examples,
+                   TokenizeRecords(records, *tokenizer, plan.train.sequence_length));
+  SetTrainingThreads(job.threads);
+  ASSIGN_OR_RETURN(TrainResult result,
+                   TrainAdapter(*model, examples, start, plan.train, [&](const TrainStep& step) {
+                     return on_progress(
+                         {.step = step.step, .steps = step.steps, .loss = step.loss, .tokens = step.tokens});
+                   }));
+  return TrainingDone{.b = {result.adapter.b().begin(), result.adapter.b().end()},
+                      .first_loss = result.first_loss,
+                      .last_loss = result.last_loss,
+                      .tokens = result.tokens,
+                      .examples = records.size(),
+                      .steps = result.steps};
+}
+
+}  // namespace fleetune

@@ -1,0 +1,122 @@
+#pragma once
+
+// What Fleet knows, and the few ways in which it changes. Of this folder only.
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "absl/functional/function_ref.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "coordinator/core/fleet.h"
+#include "coordinator/core/fleet_store.h"
+#include "coordinator/core/round_machine.h"
+
+namespace fleetune {
+
+struct FleetTask {
+  TaskRecord record;
+  TaskSpec spec;
+  AdapterSpec adapter;
+  BaseModel model;
+  std::string plan;  // FormatTrainingPlan
+  Signature plan_signature{};
+  std::map<uint32_t, VersionRecord> versions;
+
+  uint32_t released_version() const { return record.releases.back(); }
+  uint64_t upload_bytes() const { return 4 * (adapter.b_size() + 1); }  // PackRing of values and weight
+};
+
+struct OpenRound {
+  RoundRecord record;  // as it was opened
+  RoundMachine machine;
+  uint32_t next_event = 0;
+};
+
+// What the store holds, but for the large things.
+struct FleetMemory {
+  std::map<Digest, TokenRecord> tokens;
+  std::map<std::string, DeviceRecord> devices;
+  std::map<std::string, BaseModel> models;
+  std::map<std::string, FleetTask> tasks;
+  std::map<std::string, OpenRound> rounds;  // open ones
+  AuditRecord last_audit;                   // sequence 0: none
+};
+absl::StatusOr<FleetMemory> LoadFleetMemory(const FleetPorts& ports);
+
+// A task as it is held, from its record and its model.
+absl::StatusOr<FleetTask> MakeFleetTask(TaskRecord record, const std::map<std::string, BaseModel>& models,
+                                        const SigningKey& release_key);
+
+struct AuditNote {
+  std::string actor;
+  std::string action;
+  std::string detail;
+};
+std::string AdminActor(const std::string& admin);
+
+// How far back a task remembers what was released.
+inline constexpr size_t kMaxReleaseHistory = 64;
+// Makes `version` the released one; the one before it stays in the history.
+void AppendRelease(TaskRecord& record, uint32_t version);
+
+// Bytes of a round's uploads and of the version that it made. Kept here and written from time to time.
+struct RoundBytes {
+  uint64_t up = 0;
+  uint64_t down = 0;
+  bool unwritten = false;
+};
+
+// Events that happen to one round as part of one change.
+struct RoundStep {
+  std::string round;  // an open one
+  std::vector<RoundEvent> events;
+};
+
+using TransactionBody = absl::FunctionRef<absl::Status(FleetTransaction&)>;
+
+struct Fleet::State {
+  FleetPorts ports;
+  FleetMemory memory;
+  bool stale = false;  // a write failed: it may or may not have happened
+  std::map<std::string, RoundBytes> round_bytes;
+  std::map<std::string, std::string> not_invited;  // by device: why
+  std::map<std::string, TimePoint> written_seen;   // by device: the last_seen that the store has
+
+  TimePoint Now() const { return ports.clock->Now(); }
+
+  // Reads the store again after a failed write. Every public call begins with it.
+  absl::Status Refresh();
+
+  // The only way to the disk: `body` and the audit records of `notes`, in one transaction.
+  absl::Status Write(const std::vector<AuditNote>& notes, TransactionBody body);
+
+  // Applies events to rounds: durable with whatever `also` writes, then visible. A round that ends leaves
+  // memory; its sum and uploads are deleted. Does not make versions: FinishClosing does.
+  absl::Status Advance(const std::vector<RoundStep>& steps, std::vector<AuditNote> notes, TransactionBody also);
+
+  // Makes the version of a round whose sum is complete, or aborts it if the sum cannot be used. Nothing to do
+  // unless the round is closing.
+  absl::Status FinishClosing(const std::string& round);
+
+  // Unauthenticated, NotFound, as the services answer.
+  absl::StatusOr<DeviceRecord*> FindDevice(const std::string& id);
+  absl::StatusOr<FleetTask*> FindTask(const std::string& name);
+  const OpenRound* OpenRoundOf(const std::string& task) const;  // null: none
+
+  // Open or ended. NotFound.
+  absl::StatusOr<OpenRound> FindRound(const std::string& id) const;
+
+  absl::StatusOr<Adapter> LoadVersion(const FleetTask& task, uint32_t version) const;
+  // The books of a round, from the store if they are not here.
+  absl::StatusOr<RoundBytes*> BytesOf(const std::string& round);
+  absl::Status WriteRoundBytes();
+
+  TaskView View(const FleetTask& task) const;
+  DeviceView View(const DeviceRecord& device) const;
+  RoundView View(const OpenRound& round) const;
+};
+
+}  // namespace fleetune

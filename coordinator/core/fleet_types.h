@@ -1,0 +1,167 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/bytes.h"
+#include "base/clock.h"
+#include "base/crypto/signature.h"
+#include "base/digest.h"
+#include "coordinator/core/task_spec.h"
+
+namespace fleetune {
+
+// Plain data at the border to the services. Device ids and admin names come from certificates.
+
+struct EnrollmentRequest {
+  Bytes token_secret;
+  std::string certificate_request;
+  std::string device_name;
+};
+struct Enrollment {
+  std::string device_id;
+  std::string certificate;
+};
+
+struct HeldAdapterVersion {
+  std::string task;
+  uint32_t version = 0;
+  Digest hash;
+};
+struct DeviceReport {
+  std::string software_version;
+  std::string profile;
+  uint64_t memory_budget_bytes = 0;
+  bool ready_to_train = false;
+  std::string not_ready_reason;
+  std::vector<HeldAdapterVersion> versions;
+  std::vector<std::pair<std::string, uint64_t>> examples;  // tag, count
+  std::vector<Digest> models;
+};
+struct OfferedTask {
+  std::string plan;  // FormatTrainingPlan
+  Signature plan_signature{};
+  uint32_t released_version = 0;
+  Digest released_hash;
+  uint64_t model_bytes = 0;
+};
+struct RoundInvitation {
+  std::string round;
+  std::string task;
+  uint32_t version = 0;
+  Digest version_hash;
+  std::chrono::milliseconds time_left{};
+};
+struct CheckInAnswer {
+  std::chrono::milliseconds next_check_in{};
+  std::vector<OfferedTask> tasks;
+  std::optional<RoundInvitation> invitation;
+};
+
+struct UpdatePieceRef {
+  Digest sha256;
+  uint64_t size = 0;
+  uint32_t version = 0;
+  bool snapshot = false;
+};
+struct UploadState {
+  uint32_t chunk_bytes = 0;
+  std::vector<uint32_t> missing_chunks;
+  bool committed = false;
+};
+
+struct NewToken {
+  Bytes secret;  // shown once; stored as a hash
+  TimePoint expires;
+};
+struct TokenRequest {
+  uint32_t uses = 1;
+  std::chrono::seconds lifetime = std::chrono::hours(24);
+  std::vector<std::string> tags;
+};
+
+struct DeviceView {
+  std::string id;
+  std::string name;
+  std::vector<std::string> tags;
+  bool revoked = false;
+  TimePoint enrolled;
+  std::optional<TimePoint> last_seen;
+  DeviceReport report;  // the latest
+  uint64_t examples = 0;
+  uint64_t rounds_counted = 0;
+  std::string not_invited;  // why its last check-in did not join a round that had a place; empty: no such round
+};
+struct TaskView {
+  TaskSpec spec;
+  bool paused = false;
+  uint32_t head_version = 0;
+  uint32_t released_version = 0;
+  uint64_t trained_parameters = 0;
+  uint32_t rounds_finished = 0;
+  std::string open_round;
+};
+struct RoundDeviceView {
+  std::string device;
+  std::string state;  // invited, uploading, counted, declined, late
+  std::string reason;
+};
+struct RoundView {
+  std::string id;
+  std::string task;
+  uint32_t number = 0;
+  std::string state;  // collecting, done, aborted
+  std::string reason;
+  uint32_t from_version = 0;
+  uint32_t made_version = 0;
+  uint32_t needed = 0;
+  uint32_t invited = 0;
+  uint32_t counted = 0;
+  uint32_t declined = 0;
+  double total_weight = 0;
+  double mean_delta_norm = 0;
+  uint64_t bytes_up = 0;
+  uint64_t bytes_down = 0;
+  TimePoint started;
+  std::optional<TimePoint> ended;
+  TimePoint deadline;
+  std::vector<RoundDeviceView> devices;
+};
+struct VersionView {
+  std::string task;
+  uint32_t version = 0;
+  uint32_t parent = 0;
+  Digest hash;
+  uint64_t update_bytes = 0;
+  uint64_t snapshot_bytes = 0;
+  TimePoint made;
+  std::string round;
+  bool head = false;
+  bool released = false;
+};
+struct ModuleDifference {
+  std::string module;
+  double norm = 0;
+  double relative = 0;
+};
+struct AuditRecord {
+  uint64_t sequence = 0;
+  TimePoint time;
+  std::string actor;
+  std::string action;
+  std::string detail;
+  Digest hash;
+};
+struct FleetStatus {
+  uint32_t devices = 0;
+  uint32_t devices_seen_last_hour = 0;
+  uint32_t tasks = 0;
+  uint32_t open_rounds = 0;
+  uint64_t database_bytes = 0;
+};
+
+}  // namespace fleetune

@@ -1,0 +1,86 @@
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <variant>
+
+#include "absl/status/statusor.h"
+#include "base/bytes.h"
+#include "base/clock.h"
+
+namespace fleetune {
+
+inline constexpr size_t kMaxDeviceIdBytes = 64;
+inline constexpr size_t kMaxRoundReasonBytes = 256;  // of a decline or an abort, and of who aborted
+
+// How one round runs. Does not change while it is open.
+struct RoundOptions {
+  uint32_t places = 1;  // devices at a time, declined ones left out: 1 .. kMaxSummedInputs
+  uint32_t needed = 1;  // fewest updates that make a version: 1 .. places
+  TimePoint deadline;
+
+  friend bool operator==(const RoundOptions&, const RoundOptions&) = default;
+};
+
+// What happened in a round. Past events of the durable log rebuild the round (round_machine.h).
+struct RoundOpened {
+  RoundOptions options;
+  uint32_t from_version = 0;
+  TimePoint time;
+
+  friend bool operator==(const RoundOpened&, const RoundOpened&) = default;
+};
+struct DeviceInvited {
+  std::string device;
+  TimePoint time;
+
+  friend bool operator==(const DeviceInvited&, const DeviceInvited&) = default;
+};
+struct UploadOpened {
+  std::string device;
+
+  friend bool operator==(const UploadOpened&, const UploadOpened&) = default;
+};
+struct UpdateCounted {
+  std::string device;
+  uint64_t bytes = 0;
+
+  friend bool operator==(const UpdateCounted&, const UpdateCounted&) = default;
+};
+struct DeviceDeclined {
+  std::string device;
+  std::string reason;
+
+  friend bool operator==(const DeviceDeclined&, const DeviceDeclined&) = default;
+};
+struct DeadlinePassed {
+  TimePoint time;
+
+  friend bool operator==(const DeadlinePassed&, const DeadlinePassed&) = default;
+};
+struct RoundAborted {
+  std::string by;
+  std::string reason;
+
+  friend bool operator==(const RoundAborted&, const RoundAborted&) = default;
+};
+struct VersionMade {
+  uint32_t version = 0;
+  double total_weight = 0;
+  double mean_delta_norm = 0;
+
+  friend bool operator==(const VersionMade&, const VersionMade&) = default;
+};
+using RoundEvent = std::variant<RoundOpened, DeviceInvited, UploadOpened, UpdateCounted, DeviceDeclined,
+                                DeadlinePassed, RoundAborted, VersionMade>;
+
+// As it lies in the log: one byte for the kind, then its fields in little-endian, texts with a u32 length.
+// Texts over their limit are cut.
+Bytes EncodeRoundEvent(const RoundEvent& event);
+
+// DataLoss if it is cut off or has bytes left over; InvalidArgument for an unknown kind, options out of range,
+// or an empty device; ResourceExhausted for a text over its limit.
+absl::StatusOr<RoundEvent> DecodeRoundEvent(std::span<const uint8_t> bytes);
+
+}  // namespace fleetune

@@ -1,0 +1,64 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "absl/functional/function_ref.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "aggregation/encode/fixed_point.h"
+#include "aggregation/optimizer/server_optimizer.h"
+#include "base/digest.h"
+#include "lora/plan/training_plan.h"
+
+namespace fleetune {
+
+// A task: what is trained, on which devices, and how rounds run. Written by an operator as TOML; there is no
+// proto with the same fields.
+struct TaskSpec {
+  TrainingPlan plan;       // what devices are told; its `task` is the name of the task
+  std::string model_name;  // of the base model, as `model add` named it
+
+  std::string device_tag;             // only devices with this tag; empty: all
+  uint32_t invited_devices = 8;       // at a time in a round, 1 .. kMaxSummedInputs
+  uint32_t needed_updates = 4;        // fewest that make a version, 1 .. invited_devices
+  std::chrono::seconds round_deadline = std::chrono::minutes(30);  // 10 s .. 7 days
+  std::chrono::seconds poll_interval = std::chrono::seconds(30);   // between check-ins of idle devices, 1 s .. 1 day
+  bool auto_release = true;           // a new version is what devices answer with at once
+  ServerOptimizerOptions server;
+
+  // Masks come with secure aggregation; until then a task must say "off", so that nobody believes otherwise.
+  bool secure_aggregation = false;
+
+  FixedPointOptions encoding() const;  // of plan.encoding, for invited_devices inputs
+};
+
+// InvalidArgument naming the first field out of range, with its range.
+absl::Status Validate(const TaskSpec& spec);
+
+// Of tags that operators give devices: [a-z0-9-]{1,64}.
+bool IsDeviceTag(std::string_view tag);
+
+inline constexpr size_t kMaxTaskTomlBytes = 64 * 1024;
+
+// The keys, all but the first three with a default (the field's of the same name, unless said):
+//
+//   name, base (a model's name), secure_aggregation ("off"), data_tag, device_tag, auto_release
+//   [adapter]   targets (["q", "v"]), rank, alpha, seed (an integer, or text such as "0x2a")
+//   [training]  the fields of TrainOptions; schedule is "constant" or "cosine"; train_a must be false
+//   [update]    clip_norm, fraction_bits, max_weight (UpdateEncoding), min_examples
+//   [round]     invited, needed, deadline_seconds, poll_seconds
+//   [server]    optimizer ("fedavg" or "fedadam"), learning_rate, momentum, beta1, beta2, tau
+//
+// Parses the operator's TOML. `find_model` gives the SHA-256 of the base model with a name, or NotFound.
+// InvalidArgument naming key and line: an unknown key, a wrong type, out of range, a missing `name`, `base`, or
+// `secure_aggregation`.
+absl::StatusOr<TaskSpec> ParseTaskSpec(std::string_view toml,
+                                       absl::FunctionRef<absl::StatusOr<Digest>(std::string_view)> find_model);
+
+// Every key with its value; ParseTaskSpec gives the same spec back.
+std::string FormatTaskSpec(const TaskSpec& spec);
+
+}  // namespace fleetune

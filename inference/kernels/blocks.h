@@ -1,0 +1,34 @@
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include "absl/status/status.h"
+#include "inference/gguf/gguf_file.h"
+
+namespace fleetune {
+
+// Rows of quantized blocks to floats and back: F32, F16, BF16, Q8_0, Q4_0, Q5_0. The layouts are
+// those of GGUF; blocks may lie at any address. Thread-safe; nothing here allocates.
+
+// True for the types that Dequantize takes.
+bool CanDequantize(TensorType type);
+
+// values.size() elements from `blocks`. Requires CanDequantize(type), values.size() a multiple of
+// BlockElements(type) and blocks.size() the bytes of as many; checked.
+void Dequantize(TensorType type, std::span<const uint8_t> blocks, std::span<float> values);
+
+// The inverse, rounding to nearest as ggml's reference does: Q8_0 d = amax / 127, Q4_0 d = (value of
+// largest magnitude) / -8. Same requirements. Infinite or NaN values are the caller's to refuse.
+void Quantize(TensorType type, std::span<const float> values, std::span<uint8_t> blocks);
+
+// sum of w[i] * x[i] in f32 for one row of any type above.
+float DotRow(TensorType type, std::span<const uint8_t> blocks, std::span<const float> x);
+
+// IEEE half and bfloat16, both ways, round to nearest even.
+float HalfToFloat(uint16_t half);
+uint16_t FloatToHalf(float value);
+float BfloatToFloat(uint16_t bfloat);
+uint16_t FloatToBfloat(float value);
+
+}  // namespace fleetune

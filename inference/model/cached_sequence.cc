@@ -1,0 +1,166 @@
+#include "inference/model/cached_sequence.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/check.h"
+#include "fmt/format.h"
+#include "inference/kernels/blocks.h"
+
+namespace fleetune {
+namespace {
+
+// Tokens computed together: enough to dequantize weights seldom, few enough that activations stay in cache.
+constexpr size_t kChunkTokens = 64;
+
+void AddTo(std::span<float> x, std::span<const float> y) {
+  for (size_t i = 0; i < x.size(); ++i) x[i] += y[i];
+}
+
+}  // namespace
+
+CachedSequence::CachedSequence(std::shared_ptr<const Model> model, std::shared_ptr<const Adapter> adapter,
+                               uint32_t max_tokens)
+    : model_(std::move(model)),
+      adapter_(std::move(adapter)),
+      shape_(model_->shape()),
+      weights_(model_->weights()),
+      max_tokens_(max_tokens),
+      rotation_(shape_),
+      cache_(shape_.layers) {}
+
+absl::Status CachedSequence::Append(std::span<const int32_t> tokens, std::span<float> logits) {
+  if (tokens.empty()) return absl::InvalidArgumentError("no token to append");
+  for (const int32_t token : tokens) {
+    if (token < 0 || static_cast<uint32_t>(token) >= shape_.vocabulary) {
+      return absl::InvalidArgumentError(
+          fmt::format("token {} is outside of the vocabulary of {}", token, shape_.vocabulary));
+    }
+  }
+  if (tokens.size() > max_tokens_ - position_) {
+    return absl::ResourceExhaustedError(
+        fmt::format("{} tokens after {} are over the sequence's {}", tokens.size(), position_, max_tokens_));
+  }
+  const bool all = logits.size() == tokens.size() * shape_.vocabulary;
+  CHECK(all || logits.size() == shape_.vocabulary);
+  for (size_t begin = 0; begin < tokens.size(); begin += kChunkTokens) {
+    const size_t count = std::min(kChunkTokens, tokens.size() - begin);
+    const bool last = begin + count == tokens.size();
+    std::span<float> part;
+    if (all) {
+      part = logits.subspan(begin * shape_.vocabulary, count * shape_.vocabulary);
+    } else if (last) {
+      part = logits;
+    }
+    AppendChunk(tokens.subspan(begin, count), part);
+  }
+  return absl::OkStatus();
+}
+
+void CachedSequence::AppendChunk(std::span<const int32_t> tokens, std::span<float> logits) {
+  std::vector<float> x = Embed(tokens);
+  for (uint32_t layer = 0; layer < shape_.layers; ++layer) {
+    AttentionBlock(layer, x);
+    FeedForwardBlock(layer, x);
+  }
+  position_ += static_cast<uint32_t>(tokens.size());
+  if (logits.empty()) return;
+  const size_t wanted = logits.size() / shape_.vocabulary;
+  const std::span<const float> last = std::span<const float>(x).last(wanted * shape_.width);
+  MultiplyByRows(weights_.output, Normalize(last, weights_.output_norm), logits);
+}
+
+std::vector<float> CachedSequence::Embed(std::span<const int32_t> tokens) const {
+  const WeightMatrix& embedding = weights_.embedding;
+  const size_t row_bytes = embedding.data.size() / embedding.rows;
+  std::vector<float> x(tokens.size() * shape_.width);
+  for (size_t t = 0; t < tokens.size(); ++t) {
+    Dequantize(embedding.type, embedding.data.subspan(static_cast<size_t>(tokens[t]) * row_bytes, row_bytes),
+               std::span(x).subspan(t * shape_.width, shape_.width));
+  }
+  return x;
+}
+
+void CachedSequence::AttentionBlock(uint32_t layer, std::span<float> x) {
+  const LayerWeights& w = weights_.layers[layer];
+  const std::vector<float> h = Normalize(x, w.attention_norm);
+  std::vector<float> q = Project(layer, Projection::kQ, w.q, w.q_bias, h);
+  std::vector<float> k = Project(layer, Projection::kK, w.k, w.k_bias, h);
+  const std::vector<float> v = Project(layer, Projection::kV, w.v, w.v_bias, h);
+
+  const size_t tokens = x.size() / shape_.width;
+  const size_t q_size = q.size() / tokens;
+  const size_t kv_size = k.size() / tokens;
+  for (size_t t = 0; t < tokens; ++t) {
+    const uint32_t at = position_ + static_cast<uint32_t>(t);
+    rotation_.Apply(at, std::span(q).subspan(t * q_size, q_size));
+    rotation_.Apply(at, std::span(k).subspan(t * kv_size, kv_size));
+  }
+  LayerCache& cache = cache_[layer];
+  cache.keys.insert(cache.keys.end(), k.begin(), k.end());
+  cache.values.insert(cache.values.end(), v.begin(), v.end());
+
+  std::vector<float> attended(q.size());
+  std::vector<float> scores(position_ + tokens);
+  for (size_t t = 0; t < tokens; ++t) {
+    Attend(shape_, cache, position_ + static_cast<uint32_t>(t) + 1, std::span(q).subspan(t * q_size, q_size),
+           scores, std::span(attended).subspan(t * q_size, q_size));
+  }
+  AddTo(x, Project(layer, Projection::kO, w.o, {}, attended));
+}
+
+void CachedSequence::FeedForwardBlock(uint32_t layer, std::span<float> x) const {
+  const LayerWeights& w = weights_.layers[layer];
+  const std::vector<float> h = Normalize(x, w.feed_forward_norm);
+  std::vector<float> gate = Project(layer, Projection::kGate, w.gate, {}, h);
+  const std::vector<float> up = Project(layer, Projection::kUp, w.up, {}, h);
+  for (size_t i = 0; i < gate.size(); ++i) gate[i] = gate[i] / (1 + std::exp(-gate[i])) * up[i];  // SwiGLU
+  AddTo(x, Project(layer, Projection::kDown, w.down, {}, gate));
+}
+
+std::vector<float> CachedSequence::Project(uint32_t layer, Projection projection, const WeightMatrix& w,
+                                           std::span<const float> bias, std::span<const float> x) const {
+  const size_t tokens = x.size() / w.columns;
+  std::vector<float> y(tokens * w.rows);
+  MultiplyByRows(w, x, y);
+  if (!bias.empty()) {
+    for (size_t t = 0; t < tokens; ++t) AddTo(std::span(y).subspan(t * w.rows, w.rows), bias);
+  }
+  const LoraModule* module = adapter_ == nullptr ? nullptr : adapter_->spec().Find(layer, projection);
+  if (module == nullptr) return y;
+
+  const uint32_t rank = adapter_->spec().rank();
+  const std::span<const float> a = adapter_->a(*module);
+  const std::span<const float> b = adapter_->b(*module);
+  const WeightMatrix a_matrix = {.type = TensorType::kF32,
+                                 .data = {reinterpret_cast<const uint8_t*>(a.data()), a.size_bytes()},
+                                 .rows = rank,
+                                 .columns = module->in};
+  std::vector<float> ax(tokens * rank);
+  MultiplyByRows(a_matrix, x, ax);
+  for (size_t t = 0; t < tokens; ++t) {
+    for (uint32_t r = 0; r < rank; ++r) {
+      const float factor = adapter_->spec().scale() * ax[t * rank + r];
+      const float* b_row = b.data() + size_t{r} * module->out;
+      float* result = y.data() + t * w.rows;
+      for (size_t i = 0; i < w.rows; ++i) result[i] += factor * b_row[i];
+    }
+  }
+  return y;
+}
+
+std::vector<float> CachedSequence::Normalize(std::span<const float> x, std::span<const float> weight) const {
+  const size_t width = weight.size();
+  std::vector<float> y(x.size());
+  for (size_t begin = 0; begin < x.size(); begin += width) {
+    double squares = 0;
+    for (size_t i = 0; i < width; ++i)
+      squares += static_cast<double>(x[begin + i]) * static_cast<double>(x[begin + i]);
+    const double mean = squares / static_cast<double>(width);
+    const float scale = static_cast<float>(1 / std::sqrt(mean + static_cast<double>(shape_.norm_epsilon)));
+    for (size_t i = 0; i < width; ++i) y[begin + i] = x[begin + i] * scale * weight[i];
+  }
+  return y;
+}
+
+}  // namespace fleetune

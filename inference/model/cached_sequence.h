@@ -1,0 +1,43 @@
+#pragma once
+
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "inference/model/attention.h"
+#include "inference/model/model.h"
+#include "inference/model/rotation.h"
+#include "inference/model/weights.h"
+
+namespace fleetune {
+
+// The forward pass in f32, with keys and values of all earlier tokens kept. The cache grows with the tokens.
+class CachedSequence final : public Sequence {
+ public:
+  // Requires what Sequence::Start checks.
+  CachedSequence(std::shared_ptr<const Model> model, std::shared_ptr<const Adapter> adapter, uint32_t max_tokens);
+
+  absl::Status Append(std::span<const int32_t> tokens, std::span<float> logits) override;
+  uint32_t position() const override { return position_; }
+
+ private:
+  void AppendChunk(std::span<const int32_t> tokens, std::span<float> logits);
+  std::vector<float> Embed(std::span<const int32_t> tokens) const;
+  void AttentionBlock(uint32_t layer, std::span<float> x);
+  void FeedForwardBlock(uint32_t layer, std::span<float> x) const;
+  // W x + bias + scale * B (A x) for each vector in x.
+  std::vector<float> Project(uint32_t layer, Projection projection, const WeightMatrix& w,
+                             std::span<const float> bias, std::span<const float> x) const;
+  std::vector<float> Normalize(std::span<const float> x, std::span<const float> weight) const;
+
+  const std::shared_ptr<const Model> model_;
+  const std::shared_ptr<const Adapter> adapter_;  // may be null
+  const LlamaShape& shape_;
+  const ModelWeights& weights_;
+  const uint32_t max_tokens_;
+  const Rotation rotation_;
+  std::vector<LayerCache> cache_;
+  uint32_t position_ = 0;
+};
+
+}  // namespace fleetune

@@ -1,0 +1,77 @@
+#include "inference/model/model.h"
+
+#include "base/status_macros.h"
+#include "fmt/format.h"
+#include "inference/model/cached_sequence.h"
+#include "inference/model/weights.h"
+
+namespace fleetune {
+
+Model::Model(std::shared_ptr<const GgufFile> file, LlamaShape shape,
+             std::unique_ptr<const ModelWeights> weights)
+    : file_(std::move(file)), shape_(std::move(shape)), weights_(std::move(weights)) {}
+Model::~Model() = default;
+
+absl::StatusOr<std::shared_ptr<const Model>> Model::Load(std::shared_ptr<const GgufFile> file) {
+  ASSIGN_OR_RETURN(LlamaShape shape, ReadLlamaShape(*file));
+  ASSIGN_OR_RETURN(ModelWeights weights, FindWeights(*file, shape));
+  return std::shared_ptr<const Model>(
+      new Model(std::move(file), std::move(shape), std::make_unique<const ModelWeights>(std::move(weights))));
+}
+
+BaseSizes SizesOf(const LlamaShape& shape) {
+  const uint32_t q_size = shape.heads * shape.head_size;
+  const uint32_t kv_size = shape.kv_heads * shape.head_size;
+  BaseSizes sizes;
+  sizes.layers = shape.layers;
+  const auto set = [&sizes](Projection projection, uint32_t in, uint32_t out) {
+    sizes.projections[static_cast<size_t>(projection)] = {.in = in, .out = out};
+  };
+  set(Projection::kQ, shape.width, q_size);
+  set(Projection::kK, shape.width, kv_size);
+  set(Projection::kV, shape.width, kv_size);
+  set(Projection::kO, q_size, shape.width);
+  set(Projection::kGate, shape.width, shape.feed_forward);
+  set(Projection::kUp, shape.width, shape.feed_forward);
+  set(Projection::kDown, shape.feed_forward, shape.width);
+  return sizes;
+}
+
+namespace {
+
+absl::Status CheckFits(const Adapter& adapter, const LlamaShape& shape) {
+  const BaseSizes expected = SizesOf(shape);
+  for (const LoraModule& module : adapter.spec().modules()) {
+    if (module.layer >= expected.layers) {
+      return absl::InvalidArgumentError(fmt::format("the adapter changes layer {}; the model has {} layers",
+                                                    module.layer, expected.layers));
+    }
+    const ProjectionSizes& sizes = expected.projections[static_cast<size_t>(module.projection)];
+    if (module.in != sizes.in || module.out != sizes.out) {
+      return absl::InvalidArgumentError(fmt::format(
+          "the adapter's {} in layer {} is {} to {}; the model's is {} to {}",
+          ProjectionName(module.projection), module.layer, module.in, module.out, sizes.in, sizes.out));
+    }
+  }
+  if (adapter.spec().base().layers != expected.layers) {
+    return absl::InvalidArgumentError(fmt::format("the adapter is for a model of {} layers; this one has {}",
+                                                  adapter.spec().base().layers, expected.layers));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Sequence>> Sequence::Start(std::shared_ptr<const Model> model,
+                                                          std::shared_ptr<const Adapter> adapter,
+                                                          uint32_t max_tokens) {
+  const LlamaShape& shape = model->shape();
+  if (max_tokens < 1 || max_tokens > shape.context) {
+    return absl::InvalidArgumentError(
+        fmt::format("a sequence of {} tokens; the model's context takes 1 to {}", max_tokens, shape.context));
+  }
+  if (adapter != nullptr) RETURN_IF_ERROR(CheckFits(*adapter, shape));
+  return std::make_unique<CachedSequence>(std::move(model), std::move(adapter), max_tokens);
+}
+
+}  // namespace fleetune

@@ -1,0 +1,60 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "inference/gguf/gguf_file.h"
+#include "inference/gguf/llama_shape.h"
+#include "lora/adapter/adapter.h"
+
+namespace fleetune {
+
+struct ModelWeights;  // inference/model/weights.h
+
+// A Llama-family model over a mapped GGUF file. Immutable, so thread-safe; shares the mapping.
+class Model {
+ public:
+  // Errors of ReadLlamaShape; InvalidArgument naming a tensor whose type cannot be computed with.
+  static absl::StatusOr<std::shared_ptr<const Model>> Load(std::shared_ptr<const GgufFile> file);
+
+  const LlamaShape& shape() const { return shape_; }
+  const GgufFile& file() const { return *file_; }
+  const ModelWeights& weights() const { return *weights_; }
+
+  ~Model();
+
+ private:
+  Model(std::shared_ptr<const GgufFile> file, LlamaShape shape, std::unique_ptr<const ModelWeights> weights);
+
+  std::shared_ptr<const GgufFile> file_;
+  LlamaShape shape_;
+  std::unique_ptr<const ModelWeights> weights_;  // views into file_
+};
+
+// The sizes that an adapter over this model has.
+BaseSizes SizesOf(const LlamaShape& shape);
+
+// One sequence being read: the model's state (KV cache) at a position, and the adapter that it began with.
+// Not thread-safe.
+class Sequence {
+ public:
+  // `adapter` may be null: the base alone. InvalidArgument if its spec does not fit the model, or max_tokens is
+  // 0 or over the model's context.
+  static absl::StatusOr<std::unique_ptr<Sequence>> Start(std::shared_ptr<const Model> model,
+                                                         std::shared_ptr<const Adapter> adapter,
+                                                         uint32_t max_tokens);
+  virtual ~Sequence() = default;
+
+  // Appends tokens; writes the logits after each of them: logits.size() == tokens.size() * vocabulary, or
+  // == vocabulary for those after the last token alone. InvalidArgument for no token or one out of
+  // range; ResourceExhausted past max_tokens. After an error the sequence is as before. Requires one of the two
+  // sizes of logits; checked.
+  virtual absl::Status Append(std::span<const int32_t> tokens, std::span<float> logits) = 0;
+
+  virtual uint32_t position() const = 0;  // tokens read
+};
+
+}  // namespace fleetune

@@ -1,0 +1,192 @@
+#include "inference/model/model.h"
+
+#include <cmath>
+#include <cstring>
+
+#include "base/random.h"
+#include "gtest/gtest.h"
+#include "inference/gguf/gguf_writer.h"
+#include "tests/support/status_matchers.h"
+#include "tests/support/tiny_llama.h"
+
+namespace fleetune {
+namespace {
+
+using absl::StatusCode;
+
+std::shared_ptr<const Model> LoadBytes(const Bytes& bytes) {
+  auto file = GgufFile::FromBytes(bytes);
+  EXPECT_THAT(file, IsOk());
+  auto model = Model::Load(*file);
+  EXPECT_THAT(model, IsOk());
+  return *model;
+}
+
+const std::vector<int32_t> kTokens = {1, 5, 200, 7, 7, 258, 0, 44, 12, 3};
+
+// Logits after each of kTokens, appended in pieces of `piece`.
+std::vector<float> LogitsOf(const std::shared_ptr<const Model>& model,
+                            std::shared_ptr<const Adapter> adapter = nullptr, size_t piece = kTokens.size()) {
+  auto sequence = Sequence::Start(model, std::move(adapter), 16);
+  EXPECT_THAT(sequence, IsOk());
+  const size_t vocabulary = model->shape().vocabulary;
+  std::vector<float> logits(kTokens.size() * vocabulary);
+  for (size_t begin = 0; begin < kTokens.size(); begin += piece) {
+    const size_t count = std::min(piece, kTokens.size() - begin);
+    EXPECT_THAT((*sequence)->Append(std::span(kTokens).subspan(begin, count),
+                                    std::span(logits).subspan(begin * vocabulary, count * vocabulary)),
+                IsOk());
+  }
+  EXPECT_EQ((*sequence)->position(), kTokens.size());
+  return logits;
+}
+
+AdapterSpec SpecFor(const Model& model, std::vector<Projection> targets) {
+  auto spec =
+      AdapterSpec::Create({.rank = 2, .alpha = 3, .targets = std::move(targets)}, SizesOf(model.shape()));
+  EXPECT_THAT(spec, IsOk());
+  return *spec;
+}
+
+std::shared_ptr<const Adapter> RandomAdapter(const AdapterSpec& spec) {
+  SplitMix64 random(4);
+  std::vector<float> b(spec.b_size());
+  for (float& value : b) value = static_cast<float>(random.NextUnit() - 0.5);
+  auto adapter = Adapter::Create(spec, DeriveA(spec, 9), std::move(b));
+  EXPECT_THAT(adapter, IsOk());
+  return std::make_shared<const Adapter>(*std::move(adapter));
+}
+
+const std::vector<Projection> kAllProjections = {Projection::kQ,   Projection::kK,    Projection::kV,
+                                                 Projection::kO,   Projection::kGate, Projection::kUp,
+                                                 Projection::kDown};
+const char* const kParts[] = {"attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_down"};
+
+// The tiny model's bytes with scale * B A added to the weights.
+Bytes Merged(const Bytes& base, const Adapter& adapter) {
+  const auto file = GgufFile::FromBytes(base);
+  GgufWriter writer;
+  for (const auto& [key, value] : (*file)->values()) writer.AddValue(key, value);
+  for (const GgufTensor& tensor : (*file)->tensors()) {
+    std::vector<float> values(tensor.rows * tensor.columns);
+    std::memcpy(values.data(), tensor.data.data(), tensor.data.size());
+    for (const LoraModule& module : adapter.spec().modules()) {
+      if (tensor.name != BlockTensorName(module.layer, kParts[static_cast<size_t>(module.projection)]))
+        continue;
+      for (uint32_t r = 0; r < adapter.spec().rank(); ++r) {
+        for (size_t out = 0; out < module.out; ++out) {
+          for (size_t in = 0; in < module.in; ++in) {
+            values[out * module.in + in] += adapter.spec().scale() * adapter.b(module)[r * module.out + out] *
+                                            adapter.a(module)[r * module.in + in];
+          }
+        }
+      }
+    }
+    const auto* raw = reinterpret_cast<const uint8_t*>(values.data());
+    writer.AddTensor(tensor.name, tensor.type, tensor.shape, Bytes(raw, raw + tensor.data.size()));
+  }
+  return writer.Finish();
+}
+
+TEST(Model, ReadsAPromptInAnyPiecesAlike) {
+  for (const char* architecture : {"llama", "qwen2"}) {
+    const auto model =
+        LoadBytes(TinyLlama{.architecture = architecture, .qkv_bias = true, .tied_output = false}.ToBytes());
+    const std::vector<float> whole = LogitsOf(model);
+    EXPECT_EQ(LogitsOf(model, nullptr, 1), whole);
+    EXPECT_EQ(LogitsOf(model, nullptr, 3), whole);
+  }
+}
+
+TEST(Model, GivesTheLogitsAfterTheLastTokenAlone) {
+  const auto model = LoadBytes(TinyLlama{.context = 200}.ToBytes());
+  std::vector<int32_t> tokens(150);  // more than are computed together
+  for (size_t i = 0; i < tokens.size(); ++i) tokens[i] = static_cast<int32_t>(i * 7 % 259);
+  std::vector<float> all(150 * 259);
+  std::vector<float> last(259);
+  ASSERT_THAT((*Sequence::Start(model, nullptr, 150))->Append(tokens, all), IsOk());
+  ASSERT_THAT((*Sequence::Start(model, nullptr, 150))->Append(tokens, last), IsOk());
+  EXPECT_TRUE(std::equal(last.begin(), last.end(), all.end() - 259));
+}
+
+TEST(Model, AFreshAdapterChangesNothing) {
+  const auto model = LoadBytes(TinyLlama{}.ToBytes());
+  const auto adapter = std::make_shared<const Adapter>(Adapter::Initial(SpecFor(*model, kAllProjections), 1));
+  EXPECT_EQ(LogitsOf(model, adapter), LogitsOf(model));
+}
+
+TEST(Model, AnAdapterActsAsIfMergedIntoTheWeights) {
+  for (const std::vector<Projection>& targets :
+       {kAllProjections, std::vector{Projection::kQ, Projection::kV}, std::vector{Projection::kDown}}) {
+    const Bytes base = TinyLlama{.qkv_bias = true}.ToBytes();
+    const auto model = LoadBytes(base);
+    const auto adapter = RandomAdapter(SpecFor(*model, targets));
+    const std::vector<float> unmerged = LogitsOf(model, adapter);
+    const std::vector<float> merged = LogitsOf(LoadBytes(Merged(base, *adapter)));
+    const std::vector<float> plain = LogitsOf(model);
+    float change = 0;
+    for (size_t i = 0; i < merged.size(); ++i) {
+      ASSERT_NEAR(unmerged[i], merged[i], 1e-4);
+      change = std::max(change, std::fabs(merged[i] - plain[i]));
+    }
+    EXPECT_GT(change, 0.01f);
+  }
+}
+
+TEST(Model, RefusesAdaptersOfOtherModels) {
+  const auto model = LoadBytes(TinyLlama{}.ToBytes());
+  for (const auto& [other, part] :
+       {std::pair{TinyLlama{.width = 12}, "q in layer 0 is 12 to 12; the model's is 8 to 8"},
+        {TinyLlama{.layers = 3}, "layer 2"},
+        {TinyLlama{.layers = 1}, "model of 1 layers"}}) {
+    const auto adapter = RandomAdapter(SpecFor(*LoadBytes(other.ToBytes()), {Projection::kQ}));
+    EXPECT_THAT(Sequence::Start(model, adapter, 4), HasStatus(StatusCode::kInvalidArgument, part));
+  }
+}
+
+TEST(Model, RefusesTokensAndLengthsOutOfRange) {
+  const auto model = LoadBytes(TinyLlama{}.ToBytes());
+  EXPECT_THAT(Sequence::Start(model, nullptr, 0), HasStatus(StatusCode::kInvalidArgument, "0 tokens"));
+  EXPECT_THAT(Sequence::Start(model, nullptr, 33), HasStatus(StatusCode::kInvalidArgument, "1 to 32"));
+  auto sequence = Sequence::Start(model, nullptr, 2);
+  ASSERT_THAT(sequence, IsOk());
+  std::vector<float> logits(259);
+  const auto append = [&](std::vector<int32_t> tokens) { return (*sequence)->Append(tokens, logits); };
+  EXPECT_THAT(append({259}), HasStatus(StatusCode::kInvalidArgument, "token 259"));
+  EXPECT_THAT(append({1, -1}), HasStatus(StatusCode::kInvalidArgument, "token -1"));
+  EXPECT_THAT(append({}), HasStatus(StatusCode::kInvalidArgument, "no token"));
+  EXPECT_THAT(append({1, 2, 3}), HasStatus(StatusCode::kResourceExhausted, "over the sequence's 2"));
+  EXPECT_EQ((*sequence)->position(), 0u);
+  EXPECT_THAT(append({258, 0}), IsOk());
+  EXPECT_THAT(append({1}), HasStatus(StatusCode::kResourceExhausted, "1 tokens after 2"));
+}
+
+TEST(Model, RefusesTypesThatCannotBeComputedWith) {
+  GgufWriter writer;
+  const auto file = GgufFile::FromBytes(TinyLlama{.width = 256, .layers = 1, .feed_forward = 256}.ToBytes());
+  for (const auto& [key, value] : (*file)->values()) writer.AddValue(key, value);
+  for (const GgufTensor& tensor : (*file)->tensors()) {
+    const bool replaced = tensor.name == "blk.0.ffn_down.weight";
+    const TensorType type = replaced ? TensorType::kQ4_K : tensor.type;
+    const uint64_t row_bytes = tensor.columns / BlockElements(type) * BlockBytes(type);
+    writer.AddTensor(tensor.name, type, tensor.shape, Bytes(tensor.rows * row_bytes));
+  }
+  const auto changed = GgufFile::FromBytes(writer.Finish());
+  ASSERT_THAT(changed, IsOk());
+  EXPECT_THAT(Model::Load(*changed),
+              HasStatus(StatusCode::kInvalidArgument, "blk.0.ffn_down.weight has type Q4_K"));
+}
+
+TEST(Model, SizesAreThoseOfTheTensors) {
+  const auto file = GgufFile::FromBytes(TinyLlama{}.ToBytes());
+  const BaseSizes sizes = SizesOf(*ReadLlamaShape(**file));
+  EXPECT_EQ(sizes.layers, 2u);
+  for (size_t i = 0; i < kNumProjections; ++i) {
+    const GgufTensor* tensor = (*file)->FindTensor(BlockTensorName(1, kParts[i]));
+    EXPECT_EQ(sizes.projections[i].in, tensor->columns);
+    EXPECT_EQ(sizes.projections[i].out, tensor->rows);
+  }
+}
+
+}  // namespace
+}  // namespace fleetune

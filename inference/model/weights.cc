@@ -1,0 +1,64 @@
+#include "inference/model/weights.h"
+
+#include "base/check.h"
+#include "base/status_macros.h"
+#include "fmt/format.h"
+#include "inference/kernels/blocks.h"
+
+namespace fleetune {
+namespace {
+
+WeightMatrix MatrixNamed(const GgufFile& file, const std::string& name) {
+  const GgufTensor* tensor = file.FindTensor(name);
+  CHECK(tensor != nullptr);  // ReadLlamaShape found it
+  return MatrixOf(*tensor);
+}
+
+std::vector<float> VectorNamed(const GgufFile& file, const std::string& name) {
+  const WeightMatrix row = MatrixNamed(file, name);
+  std::vector<float> values(row.columns);
+  Dequantize(row.type, row.data, values);
+  return values;
+}
+
+LayerWeights FindLayer(const GgufFile& file, const LlamaShape& shape, uint32_t layer) {
+  const auto matrix = [&](const char* part) { return MatrixNamed(file, BlockTensorName(layer, part)); };
+  LayerWeights found;
+  found.attention_norm = VectorNamed(file, BlockTensorName(layer, "attn_norm"));
+  found.feed_forward_norm = VectorNamed(file, BlockTensorName(layer, "ffn_norm"));
+  found.q = matrix("attn_q");
+  found.k = matrix("attn_k");
+  found.v = matrix("attn_v");
+  found.o = matrix("attn_output");
+  found.gate = matrix("ffn_gate");
+  found.up = matrix("ffn_up");
+  found.down = matrix("ffn_down");
+  if (shape.qkv_bias) {
+    found.q_bias = VectorNamed(file, BlockTensorName(layer, "attn_q", "bias"));
+    found.k_bias = VectorNamed(file, BlockTensorName(layer, "attn_k", "bias"));
+    found.v_bias = VectorNamed(file, BlockTensorName(layer, "attn_v", "bias"));
+  }
+  return found;
+}
+
+}  // namespace
+
+absl::StatusOr<ModelWeights> FindWeights(const GgufFile& file, const LlamaShape& shape) {
+  for (const GgufTensor& tensor : file.tensors()) {
+    if (!CanDequantize(tensor.type)) {
+      return absl::InvalidArgumentError(
+          fmt::format("tensor {} has type {}, which cannot be computed with; expected "
+                      "F32, F16, BF16, Q8_0, Q5_0 or Q4_0",
+                      tensor.name, TensorTypeName(tensor.type)));
+    }
+  }
+  ModelWeights found;
+  found.embedding = MatrixNamed(file, "token_embd.weight");
+  found.output = shape.tied_output ? found.embedding : MatrixNamed(file, "output.weight");
+  found.output_norm = VectorNamed(file, "output_norm.weight");
+  for (uint32_t layer = 0; layer < shape.layers; ++layer)
+    found.layers.push_back(FindLayer(file, shape, layer));
+  return found;
+}
+
+}  // namespace fleetune

@@ -1,0 +1,31 @@
+#pragma once
+
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "inference/gguf/gguf_file.h"
+#include "inference/gguf/llama_shape.h"
+#include "inference/kernels/product.h"
+
+namespace fleetune {
+
+// The tensors of a Llama-family model by their place in the graph. Matrices are views into the mapped file;
+// norms and biases, which are small, are copied as floats.
+struct LayerWeights {
+  std::vector<float> attention_norm;
+  std::vector<float> feed_forward_norm;
+  WeightMatrix q, k, v, o, gate, up, down;
+  std::vector<float> q_bias, k_bias, v_bias;  // empty if the model has none
+};
+struct ModelWeights {
+  WeightMatrix embedding;
+  WeightMatrix output;  // the embedding, if tied
+  std::vector<float> output_norm;
+  std::vector<LayerWeights> layers;
+};
+
+// Requires ReadLlamaShape(file) to have given `shape`. The views live as long as `file`.
+// InvalidArgument naming a tensor whose type cannot be computed with.
+absl::StatusOr<ModelWeights> FindWeights(const GgufFile& file, const LlamaShape& shape);
+
+}  // namespace fleetune

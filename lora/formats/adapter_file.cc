@@ -1,0 +1,93 @@
+#include "lora/formats/adapter_file.h"
+
+#include <cstring>
+#include <filesystem>
+#include <system_error>
+
+#include "base/files.h"
+#include "base/status_macros.h"
+#include "inference/gguf/gguf_file.h"
+#include "lora/formats/fleetune_adapter_file.h"
+#include "lora/formats/gguf_adapter.h"
+#include "lora/formats/peft_adapter.h"
+#include "lora/formats/peft_config.h"
+
+namespace fleetune {
+namespace {
+
+// A and B at their largest, in f32, and room for names.
+constexpr uint64_t kMaxAdapterFileBytes = 2 * kMaxAdapterParameters * sizeof(float) + (32u << 20);
+
+// The same error, with the path before it.
+absl::Status At(const std::string& path, const absl::Status& status) {
+  return absl::Status(status.code(), path + ": " + std::string(status.message()));
+}
+
+absl::StatusOr<Adapter> LoadPeft(const std::string& folder, const AdapterBase& base) {
+  ASSIGN_OR_RETURN(const Bytes config, ReadFile(folder + "/" + kPeftConfigName, kMaxPeftConfigBytes));
+  ASSIGN_OR_RETURN(const Bytes tensors, ReadFile(folder + "/" + kPeftTensorsName, kMaxAdapterFileBytes));
+  return ReadPeftAdapter(AsText(config), tensors, base);
+}
+
+absl::StatusOr<Adapter> LoadFile(const std::string& path, const AdapterBase& base) {
+  ASSIGN_OR_RETURN(const std::shared_ptr<const MappedFile> file, MappedFile::Open(path));
+  const std::span<const uint8_t> bytes = file->bytes();
+  if (bytes.size() > kMaxAdapterFileBytes) {
+    return absl::ResourceExhaustedError("an adapter file has at most " +
+                                        std::to_string(kMaxAdapterFileBytes) + " bytes, this one has " +
+                                        std::to_string(bytes.size()));
+  }
+  if (AsText(bytes).starts_with("GGUF")) {
+    ASSIGN_OR_RETURN(const std::shared_ptr<const GgufFile> gguf, GgufFile::Open(path));
+    return ReadGgufAdapter(*gguf, base);
+  }
+  if (AsText(bytes).starts_with("FTA1")) return ParseAdapterFile(bytes, base.sizes);
+  return absl::InvalidArgumentError(
+      "no adapter: expected a file that begins with \"FTA1\" or \"GGUF\", or a PEFT folder");
+}
+
+absl::Status SavePeft(const std::string& folder, const Adapter& adapter, const AdapterBase& base,
+                      const std::string& base_name) {
+  ASSIGN_OR_RETURN(const PeftFiles files, WritePeftAdapter(adapter, base, base_name));
+  std::error_code error;
+  std::filesystem::create_directories(folder, error);
+  if (error) return absl::UnavailableError("cannot create the folder: " + error.message());
+  RETURN_IF_ERROR(WriteFileAtomic(folder + "/" + kPeftTensorsName, files.tensors));
+  return WriteFileAtomic(folder + "/" + kPeftConfigName, AsBytes(files.config));
+}
+
+}  // namespace
+
+std::optional<AdapterFormat> AdapterFormatFromName(std::string_view name) {
+  if (name == "fleetune") return AdapterFormat::kFleetune;
+  if (name == "peft") return AdapterFormat::kPeft;
+  if (name == "gguf") return AdapterFormat::kGguf;
+  return std::nullopt;
+}
+
+absl::StatusOr<Adapter> LoadAdapter(const std::string& path, const AdapterBase& base) {
+  std::error_code error;
+  const bool is_folder = std::filesystem::is_directory(path, error);
+  absl::StatusOr<Adapter> adapter = is_folder ? LoadPeft(path, base) : LoadFile(path, base);
+  if (!adapter.ok()) return At(path, adapter.status());
+  return adapter;
+}
+
+absl::Status SaveAdapter(const std::string& path, AdapterFormat format, const Adapter& adapter,
+                         const AdapterBase& base, const std::string& base_name) {
+  absl::Status status;
+  switch (format) {
+    case AdapterFormat::kFleetune:
+      status = WriteFileAtomic(path, SerializeAdapterFile(adapter));
+      break;
+    case AdapterFormat::kPeft:
+      status = SavePeft(path, adapter, base, base_name);
+      break;
+    case AdapterFormat::kGguf:
+      status = WriteFileAtomic(path, WriteGgufAdapter(adapter, base, base_name));
+      break;
+  }
+  return status.ok() ? status : At(path, status);
+}
+
+}  // namespace fleetune

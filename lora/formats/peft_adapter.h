@@ -1,0 +1,32 @@
+#pragma once
+
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "absl/status/statusor.h"
+#include "base/bytes.h"
+#include "lora/adapter/adapter.h"
+#include "lora/formats/adapter_file.h"
+
+namespace fleetune {
+
+// The two files of a PEFT adapter folder.
+inline constexpr char kPeftConfigName[] = "adapter_config.json";
+inline constexpr char kPeftTensorsName[] = "adapter_model.safetensors";
+
+struct PeftFiles {
+  std::string config;
+  Bytes tensors;
+};
+
+// Errors of ParsePeftConfig and SafetensorsFile::Parse; InvalidArgument naming a tensor that is no LoRA matrix of
+// a projection that we know, or a target without tensors.
+absl::StatusOr<Adapter> ReadPeftAdapter(std::string_view config, std::span<const uint8_t> tensors,
+                                        const AdapterBase& base);
+
+// InvalidArgument if q and k must be permuted and do not divide into heads.
+absl::StatusOr<PeftFiles> WritePeftAdapter(const Adapter& adapter, const AdapterBase& base,
+                                           std::string_view base_name);
+
+}  // namespace fleetune

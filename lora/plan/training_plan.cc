@@ -1,0 +1,129 @@
+#include "lora/plan/training_plan.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <limits>
+
+#include "base/status_macros.h"
+
+namespace fleetune {
+namespace {
+
+enum class Edge { kOpen, kClosed };
+
+// An interval of numbers as people write it: "(0, 1]".
+struct Range {
+  Edge low_edge;
+  double low;
+  double high;
+  Edge high_edge;
+
+  // False for NaN.
+  bool Contains(double value) const {
+    return (low_edge == Edge::kOpen ? value > low : value >= low) &&
+           (high_edge == Edge::kOpen ? value < high : value <= high);
+  }
+};
+
+std::string NumberText(double value) {
+  char text[64];
+  const auto end = std::to_chars(text, text + sizeof(text), value).ptr;
+  return std::string(text, end);
+}
+
+absl::Status CheckRange(const char* field, double value, const Range& range) {
+  if (range.Contains(value)) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      std::string(field) + ": expected a number in " + (range.low_edge == Edge::kOpen ? "(" : "[") +
+      NumberText(range.low) + ", " + NumberText(range.high) +
+      (range.high_edge == Edge::kOpen ? ")" : "]") + ", got " + NumberText(value));
+}
+
+absl::Status CheckRange(const char* field, uint64_t value, uint64_t low, uint64_t high) {
+  if (value >= low && value <= high) return absl::OkStatus();
+  return absl::InvalidArgumentError(std::string(field) + ": expected " + std::to_string(low) +
+                                    " to " + std::to_string(high) + ", got " +
+                                    std::to_string(value));
+}
+
+constexpr Range kAboveZeroToOne{Edge::kOpen, 0, 1, Edge::kClosed};
+constexpr Range kZeroToOne{Edge::kClosed, 0, 1, Edge::kClosed};
+constexpr Range kZeroToBelowOne{Edge::kClosed, 0, 1, Edge::kOpen};
+constexpr Range kAboveZeroToMillion{Edge::kOpen, 0, 1e6, Edge::kClosed};
+
+bool IsTaskName(std::string_view name) {
+  return !name.empty() && name.size() <= 64 && std::ranges::all_of(name, [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-';
+  });
+}
+
+bool IsDataTag(std::string_view tag) {
+  return tag.size() <= kMaxDataTagBytes && std::ranges::all_of(tag, [](char c) {
+    return c >= 0x20 && c < 0x7f && c != '"' && c != '\\';
+  });
+}
+
+absl::Status CheckTargets(const std::vector<Projection>& targets) {
+  if (targets.empty()) return absl::InvalidArgumentError("targets: expected at least one");
+  for (auto target = targets.begin(); target != targets.end(); ++target) {
+    if (static_cast<size_t>(*target) >= kNumProjections) {
+      return absl::InvalidArgumentError("targets: " + std::to_string(static_cast<int>(*target)) +
+                                        " is no projection");
+    }
+    if (std::find(targets.begin(), target, *target) != target) {
+      return absl::InvalidArgumentError("targets: " + std::string(ProjectionName(*target)) +
+                                        " is named twice");
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Validate(const UpdateEncoding& encoding) {
+  RETURN_IF_ERROR(CheckRange("clip_norm", encoding.clip_norm, kAboveZeroToMillion));
+  RETURN_IF_ERROR(CheckRange("fraction_bits", encoding.fraction_bits, 1, 28));
+  return CheckRange("max_weight", encoding.max_weight, kAboveZeroToMillion);
+}
+
+}  // namespace
+
+absl::Status Validate(const TrainOptions& options) {
+  RETURN_IF_ERROR(CheckRange("learning_rate", options.learning_rate, kAboveZeroToOne));
+  RETURN_IF_ERROR(CheckRange("weight_decay", options.weight_decay, kZeroToOne));
+  RETURN_IF_ERROR(CheckRange("beta1", options.beta1, kZeroToBelowOne));
+  RETURN_IF_ERROR(CheckRange("beta2", options.beta2, kZeroToBelowOne));
+  RETURN_IF_ERROR(CheckRange("epsilon", options.epsilon, kAboveZeroToOne));
+  RETURN_IF_ERROR(CheckRange("clip_gradient_norm", options.clip_gradient_norm,
+                             {Edge::kOpen, 0, std::numeric_limits<double>::infinity(), Edge::kOpen}));
+  RETURN_IF_ERROR(CheckRange("dropout", options.dropout, kZeroToBelowOne));
+  if (options.schedule != Schedule::kConstant && options.schedule != Schedule::kCosine) {
+    return absl::InvalidArgumentError("schedule: expected constant or cosine");
+  }
+  RETURN_IF_ERROR(CheckRange("warmup_steps", options.warmup_steps, 0, 100'000));
+  RETURN_IF_ERROR(CheckRange("steps", options.steps, 0, 1'000'000));
+  RETURN_IF_ERROR(CheckRange("epochs", options.epochs, {Edge::kOpen, 0, 1000, Edge::kClosed}));
+  RETURN_IF_ERROR(CheckRange("sequence_length", options.sequence_length, 8, 32'768));
+  RETURN_IF_ERROR(CheckRange("micro_batch", options.micro_batch, 1, 256));
+  return CheckRange("accumulate", options.accumulate, 1, 1024);
+}
+
+absl::Status Validate(const TrainingPlan& plan) {
+  if (!IsTaskName(plan.task)) {
+    return absl::InvalidArgumentError(
+        "task: expected 1 to 64 lower-case letters, digits and hyphens, got \"" + plan.task + "\"");
+  }
+  RETURN_IF_ERROR(CheckTargets(plan.targets));
+  RETURN_IF_ERROR(CheckRange("rank", plan.rank, 1, kMaxAdapterRank));
+  RETURN_IF_ERROR(
+      CheckRange("alpha", plan.alpha, {Edge::kOpen, 0, std::numeric_limits<double>::infinity(), Edge::kOpen}));
+  if (!IsDataTag(plan.data_tag)) {
+    return absl::InvalidArgumentError("data_tag: expected at most " +
+                                      std::to_string(kMaxDataTagBytes) +
+                                      " printable ASCII characters, no quotes or backslashes");
+  }
+  RETURN_IF_ERROR(CheckRange("min_examples", plan.min_examples, 1, kMaxMinExamples));
+  RETURN_IF_ERROR(Validate(plan.train));
+  return Validate(plan.encoding);
+}
+
+}  // namespace fleetune

@@ -1,0 +1,87 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "base/digest.h"
+#include "lora/adapter/adapter_spec.h"
+
+namespace fleetune {
+
+enum class Schedule : uint8_t { kConstant, kCosine };
+
+// How an adapter is trained on one machine.
+struct TrainOptions {
+  double learning_rate = 1e-3;       // AdamW's peak rate, (0, 1]
+  double weight_decay = 0.0;         // on LoRA parameters only, [0, 1]
+  double beta1 = 0.9;                // [0, 1)
+  double beta2 = 0.999;              // [0, 1)
+  double epsilon = 1e-8;             // (0, 1]
+  double clip_gradient_norm = 1.0;   // L2 over all trained parameters, > 0
+  double dropout = 0.0;              // on the input of A, [0, 1)
+  Schedule schedule = Schedule::kConstant;
+  uint32_t warmup_steps = 0;         // linear, at most 100,000
+  uint32_t steps = 0;                // optimizer steps; 0: as many as `epochs` take. At most 1,000,000
+  double epochs = 1.0;               // passes over the data, used when steps == 0; (0, 1000]
+  uint32_t sequence_length = 256;    // tokens a packed sequence, 8 .. 32,768
+  uint32_t micro_batch = 1;          // sequences a forward pass, 1 .. 256
+  uint32_t accumulate = 1;           // micro-batches an optimizer step, 1 .. 1024
+  bool train_a = false;              // the fleet trains B only
+  uint64_t seed = 1;                 // order of examples and dropout
+
+  friend bool operator==(const TrainOptions&, const TrainOptions&) = default;
+};
+
+// InvalidArgument naming the first field out of range, with its range.
+absl::Status Validate(const TrainOptions& options);
+
+// How a delta becomes ring elements (aggregation/encode/fixed_point.h).
+struct UpdateEncoding {
+  double clip_norm = 1.0;        // L2 of the delta, (0, 1e6]
+  uint32_t fraction_bits = 16;   // 1 .. 28
+  double max_weight = 1.0;       // w is in [0, max_weight]: max_weight examples count as 1, (0, 1e6]
+
+  friend bool operator==(const UpdateEncoding&, const UpdateEncoding&) = default;
+};
+
+inline constexpr size_t kMaxDataTagBytes = 64;
+inline constexpr uint64_t kMaxMinExamples = 1'000'000'000;
+
+// All that a device is asked to do in a task, and nothing that only the coordinator needs. Sent as
+// the TOML text below, signed by the release key (SignPurpose::kTrainingPlan), so that the device
+// keeps in its audit log exactly what it was asked.
+struct TrainingPlan {
+  std::string task;                 // name of the task, [a-z0-9-]{1,64}
+  Digest base{};                      // SHA-256 of the base model's GGUF file
+  std::vector<Projection> targets;
+  uint32_t rank = 8;
+  float alpha = 16;
+  uint64_t seed = 1;                // of A (DeriveA)
+  std::string data_tag;             // which private examples; empty: all. Printable ASCII but " and \, at most
+                                    // kMaxDataTagBytes
+  uint64_t min_examples = 1;        // a device with fewer does not take part, 1 .. kMaxMinExamples
+  TrainOptions train;
+  UpdateEncoding encoding;
+
+  friend bool operator==(const TrainingPlan&, const TrainingPlan&) = default;
+};
+
+// InvalidArgument naming the first field out of range, with its range.
+absl::Status Validate(const TrainingPlan& plan);
+
+inline constexpr size_t kMaxPlanBytes = 16 * 1024;
+
+// Canonical TOML: the same plan gives the same bytes. Floats are written so that they parse back to the same
+// bits; seeds, which may need 64 bits without a sign, as strings ("0x2a"). Requires a valid plan; checked.
+std::string FormatTrainingPlan(const TrainingPlan& plan);
+
+// The inverse; every key must be there, since a default that changed between two versions of the program would
+// change what was signed. InvalidArgument naming key and line for an unknown key, a wrong type, a value that
+// does not fit; naming the key if it is missing or out of range; ResourceExhausted over kMaxPlanBytes.
+absl::StatusOr<TrainingPlan> ParseTrainingPlan(std::string_view toml);
+
+}  // namespace fleetune

@@ -1,0 +1,129 @@
+#include "lora/train/layer_math.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/check.h"
+#include "lora/train/simd_clones.h"
+#include "lora/train/vector_exp.h"
+
+namespace fleetune {
+namespace {
+
+FLEETUNE_SIMD_CLONES
+float Dot(const float* a, const float* b, size_t n) {
+  float sum = 0;
+#pragma omp simd reduction(+ : sum)
+  for (size_t i = 0; i < n; ++i) sum += a[i] * b[i];
+  return sum;
+}
+
+FLEETUNE_SIMD_CLONES
+float Dot3(const float* a, const float* b, const float* c, size_t n) {
+  float sum = 0;
+#pragma omp simd reduction(+ : sum)
+  for (size_t i = 0; i < n; ++i) sum += a[i] * b[i] * c[i];
+  return sum;
+}
+
+FLEETUNE_SIMD_CLONES
+void SwiGluLoop(const float* gate, const float* up, float* h, size_t n) {
+  for (size_t i = 0; i < n; ++i) h[i] = gate[i] / (1.0f + VectorExp(-gate[i])) * up[i];
+}
+
+FLEETUNE_SIMD_CLONES
+void SwiGluBackwardLoop(const float* gate, const float* up, const float* dh, float* d_gate, float* d_up, size_t n) {
+  for (size_t i = 0; i < n; ++i) {
+    const float sigmoid = 1.0f / (1.0f + VectorExp(-gate[i]));
+    const float silu = gate[i] * sigmoid;
+    d_up[i] = dh[i] * silu;
+    d_gate[i] = dh[i] * up[i] * (sigmoid + silu * (1.0f - sigmoid));
+  }
+}
+
+FLEETUNE_SIMD_CLONES
+float ExpShifted(float* values, float shift, size_t n) {
+  float sum = 0;
+#pragma omp simd reduction(+ : sum)
+  for (size_t i = 0; i < n; ++i) {
+    values[i] = VectorExp(values[i] - shift);
+    sum += values[i];
+  }
+  return sum;
+}
+
+}  // namespace
+
+void RmsNorm(std::span<const float> x, std::span<const float> weight, float epsilon, std::span<float> y,
+             std::span<float> inverse_rms) {
+  const size_t width = weight.size();
+  CHECK(x.size() == inverse_rms.size() * width && y.size() == x.size());
+  for (size_t row = 0; row < inverse_rms.size(); ++row) {
+    const float* in = x.data() + row * width;
+    float* out = y.data() + row * width;
+    const float inverse = 1.0f / std::sqrt(Dot(in, in, width) / static_cast<float>(width) + epsilon);
+    for (size_t i = 0; i < width; ++i) out[i] = in[i] * inverse * weight[i];
+    inverse_rms[row] = inverse;
+  }
+}
+
+void RmsNormBackward(std::span<const float> x, std::span<const float> weight, std::span<const float> inverse_rms,
+                     std::span<const float> dy, std::span<float> dx, std::span<float> d_weight) {
+  const size_t width = weight.size();
+  CHECK(x.size() == inverse_rms.size() * width && dy.size() == x.size() && dx.size() == x.size());
+  CHECK(d_weight.empty() || d_weight.size() == width);
+  for (size_t row = 0; row < inverse_rms.size(); ++row) {
+    const float* in = x.data() + row * width;
+    const float* d_out = dy.data() + row * width;
+    float* d_in = dx.data() + row * width;
+    const float inverse = inverse_rms[row];
+    const float along = Dot3(in, weight.data(), d_out, width) * inverse * inverse / static_cast<float>(width);
+    for (size_t i = 0; i < width; ++i) d_in[i] = inverse * (weight[i] * d_out[i] - in[i] * along);
+    if (d_weight.empty()) continue;
+    for (size_t i = 0; i < width; ++i) d_weight[i] += d_out[i] * in[i] * inverse;
+  }
+}
+
+void SwiGlu(std::span<const float> gate, std::span<const float> up, std::span<float> h) {
+  CHECK(gate.size() == up.size() && gate.size() == h.size());
+  SwiGluLoop(gate.data(), up.data(), h.data(), h.size());
+}
+
+void SwiGluBackward(std::span<const float> gate, std::span<const float> up, std::span<const float> dh,
+                    std::span<float> d_gate, std::span<float> d_up) {
+  CHECK(gate.size() == up.size() && gate.size() == dh.size());
+  CHECK(gate.size() == d_gate.size() && gate.size() == d_up.size());
+  SwiGluBackwardLoop(gate.data(), up.data(), dh.data(), d_gate.data(), d_up.data(), dh.size());
+}
+
+void Rotate(const HeadRotation& rotation, uint32_t head_size, std::span<float> row) {
+  const size_t pairs = rotation.cosine.size();
+  CHECK(rotation.sine.size() == pairs && 2 * pairs <= head_size && row.size() % head_size == 0);
+  const size_t step = rotation.halves ? 1 : 2;
+  const size_t partner = rotation.halves ? pairs : 1;
+  for (size_t head = 0; head < row.size(); head += head_size) {
+    float* values = row.data() + head;
+    for (size_t i = 0; i < pairs; ++i) {
+      const float cosine = rotation.cosine[i];
+      const float sine = rotation.back ? -rotation.sine[i] : rotation.sine[i];
+      float& first = values[i * step];
+      float& second = values[i * step + partner];
+      const float turned = first * cosine - second * sine;
+      second = first * sine + second * cosine;
+      first = turned;
+    }
+  }
+}
+
+double SoftmaxLoss(std::span<float> logits, uint32_t target) {
+  CHECK(target < logits.size());
+  const float largest = *std::max_element(logits.begin(), logits.end());
+  const float of_target = logits[target];
+  const float sum = ExpShifted(logits.data(), largest, logits.size());
+  const float inverse = 1.0f / sum;
+  for (float& value : logits) value *= inverse;
+  logits[target] -= 1.0f;
+  return std::log(static_cast<double>(sum)) + static_cast<double>(largest) - static_cast<double>(of_target);
+}
+
+}  // namespace fleetune

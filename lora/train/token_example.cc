@@ -1,0 +1,137 @@
+#include "lora/train/token_example.h"
+
+#include <algorithm>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <variant>
+
+#include "absl/status/status.h"
+#include "base/status_macros.h"
+#include "inference/tokenizer/chat_template.h"
+
+namespace fleetune {
+namespace {
+
+constexpr uint32_t kMinTokens = 8;
+
+// A text and from which byte on, up to which, it is learned.
+struct MarkedPiece {
+  std::string text;
+  bool learned = false;
+};
+
+class RecordTokenizer {
+ public:
+  RecordTokenizer(const Tokenizer& tokenizer, uint32_t max_tokens)
+      : tokenizer_(tokenizer), max_tokens_(max_tokens) {}
+
+  absl::Status Add(const PlainText& record, std::vector<TokenExample>& examples) const {
+    std::vector<int32_t> tokens = tokenizer_.Encode(record.text, {.add_bos = false, .parse_special = false});
+    if (tokenizer_.eos().has_value()) tokens.push_back(*tokenizer_.eos());
+    const size_t room = max_tokens_ - (AddsBos() ? 1 : 0);
+    for (size_t begin = 0; begin < tokens.size(); begin += room) {
+      const size_t size = std::min(room, tokens.size() - begin);
+      TokenExample example;
+      if (AddsBos()) example.tokens.push_back(*tokenizer_.bos());
+      example.tokens.insert(example.tokens.end(), tokens.begin() + begin, tokens.begin() + begin + size);
+      example.loss.assign(example.tokens.size(), true);
+      Keep(std::move(example), examples);
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status Add(const PromptCompletion& record, std::vector<TokenExample>& examples) const {
+    TokenExample example = Mark({{record.prompt, false}, {record.completion, true}}, /*parse_special=*/false);
+    if (tokenizer_.eos().has_value() && example.tokens.size() < max_tokens_) {
+      example.tokens.push_back(*tokenizer_.eos());
+      example.loss.push_back(true);
+    }
+    Keep(std::move(example), examples);
+    return absl::OkStatus();
+  }
+
+  absl::Status Add(const Chat& record, std::vector<TokenExample>& examples) const {
+    ASSIGN_OR_RETURN(const ChatFamily family, RecognizeChatTemplate(tokenizer_.chat_template()));
+    std::vector<ChatTurn> turns;
+    for (const ChatMessage& message : record.messages) turns.push_back({message.role, message.content});
+    std::vector<MarkedPiece> pieces;
+    for (ChatPiece& piece : RenderChat(family, turns, /*open_answer=*/false)) {
+      if (pieces.empty() || pieces.back().learned != piece.is_answer) pieces.push_back({"", piece.is_answer});
+      pieces.back().text += piece.text;
+    }
+    Keep(Mark(pieces, /*parse_special=*/true), examples);
+    return absl::OkStatus();
+  }
+
+ private:
+  bool AddsBos() const { return tokenizer_.adds_bos() && tokenizer_.bos().has_value(); }
+
+  // Tokens of all pieces as one text, as a generator would meet them, so a piece's first token may differ from
+  // what it is alone. A token counts as learned from where the tokens of what precedes the piece stop to agree.
+  TokenExample Mark(const std::vector<MarkedPiece>& pieces, bool parse_special) const {
+    const Tokenizer::EncodeOptions options = {.add_bos = AddsBos(), .parse_special = parse_special};
+    std::string text;
+    for (const MarkedPiece& piece : pieces) text += piece.text;
+    TokenExample example;
+    example.tokens = tokenizer_.Encode(text, options);
+    RemoveSecondBos(example.tokens);
+    example.tokens.resize(std::min<size_t>(example.tokens.size(), max_tokens_));
+    example.loss.assign(example.tokens.size(), false);
+
+    size_t end_of_text = 0;
+    size_t begin = AddsBos() ? 1 : 0;
+    for (size_t i = 0; i < pieces.size() && begin < example.tokens.size(); ++i) {
+      end_of_text += pieces[i].text.size();
+      const bool last = i + 1 == pieces.size();
+      const size_t end = last ? example.tokens.size()
+                              : CommonPrefix(example.tokens, std::string_view(text).substr(0, end_of_text), options);
+      for (size_t j = begin; j < end; ++j) example.loss[j] = pieces[i].learned;
+      begin = std::max(begin, end);
+    }
+    return example;
+  }
+
+  size_t CommonPrefix(const std::vector<int32_t>& tokens, std::string_view text,
+                      const Tokenizer::EncodeOptions& options) const {
+    std::vector<int32_t> prefix = tokenizer_.Encode(text, options);
+    RemoveSecondBos(prefix);
+    const auto [of_tokens, of_prefix] = std::mismatch(tokens.begin(), tokens.end(), prefix.begin(), prefix.end());
+    return static_cast<size_t>(of_tokens - tokens.begin());
+  }
+
+  // Some chat templates write the BOS themselves.
+  void RemoveSecondBos(std::vector<int32_t>& tokens) const {
+    if (AddsBos() && tokens.size() > 1 && tokens[1] == *tokenizer_.bos()) tokens.erase(tokens.begin());
+  }
+
+  static void Keep(TokenExample example, std::vector<TokenExample>& examples) {
+    if (example.loss.empty()) return;
+    if (std::find(example.loss.begin() + 1, example.loss.end(), true) == example.loss.end()) return;
+    examples.push_back(std::move(example));
+  }
+
+  const Tokenizer& tokenizer_;
+  const uint32_t max_tokens_;
+};
+
+}  // namespace
+
+absl::StatusOr<std::vector<TokenExample>> TokenizeRecords(std::span<const Record> records,
+                                                          const Tokenizer& tokenizer, uint32_t max_tokens) {
+  if (max_tokens < kMinTokens) {
+    return absl::InvalidArgumentError("an example needs room for at least 8 tokens, got " +
+                                      std::to_string(max_tokens));
+  }
+  const RecordTokenizer record_tokenizer(tokenizer, max_tokens);
+  std::vector<TokenExample> examples;
+  for (const Record& record : records) {
+    RETURN_IF_ERROR(std::visit([&](const auto& kind) { return record_tokenizer.Add(kind, examples); }, record));
+  }
+  if (examples.empty()) {
+    return absl::InvalidArgumentError("no token to learn in " + std::to_string(records.size()) + " records");
+  }
+  return examples;
+}
+
+}  // namespace fleetune

@@ -1,0 +1,31 @@
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "inference/tokenizer/tokenizer.h"
+#include "lora/records/record.h"
+
+namespace fleetune {
+
+// A tokenized example. `loss[i]` says whether predicting tokens[i] counts; loss[0] is ignored.
+struct TokenExample {
+  std::vector<int32_t> tokens;
+  std::vector<bool> loss;
+
+  friend bool operator==(const TokenExample&, const TokenExample&) = default;
+};
+
+// Records as the model sees them: BOS (if the model adds it), the text, EOS (if the model has one; a chat
+// ends as its template ends a turn). Loss on completion tokens only for prompt/completion, on the assistant's for
+// chat, on all for plain text. Plain text longer than `max_tokens` is cut into pieces, each with a BOS of its own;
+// other records are cut off. Records in which nothing is left to learn are left out.
+//
+// InvalidArgument if `max_tokens` < 8, the chat template of a model that must read a chat is unknown, or nothing is
+// left at all. Pure.
+absl::StatusOr<std::vector<TokenExample>> TokenizeRecords(std::span<const Record> records,
+                                                          const Tokenizer& tokenizer, uint32_t max_tokens);
+
+}  // namespace fleetune

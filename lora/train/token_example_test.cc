@@ -1,0 +1,104 @@
+#include "lora/train/token_example.h"
+
+#include <gtest/gtest.h>
+
+#include <memory>
+#include <string>
+
+#include "lora/train/test_model.h"
+#include "tests/support/status_matchers.h"
+
+namespace fleetune {
+namespace {
+
+// The tokenizer of the stories model: SentencePiece BPE, BOS added.
+class TokenizeRecordsTest : public ::testing::Test {
+ protected:
+  const std::unique_ptr<const Tokenizer> tokenizer_ = *Tokenizer::FromGguf(**OpenStories("f32"));
+
+  std::vector<TokenExample> Tokenize(const Record& record, uint32_t max_tokens = 512) {
+    const auto examples = TokenizeRecords(std::span(&record, 1), *tokenizer_, max_tokens);
+    EXPECT_THAT(examples, IsOk());
+    return examples.value_or(std::vector<TokenExample>{});
+  }
+  std::string LearnedText(const TokenExample& example) {
+    std::vector<int32_t> learned;
+    for (size_t i = 0; i < example.tokens.size(); ++i) {
+      if (example.loss[i]) learned.push_back(example.tokens[i]);
+    }
+    return *tokenizer_->Decode(learned);
+  }
+};
+
+TEST_F(TokenizeRecordsTest, PlainTextIsLearnedWhole) {
+  const auto examples = Tokenize(PlainText{"Once upon a time"});
+  ASSERT_EQ(examples.size(), 1u);
+  EXPECT_EQ(examples[0].tokens.front(), *tokenizer_->bos());
+  EXPECT_EQ(examples[0].tokens.back(), *tokenizer_->eos());
+  EXPECT_EQ(examples[0].loss, std::vector<bool>(examples[0].tokens.size(), true));
+  EXPECT_EQ(LearnedText(examples[0]), "Once upon a time");
+}
+
+TEST_F(TokenizeRecordsTest, LongPlainTextIsCutIntoPiecesThatLoseNothing) {
+  std::string text;
+  for (int i = 0; i < 50; ++i) text += "the cat sat on the mat number " + std::to_string(i) + ". ";
+  const auto whole = tokenizer_->Encode(text, {});
+  const auto examples = Tokenize(PlainText{text}, 16);
+  std::vector<int32_t> joined;
+  for (const TokenExample& example : examples) {
+    EXPECT_LE(example.tokens.size(), 16u);
+    EXPECT_EQ(example.tokens.front(), *tokenizer_->bos());
+    joined.insert(joined.end(), example.tokens.begin() + 1, example.tokens.end());
+  }
+  ASSERT_EQ(joined.back(), *tokenizer_->eos());
+  joined.pop_back();
+  EXPECT_EQ(joined, whole);
+}
+
+TEST_F(TokenizeRecordsTest, OnlyTheCompletionIsLearned) {
+  const auto examples = Tokenize(PromptCompletion{"say: ", "hello there"});
+  ASSERT_EQ(examples.size(), 1u);
+  EXPECT_EQ(LearnedText(examples[0]), "hello there");
+  EXPECT_EQ(examples[0].tokens.back(), *tokenizer_->eos());
+  EXPECT_TRUE(examples[0].loss.back());
+  EXPECT_FALSE(examples[0].loss[1]);
+  // The tokens are those of the whole text, as a generator would meet them.
+  std::vector<int32_t> whole = tokenizer_->Encode("say: hello there", {.add_bos = true});
+  whole.push_back(*tokenizer_->eos());
+  EXPECT_EQ(examples[0].tokens, whole);
+}
+
+TEST_F(TokenizeRecordsTest, OnlyTheAssistantIsLearned) {
+  const Chat chat{{{"user", "hi"}, {"assistant", "good day"}, {"user", "bye"}, {"assistant", "see you"}}};
+  const auto examples = Tokenize(chat);
+  ASSERT_EQ(examples.size(), 1u);
+  const std::string learned = LearnedText(examples[0]);
+  EXPECT_NE(learned.find("good day"), std::string::npos) << learned;
+  EXPECT_NE(learned.find("see you"), std::string::npos) << learned;
+  EXPECT_EQ(learned.find("hi"), std::string::npos) << learned;
+  EXPECT_EQ(learned.find("bye"), std::string::npos) << learned;
+}
+
+TEST_F(TokenizeRecordsTest, ALongPromptLeavesNothingToLearn) {
+  const Record record = PromptCompletion{"a very long prompt with many words in it", "yes"};
+  EXPECT_THAT(TokenizeRecords(std::span(&record, 1), *tokenizer_, 8),
+              HasStatus(absl::StatusCode::kInvalidArgument, "no token to learn in 1 records"));
+}
+
+TEST_F(TokenizeRecordsTest, ALongCompletionIsCutOff) {
+  const auto examples = Tokenize(PromptCompletion{"a", "a very long completion with many words in it"}, 8);
+  ASSERT_EQ(examples.size(), 1u);
+  EXPECT_EQ(examples[0].tokens.size(), 8u);
+  EXPECT_NE(examples[0].tokens.back(), *tokenizer_->eos());
+}
+
+TEST_F(TokenizeRecordsTest, RefusesTooFewTokensAndNoRecords) {
+  const Record record = PlainText{"a"};
+  EXPECT_THAT(TokenizeRecords(std::span(&record, 1), *tokenizer_, 7),
+              HasStatus(absl::StatusCode::kInvalidArgument, "at least 8"));
+  EXPECT_THAT(TokenizeRecords(std::span(&record, 1), *tokenizer_, 8), IsOk());
+  EXPECT_THAT(TokenizeRecords({}, *tokenizer_, 8), HasStatus(absl::StatusCode::kInvalidArgument, "0 records"));
+}
+
+}  // namespace
+}  // namespace fleetune

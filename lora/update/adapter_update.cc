@@ -1,0 +1,129 @@
+#include "lora/update/adapter_update.h"
+
+#include <cmath>
+#include <utility>
+
+#include "base/check.h"
+#include "base/crypto/sha256.h"
+#include "base/status_macros.h"
+#include "lora/update/update_body.h"
+#include "lora/update/update_bytes.h"
+
+namespace fleetune {
+namespace {
+
+// One f32 addition an element, as IEEE 754 rounds it.
+std::vector<float> Sum(std::span<const float> parent, std::span<const float> step) {
+  std::vector<float> sum(parent.size());
+  for (size_t i = 0; i < sum.size(); ++i) sum[i] = parent[i] + step[i];
+  return sum;
+}
+
+absl::StatusOr<Adapter> WithB(const Adapter& adapter, std::vector<float> b) {
+  return Adapter::Create(adapter.spec(), {adapter.a().begin(), adapter.a().end()}, std::move(b));
+}
+
+// Fills in what depends on the body, checks and signs.
+absl::StatusOr<SignedUpdate> Sign(UpdateManifest manifest, Bytes body, const SigningKey& key) {
+  if (body.size() > kMaxUpdateBytes) {
+    return absl::ResourceExhaustedError("an update's body has " + std::to_string(body.size()) +
+                                        " bytes; at most " + std::to_string(kMaxUpdateBytes) +
+                                        " are allowed");
+  }
+  manifest.body_bytes = static_cast<uint32_t>(body.size());
+  manifest.body = Sha256(body);
+  RETURN_IF_ERROR(ValidateManifest(manifest));
+  const Signature signature = key.Sign(SignPurpose::kAdapterUpdate, ManifestBytes(manifest));
+  return SignedUpdate{.manifest = std::move(manifest), .signature = signature, .body = std::move(body)};
+}
+
+absl::Status CheckDigest(const char* what, const Digest& expected, const Digest& got) {
+  if (got == expected) return absl::OkStatus();
+  return absl::FailedPreconditionError(std::string("the update is for ") + what + " " + got.ToHex() +
+                                       ", this device has " + expected.ToHex());
+}
+
+// Whether the update, already known to be authentic, is meant for what this device holds.
+absl::Status CheckFits(const UpdateManifest& manifest, const Adapter& parent,
+                       const ExpectedUpdate& expected) {
+  if (manifest.task != expected.task) {
+    return absl::FailedPreconditionError("the update is for task " + manifest.task +
+                                         ", this device expects " + expected.task);
+  }
+  RETURN_IF_ERROR(CheckDigest("base model", expected.base, manifest.base));
+  if (manifest.encoding == UpdateEncodingKind::kSnapshot) return absl::OkStatus();
+  return CheckDigest("parent adapter", AdapterHash(parent, expected.seed), manifest.parent);
+}
+
+absl::StatusOr<std::vector<float>> ResultingB(const SignedUpdate& update, const Adapter& parent) {
+  if (update.manifest.encoding == UpdateEncodingKind::kSnapshot) {
+    return ReadSnapshot(parent.spec(), update.body);
+  }
+  ASSIGN_OR_RETURN(const std::vector<float> step, ReadQuantizedStep(parent.spec(), update.body));
+  return Sum(parent.b(), step);
+}
+
+}  // namespace
+
+absl::StatusOr<MadeUpdate> MakeUpdate(const Adapter& parent, std::span<const float> step,
+                                      const NextVersion& next, const SigningKey& key) {
+  CHECK(step.size() == parent.spec().b_size());
+  for (size_t i = 0; i < step.size(); ++i) {
+    if (!std::isfinite(step[i])) {
+      return absl::InvalidArgumentError("value " + std::to_string(i) + " of the step is not finite");
+    }
+  }
+  QuantizedStep quantized = QuantizeStep(parent.spec(), step);
+  ASSIGN_OR_RETURN(Adapter adapter, WithB(parent, Sum(parent.b(), quantized.decoded)));
+  UpdateManifest manifest{.task = next.task,
+                          .parent_version = next.parent_version,
+                          .version = next.version,
+                          .base = next.base,
+                          .parent = AdapterHash(parent, next.seed),
+                          .result = AdapterHash(adapter, next.seed),
+                          .encoding = UpdateEncodingKind::kInt8Rows};
+  ASSIGN_OR_RETURN(SignedUpdate update, Sign(std::move(manifest), std::move(quantized.body), key));
+  std::vector<float> residual(step.size());
+  for (size_t i = 0; i < step.size(); ++i) residual[i] = step[i] - quantized.decoded[i];
+  return MadeUpdate{.update = std::move(update),
+                    .adapter = std::move(adapter),
+                    .residual = std::move(residual)};
+}
+
+absl::StatusOr<SignedUpdate> MakeSnapshot(const Adapter& adapter, const NextVersion& next,
+                                          const SigningKey& key) {
+  UpdateManifest manifest{.task = next.task,
+                          .parent_version = 0,
+                          .version = next.version,
+                          .base = next.base,
+                          .parent = {},
+                          .result = AdapterHash(adapter, next.seed),
+                          .encoding = UpdateEncodingKind::kSnapshot};
+  return Sign(std::move(manifest), PackSnapshot(adapter.b()), key);
+}
+
+absl::StatusOr<Adapter> ApplyUpdate(const SignedUpdate& update, const Adapter& parent,
+                                    const ExpectedUpdate& expected, const VerifyKey& key) {
+  const UpdateManifest& manifest = update.manifest;
+  RETURN_IF_ERROR(ValidateManifest(manifest));
+  RETURN_IF_ERROR(
+      key.Verify(SignPurpose::kAdapterUpdate, ManifestBytes(manifest), update.signature));
+  RETURN_IF_ERROR(CheckFits(manifest, parent, expected));
+  if (update.body.size() != manifest.body_bytes || Sha256(update.body) != manifest.body) {
+    return absl::DataLossError("the update's body does not have the hash of its manifest");
+  }
+  ASSIGN_OR_RETURN(std::vector<float> b, ResultingB(update, parent));
+  absl::StatusOr<Adapter> result = WithB(parent, std::move(b));
+  if (!result.ok()) {
+    return absl::DataLossError("the update gives no adapter: " +
+                               std::string(result.status().message()));
+  }
+  const Digest hash = AdapterHash(*result, expected.seed);
+  if (hash != manifest.result) {
+    return absl::DataLossError("the updated adapter has the hash " + hash.ToHex() + ", expected " +
+                               manifest.result.ToHex());
+  }
+  return result;
+}
+
+}  // namespace fleetune

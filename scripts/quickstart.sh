@@ -1,0 +1,226 @@
+#!/usr/bin/env bash
+# The main job on one machine: a coordinator and several devices over mutual TLS train a LoRA adapter on data that stays
+# on each device, and get a signed update back. Installs missing packages and builds first.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+usage() {
+  cat <<EOF
+usage: scripts/quickstart.sh [--base FILE.gguf --data DIR] [--devices N] [--rounds R] [options]
+
+Without --base: a small household assistant (models/household-base-q8_0.gguf) and 5 homes of our own making, 3 rounds.
+With --base and --data: your model, and one file of DIR (.txt or .jsonl, in order of name) for each device.
+
+  --devices N          devices (default 5)
+  --rounds R           rounds (default 3)
+  --rank R             rank of the adapter (default 8)
+  --local-epochs E     passes over its data that a device makes a round (default depends on the data)
+  --learning-rate X    of the devices' AdamW
+  --prompt TEXT        the prompt that is answered before and after
+  --out DIR            where everything is put (default build/quickstart; emptied first)
+  --no-build           use the programs in build/release/bin as they are
+EOF
+}
+fail() { echo "quickstart: $*" >&2; exit 1; }
+
+base="" data="" devices=5 rounds=3 rank=8 epochs="" rate="" prompt="" out=build/quickstart build=1
+while [ $# -gt 0 ]; do
+  case "$1" in
+    --base) base=${2:?--base needs a file}; shift 2 ;;
+    --data) data=${2:?--data needs a folder}; shift 2 ;;
+    --devices) devices=${2:?--devices needs a number}; shift 2 ;;
+    --rounds) rounds=${2:?--rounds needs a number}; shift 2 ;;
+    --rank) rank=${2:?--rank needs a number}; shift 2 ;;
+    --local-epochs) epochs=${2:?--local-epochs needs a number}; shift 2 ;;
+    --learning-rate) rate=${2:?--learning-rate needs a number}; shift 2 ;;
+    --prompt) prompt=${2:?--prompt needs a text}; shift 2 ;;
+    --out) out=${2:?--out needs a folder}; shift 2 ;;
+    --no-build) build=0; shift ;;
+    --help|-h) usage; exit 0 ;;
+    *) usage >&2; exit 2 ;;
+  esac
+done
+if { [ -n "$base" ] && [ -z "$data" ]; } || { [ -z "$base" ] && [ -n "$data" ]; }; then
+  echo "quickstart: --base and --data go together" >&2; exit 2
+fi
+for number in "$devices" "$rounds" "$rank"; do
+  [[ "$number" =~ ^[1-9][0-9]*$ ]] || { echo "quickstart: expected a whole number above 0, got '$number'" >&2; exit 2; }
+done
+if [ -n "$base" ]; then
+  [ -f "$base" ] || fail "no base model at $base"
+  [ -d "$data" ] || fail "no folder of data at $data"
+fi
+
+step() { printf '\n== %s\n' "$*"; }
+
+if [ "$build" = 1 ]; then
+  step "packages"
+  scripts/install_deps.sh
+  step "build (release)"
+  cmake --preset release >build-configure.log 2>&1 || { cat build-configure.log; rm -f build-configure.log; exit 1; }
+  rm -f build-configure.log
+  cmake --build --preset release --target fleetune-coordinator fleetune fleetune-client fleetune-trainer \
+    fleetune-model fleetune-model-train fleetune-household
+fi
+bin=$PWD/build/release/bin
+[ -x "$bin/fleetune-coordinator" ] || fail "no programs in $bin: run without --no-build"
+
+started=$(date +%s)
+rm -rf "$out"; mkdir -p "$out"; out=$(cd "$out" && pwd)
+pids=()
+stop_all() {
+  trap - EXIT INT TERM
+  [ ${#pids[@]} -eq 0 ] || kill "${pids[@]}" 2>/dev/null || true
+  wait 2>/dev/null || true
+}
+trap stop_all EXIT
+trap 'exit 130' INT TERM
+
+# --- data: one training file a device, and a part of each held out for judging -------------------------------
+step "data for $devices devices"
+mkdir -p "$out/data" "$out/held_out"
+if [ -z "$base" ]; then
+  base=$PWD/models/household-base-q8_0.gguf
+  "$bin/fleetune-household" homes --out "$out/homes" --homes "$devices" --records 400 --held-out 40 --seed 7 >/dev/null
+  files=("$out"/homes/*.jsonl)
+  for file in "${files[@]}"; do
+    cp "$file" "$out/data/"; cp "$out/homes/held_out/$(basename "$file")" "$out/held_out/"
+  done
+  : "${epochs:=4}" "${rate:=0.005}" "${prompt:=$(printf "request: it is too dark in the kitchen\ncommand:")}"
+else
+  base=$(cd "$(dirname "$base")" && pwd)/$(basename "$base")
+  mapfile -t files < <(find "$data" -maxdepth 1 -type f \( -name '*.txt' -o -name '*.jsonl' \) | LC_ALL=C sort | head -n "$devices")
+  [ ${#files[@]} -eq "$devices" ] || fail "$devices devices need as many .txt or .jsonl files in $data; found ${#files[@]}"
+  for file in "${files[@]}"; do
+    name=$(basename "$file")
+    # Every tenth record is held out.
+    case "$name" in
+      *.txt) split='BEGIN { RS = ""; ORS = "\n\n" }' ;;
+      *) split='' ;;
+    esac
+    awk "$split"' NR % 10 != 0' "$file" >"$out/data/$name"
+    awk "$split"' NR % 10 == 0' "$file" >"$out/held_out/$name"
+    [ -s "$out/held_out/$name" ] || fail "$file has fewer than 10 records: nothing to hold out"
+  done
+  if [ -z "$prompt" ]; then
+    first=$(find "$out/held_out" -type f | LC_ALL=C sort | head -n 1)
+    case "$first" in
+      *.txt) prompt=$(awk 'BEGIN { RS = "" } NR == 1 { print; exit }' "$first" | head -c 60) ;;
+      *) prompt=$(head -n 1 "$first" | jq -r '.prompt // .question // .text // .messages[0].content' | head -c 200) ;;
+    esac
+  fi
+  : "${epochs:=4}" "${rate:=0.005}"
+fi
+wc -c "$out"/data/* | tail -n 1 | awk '{print "   " $1 " bytes of private text in all"}'
+
+held_out_loss() {  # [adapter]
+  "$bin/fleetune-model" perplexity --model "$base" ${1:+--adapter "$1"} --data "$out/held_out" --json | jq -r .mean_loss
+}
+
+# --- coordinator ----------------------------------------------------------------------------------------------
+step "coordinator"
+"$bin/fleetune-coordinator" init --dir "$out/coordinator" --host 127.0.0.1
+"$bin/fleetune-coordinator" serve --dir "$out/coordinator" --listen 127.0.0.1:0 >"$out/coordinator.log" 2>&1 &
+pids+=($!)
+for _ in $(seq 100); do [ -s "$out/coordinator/listening" ] && break; sleep 0.1; done
+[ -s "$out/coordinator/listening" ] || { cat "$out/coordinator.log"; fail "the coordinator did not start"; }
+address=$(cat "$out/coordinator/listening")
+echo "   listening on $address (mutual TLS)"
+admin() { "$bin/fleetune" --credentials "$out/coordinator/admin" --address "$address" "$@"; }
+
+admin model add "$base" --name base
+cat >"$out/task.toml" <<EOF
+name = "quickstart"
+base = "base"
+secure_aggregation = "off"
+
+[adapter]
+rank = $rank
+alpha = $((2 * rank))
+targets = ["q", "k", "v", "o", "gate", "up", "down"]
+
+[training]
+learning_rate = $rate
+epochs = $epochs
+sequence_length = 128
+micro_batch = 1
+
+[update]
+clip_norm = 20.0
+
+[round]
+invited = $devices
+needed = $devices
+deadline_seconds = 900
+poll_seconds = 1
+EOF
+admin task create "$out/task.toml"
+
+# --- devices --------------------------------------------------------------------------------------------------
+step "$devices devices enrol and take in their data"
+token=$(admin token create --uses "$devices" --json | jq -r .token)
+names=()
+for file in "$out"/data/*; do
+  name=$(basename "${file%.*}"); names+=("$name"); dir=$out/devices/$name
+  mkdir -p "$dir"
+  printf 'threads = 1\nmodels = ["%s"]\n' "$base" >"$dir/client.toml"
+  "$bin/fleetune-client" --dir "$dir" enroll --token "$token" --name "$name" >"$dir/enroll.log" 2>&1 || { cat "$dir/enroll.log"; fail "$name could not enrol"; }
+  "$bin/fleetune-client" --dir "$dir" data add "$file" >>"$dir/enroll.log" 2>&1 || { cat "$dir/enroll.log"; fail "$name could not take in its data"; }
+  "$bin/fleetune-client" --dir "$dir" run >"$dir/daemon.log" 2>&1 &
+  pids+=($!)
+  echo "   $name"
+done
+
+# --- rounds ---------------------------------------------------------------------------------------------------
+base_loss=$(held_out_loss)
+echo; printf '   held-out loss of the base model: %.4f\n' "$base_loss"
+all_at_version() {
+  for name in "${names[@]}"; do
+    [ "$("$bin/fleetune-client" --dir "$out/devices/$name" status --json | jq -r '.tasks[] | select(.task == "quickstart") | .version' 2>/dev/null)" = "$1" ] || return 1
+  done
+}
+rows="[]"
+for round in $(seq "$rounds"); do
+  step "round $round of $rounds"
+  id=$(admin round start quickstart --json | jq -r .id)
+  admin round watch "$id"
+  for _ in $(seq 300); do all_at_version "$round" && break; sleep 0.2; done
+  all_at_version "$round" || fail "not every device came to version $round; see $out/devices/*/daemon.log"
+  admin adapter export quickstart --version "$round" --format fleetune --out "$out/adapters" >/dev/null
+  loss=$(held_out_loss "$out/adapters/quickstart-v$round.fta")
+  rows=$(admin round show "$id" --json | jq --argjson rows "$rows" --argjson loss "$loss" \
+    '$rows + [{round: .number, held_out_loss: $loss, bytes_up, bytes_down, seconds: ((.ended_unix_ms - .started_unix_ms) / 1000)}]')
+  printf '   held-out loss: %.4f\n' "$loss"
+done
+
+# --- the same prompt before and after -------------------------------------------------------------------------
+step "the same prompt, before and after"
+dir=$out/devices/${names[0]}
+before=$("$bin/fleetune-client" --dir "$dir" generate --base --max-tokens 40 "$prompt")
+after=$("$bin/fleetune-client" --dir "$dir" generate --max-tokens 40 "$prompt")
+printf 'prompt:\n%s\n\nbase model:\n%s\n\nwith the adapter of %s rounds:\n%s\n' "$prompt" "$before" "$rounds" "$after"
+
+parameters=$(admin task show quickstart --json | jq -r '.tasks[0].trained_parameters // .trained_parameters')
+jq -n --argjson devices "$devices" --argjson rounds "$rows" --argjson base_loss "$base_loss" --argjson parameters "$parameters" \
+  --arg base "$base" --arg prompt "$prompt" --arg before "$before" --arg after "$after" \
+  --argjson seconds "$(($(date +%s) - started))" \
+  '{devices: $devices, base: $base, trained_parameters: $parameters, base_held_out_loss: $base_loss, rounds: $rounds,
+    prompt: $prompt, answer_before: $before, answer_after: $after, seconds: $seconds}' >"$out/summary.json"
+
+step "summary"
+printf '%-7s %14s %22s %22s %9s\n' round "held-out loss" "bytes up (a device)" "bytes down (a device)" seconds
+printf '%-7s %14.4f\n' base "$base_loss"
+jq -r --argjson n "$devices" '.rounds[] | [.round, .held_out_loss, .bytes_up, .bytes_up / $n, .bytes_down, .bytes_down / $n, .seconds] | @tsv' "$out/summary.json" |
+  while IFS=$'\t' read -r round loss up up1 down down1 seconds; do
+    printf '%-7s %14.4f %12d (%7.0f) %12d (%7.0f) %9.1f\n' "$round" "$loss" "$up" "$up1" "$down" "$down1" "$seconds"
+  done
+cat <<EOF
+
+$parameters trained parameters; $(($(date +%s) - started)) s after the build.
+Everything is in $out: summary.json, task.toml, adapters/, coordinator/, devices/NAME/ (logs beside them).
+Try next:
+  $bin/fleetune-client --dir $dir generate "..."        answer a prompt with the new adapter
+  $bin/fleetune-client --dir $dir audit                 what left the device
+  $bin/fleetune-model inspect $base
+  scripts/quickstart.sh --base MODEL.gguf --data DIR --devices N --rounds R     your own model and texts
+EOF

@@ -1,0 +1,36 @@
+#!/usr/bin/env bash
+# Builds Fleetune and runs all its tests, then those of all code without LibTorch again under
+# AddressSanitizer and UndefinedBehaviorSanitizer.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+usage() {
+  cat <<EOF
+usage: scripts/test.sh [--preset NAME]... [--help] [-- CTEST ARGUMENT...]
+Installs missing packages, builds and runs the tests of the presets (default: asan, then dev).
+Presets: dev, release, asan, tsan.
+EOF
+}
+
+presets=()
+while [ $# -gt 0 ]; do
+  case "$1" in
+    --preset) presets+=("${2:?--preset needs a name}"); shift 2 ;;
+    --help|-h) usage; exit 0 ;;
+    --) shift; break ;;
+    *) usage >&2; exit 2 ;;
+  esac
+done
+[ ${#presets[@]} -gt 0 ] || presets=(asan dev)
+
+scripts/install_deps.sh
+status=0
+for preset in "${presets[@]}"; do
+  echo "== $preset: configure and build"
+  cmake --preset "$preset" >"/tmp/fleetune-configure-$preset.$$" 2>&1 || { cat "/tmp/fleetune-configure-$preset.$$"; exit 1; }
+  rm -f "/tmp/fleetune-configure-$preset.$$"
+  cmake --build --preset "$preset"
+  echo "== $preset: tests"
+  ctest --preset "$preset" -j "$(nproc)" "$@" || status=1
+done
+exit "$status"

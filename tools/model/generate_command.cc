@@ -1,0 +1,83 @@
+#include "tools/model/generate_command.h"
+
+#include <chrono>
+#include <cstdio>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "base/status_macros.h"
+#include "inference/runtime/generator.h"
+#include "tools/model/opened_model.h"
+
+namespace fleetune {
+namespace {
+
+struct GenerateArguments {
+  std::string model;
+  std::string adapter;
+  std::string prompt;
+  GenerateOptions options;
+  bool json = false;
+};
+
+absl::Status RunGenerate(const GenerateArguments& arguments) {
+  ASSIGN_OR_RETURN(const std::unique_ptr<const Generator> generator, Generator::Open(arguments.model));
+  ASSIGN_OR_RETURN(const std::shared_ptr<const Adapter> adapter,
+                   OpenAdapter(arguments.adapter, *generator->model()));
+  const auto begin = std::chrono::steady_clock::now();
+  const auto show = [&arguments](std::string_view text) {
+    if (arguments.json) return;
+    std::fwrite(text.data(), 1, text.size(), stdout);
+    std::fflush(stdout);
+  };
+  ASSIGN_OR_RETURN(const Generated answer,
+                   generator->Generate(arguments.prompt, adapter, arguments.options, show));
+  const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - begin;
+  if (!arguments.json) {
+    std::putchar('\n');
+    return absl::OkStatus();
+  }
+  const nlohmann::ordered_json out = {{"text", answer.text},
+                                      {"prompt_tokens", answer.prompt_tokens},
+                                      {"answer_tokens", answer.answer_tokens},
+                                      {"stop_reason", StopReasonName(answer.reason)},
+                                      {"seconds", seconds.count()}};
+  std::puts(out.dump().c_str());
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+void AddGenerateCommand(CLI::App& app, int& exit_code) {
+  const auto arguments = std::make_shared<GenerateArguments>();
+  CLI::App* command = app.add_subcommand("generate", "Streams a model's answer to a prompt");
+  command->add_option("--model", arguments->model, "GGUF file")->required();
+  command->add_option("--adapter", arguments->adapter, "LoRA adapter: a .fta or GGUF file, or a PEFT folder");
+  command->add_option("--max-tokens", arguments->options.max_tokens, "Tokens of the answer at most")
+      ->capture_default_str();
+  command
+      ->add_option("--temperature", arguments->options.temperature, "0 to 10; 0: the likeliest token always")
+      ->capture_default_str();
+  command->add_option("--top-k", arguments->options.top_k, "Choose among the likeliest k; 0: all")
+      ->capture_default_str();
+  command
+      ->add_option("--top-p", arguments->options.top_p,
+                   "Choose among the likeliest of this total probability")
+      ->capture_default_str();
+  command->add_option("--seed", arguments->options.seed, "Of the choices")->capture_default_str();
+  command->add_option("--stop", arguments->options.stop, "The answer ends before this text; may be repeated")
+      ->allow_extra_args(false);
+  command->add_flag("--json", arguments->json, "One JSON object at the end instead of the stream");
+  command->add_option("PROMPT", arguments->prompt, "What the answer continues")->required();
+  command->callback([arguments, &exit_code] {
+    if (const absl::Status valid = Validate(arguments->options); !valid.ok()) {
+      ReportStatus(valid);
+      exit_code = 2;
+      return;
+    }
+    exit_code = ReportStatus(RunGenerate(*arguments));
+  });
+}
+
+}  // namespace fleetune

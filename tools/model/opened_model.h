@@ -1,0 +1,23 @@
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "inference/model/model.h"
+#include "inference/runtime/generator.h"
+#include "lora/formats/adapter_file.h"
+
+namespace fleetune {
+
+// What adapter formats must know of a model.
+AdapterBase AdapterBaseOf(const LlamaShape& shape);
+
+// The adapter at `path` over `model`; null if `path` is empty. Errors of LoadAdapter.
+absl::StatusOr<std::shared_ptr<const Adapter>> OpenAdapter(const std::string& path, const Model& model);
+
+// Prints the error for people, on standard error; returns the program's exit code for it: 0 if OK, else 1.
+int ReportStatus(const absl::Status& status);
+
+}  // namespace fleetune
