@@ -44,6 +44,7 @@ function(fleetune_test name)
   include(GoogleTest)
   add_executable(${name} ${arg_SOURCES})
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/tests")
+  target_precompile_headers(${name} REUSE_FROM fleetune_test_headers)
   target_compile_definitions(${name} PRIVATE
     FLEETUNE_SOURCE_DIR="${CMAKE_SOURCE_DIR}"
     FLEETUNE_BIN_DIR="${CMAKE_RUNTIME_OUTPUT_DIRECTORY}"

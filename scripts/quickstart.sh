@@ -186,8 +186,8 @@ for round in $(seq "$rounds"); do
   admin round watch "$id"
   for _ in $(seq 300); do all_at_version "$round" && break; sleep 0.2; done
   all_at_version "$round" || fail "not every device came to version $round; see $out/devices/*/daemon.log"
-  admin adapter export quickstart --version "$round" --format fleetune --out "$out/adapters" >/dev/null
-  loss=$(held_out_loss "$out/adapters/quickstart-v$round.fta")
+  admin adapter export quickstart "$round" --format fleetune --out "$out/adapters" >/dev/null
+  loss=$(held_out_loss "$(ls -t "$out"/adapters/*.fta | head -n 1)")
   rows=$(admin round show "$id" --json | jq --argjson rows "$rows" --argjson loss "$loss" \
     '$rows + [{round: .number, held_out_loss: $loss, bytes_up, bytes_down, seconds: ((.ended_unix_ms - .started_unix_ms) / 1000)}]')
   printf '   held-out loss: %.4f\n' "$loss"
@@ -200,7 +200,7 @@ before=$("$bin/fleetune-client" --dir "$dir" generate --base --max-tokens 40 "$p
 after=$("$bin/fleetune-client" --dir "$dir" generate --max-tokens 40 "$prompt")
 printf 'prompt:\n%s\n\nbase model:\n%s\n\nwith the adapter of %s rounds:\n%s\n' "$prompt" "$before" "$rounds" "$after"
 
-parameters=$(admin task show quickstart --json | jq -r '.tasks[0].trained_parameters // .trained_parameters')
+parameters=$(admin task show quickstart --json | jq -r .trained_parameters)
 jq -n --argjson devices "$devices" --argjson rounds "$rows" --argjson base_loss "$base_loss" --argjson parameters "$parameters" \
   --arg base "$base" --arg prompt "$prompt" --arg before "$before" --arg after "$after" \
   --argjson seconds "$(($(date +%s) - started))" \

@@ -244,9 +244,9 @@ class Daemon {
     const absl::Status status =
         stores_.audit
             .Append({.time = clock_.Now(),
-                     .direction = AuditDirection::kCame,
+                     .direction = version.version == 0 ? AuditDirection::kLocal : AuditDirection::kCame,
                      .bytes = 0,
-                     .text = fmt::format("version {} of the adapter of task {} came and answers prompts now",
+                     .text = fmt::format("prompts are answered with version {} of the adapter of task {} from now on",
                                          version.version, version.task)})
             .status();
     if (!status.ok()) spdlog::warn("audit log: {}", Words(status));

@@ -1,7 +1,6 @@
 #include "client/app/settings.h"
 
 #include <algorithm>
-#include <cstdio>
 #include <optional>
 
 #include <fmt/format.h>
@@ -74,11 +73,11 @@ class TableReader {
     const toml::node* node = Take(key);
     if (node == nullptr) return absl::OkStatus();
     const std::string text = node->is_string() ? **node->as_string() : "";
-    int hour = 0;
-    int minute = 0;
-    char rest = 0;
-    const bool shaped = text.size() == 5 && std::sscanf(text.c_str(), "%2d:%2d%c", &hour, &minute, &rest) == 2;
-    if (!shaped || hour < 0 || hour > 23 || minute < 0 || minute > 59) {
+    auto digit = [&text](size_t i) { return text[i] >= '0' && text[i] <= '9'; };
+    const bool shaped = text.size() == 5 && text[2] == ':' && digit(0) && digit(1) && digit(3) && digit(4);
+    const int hour = shaped ? (text[0] - '0') * 10 + (text[1] - '0') : 24;
+    const int minute = shaped ? (text[3] - '0') * 10 + (text[4] - '0') : 60;
+    if (hour > 23 || minute > 59) {
       return Wrong(Name(key), *node, "a time of day as \"22:00\"");
     }
     minutes = hour * 60 + minute;

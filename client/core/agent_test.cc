@@ -257,8 +257,11 @@ TEST_F(AgentTest, ModelLargerThanTheBudgetIsNotEvenFetched) {
   DeviceConditions small = GoodConditions();
   small.memory_bytes = 999'999;
   Apply(ConditionsChanged{small});
+  Apply(ModelLost{DigestOf(0xba)});
   CheckIn(CallTo("r1", 0));
   EXPECT_THAT(Expect<TellDecline>().notice.reason, HasSubstr("base model alone"));
+  Apply(DeclineHeard{});
+  Expect<WaitUntil>();
 }
 
 TEST_F(AgentTest, TooFewExamplesAreDeclined) {

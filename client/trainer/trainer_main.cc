@@ -8,12 +8,13 @@
 #include <charconv>
 #include <chrono>
 #include <cstdio>
-#include <cstring>
+#include <new>
 #include <optional>
 #include <string_view>
 #include <utility>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "client/trainer/job_channel.h"
 #include "client/trainer/job_runner.h"
 
@@ -74,6 +75,17 @@ bool ShouldGoOn(fleetune::JobChannel& channel) {
   return message.ok() && !message->has_value();
 }
 
+// Under a limit of memory any allocation may fail, also those before LibTorch's.
+absl::StatusOr<fleetune::TrainingDone> Run(const fleetune::TrainingJob& job, fleetune::JobChannel& channel) {
+  try {
+    return fleetune::RunTrainingJob(job, [&](const fleetune::TrainingProgress& progress) {
+      return channel.Send(progress, kSendTimeout).ok() && ShouldGoOn(channel);
+    });
+  } catch (const std::bad_alloc&) {
+    return absl::ResourceExhaustedError("the trainer is out of memory");
+  }
+}
+
 int Serve(fleetune::JobChannel& channel) {
   const auto message = channel.Receive(kJobTimeout);
   const fleetune::TrainingJob* job =
@@ -83,9 +95,7 @@ int Serve(fleetune::JobChannel& channel) {
     return 1;
   }
   LimitMemory(job->memory_limit_bytes);
-  const auto done = fleetune::RunTrainingJob(*job, [&](const fleetune::TrainingProgress& progress) {
-    return channel.Send(progress, kSendTimeout).ok() && ShouldGoOn(channel);
-  });
+  const auto done = Run(*job, channel);
   const absl::Status sent = done.ok() ? channel.Send(*done, kSendTimeout)
                                       : channel.Send(fleetune::TrainingFailed{done.status()}, kSendTimeout);
   return sent.ok() ? 0 : 1;

@@ -4,6 +4,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 #include <map>
@@ -12,6 +13,7 @@
 
 #include "base/check.h"
 #include "base/crypto/sha256.h"
+#include "base/random.h"
 #include "client/core/ports.h"
 #include "client/update/version_file.h"
 #include "lora/update/adapter_update.h"

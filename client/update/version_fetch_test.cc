@@ -1,5 +1,6 @@
 #include "client/update/version_fetch.h"
 
+#include <algorithm>
 #include <filesystem>
 
 #include "client/update/update_fixture.h"

@@ -26,7 +26,7 @@ std::string Tags(const v1::DeviceSummary& device) { return fmt::format("{}", fmt
 std::string Readiness(const v1::DeviceSummary& device) {
   if (device.revoked()) return "revoked";
   if (device.last_seen_unix_ms() == 0) return "not seen yet";
-  if (device.ready_to_train()) return "ready";
+  if (device.ready_to_train()) return device.not_invited().empty() ? "ready" : "not invited: " + device.not_invited();
   return device.not_ready_reason().empty() ? "not ready" : "not ready: " + device.not_ready_reason();
 }
 

@@ -6,7 +6,12 @@ namespace fleetune {
 namespace {
 
 AuditRecord SomeRecord() {
-  return {.sequence = 3, .time = FromMillis(1000), .actor = "admin:ann", .action = "task.create", .detail = "home", .hash = {}};
+  return {.sequence = 3,
+          .time = FromMillis(1000),
+          .actor = "admin:ann",
+          .action = "task.create",
+          .detail = "home",
+          .hash = {}};
 }
 
 TEST(AuditChainTest, IsFrozen) {

@@ -15,10 +15,9 @@ constexpr uint8_t kReportFormat = 1;
 
 absl::Status CheckText(const char* field, std::string_view text) {
   if (IsPlainText(text, kMaxReportTextBytes)) return absl::OkStatus();
-  return absl::InvalidArgumentError(std::string("device report, ") + field + ": expected at most " +
-                                    std::to_string(kMaxReportTextBytes) +
-                                    " bytes of UTF-8 without control characters, got " +
-                                    std::to_string(text.size()) + " bytes");
+  return absl::InvalidArgumentError(
+      std::string("device report, ") + field + ": expected at most " + std::to_string(kMaxReportTextBytes) +
+      " bytes of UTF-8 without control characters, got " + std::to_string(text.size()) + " bytes");
 }
 
 absl::Status CheckEntries(const char* field, size_t entries) {

@@ -12,8 +12,8 @@
 namespace fleetune {
 
 // What a device may say of itself at most.
-inline constexpr size_t kMaxReportTextBytes = 256;   // each text
-inline constexpr size_t kMaxReportEntries = 256;     // versions, example tags, models: each list
+inline constexpr size_t kMaxReportTextBytes = 256;  // each text
+inline constexpr size_t kMaxReportEntries = 256;    // versions, example tags, models: each list
 
 bool operator==(const DeviceReport& a, const DeviceReport& b);
 

@@ -23,7 +23,8 @@
 namespace fleetune {
 
 // The coordinator's decisions: devices, tasks, rounds, versions, releases. Every decision is durable in the
-// store before its answer is returned, so an acknowledged call survives `kill -9`, and a repeated one has the effect of one.
+// store before its answer is returned, so an acknowledged call survives `kill -9`, and a repeated one has the effect of
+// one.
 //
 // Not thread-safe: belongs to one strand. Blocks only on the store. Everything that it needs is passed in.
 class Fleet {
@@ -33,29 +34,47 @@ class Fleet {
 
   // --- enrolment ---
   absl::StatusOr<NewToken> CreateToken(const std::string& admin, const TokenRequest& request);
-  // Unauthenticated: unknown, expired or used-up token (one message each). InvalidArgument: bad request.
+  // Unauthenticated: unknown, expired or used-up token (one message each). InvalidArgument: bad request. The same
+  // secret and certificate request again give the same device, without another use of the token.
   absl::StatusOr<Enrollment> Enroll(const EnrollmentRequest& request);
   // Unauthenticated if the device is unknown or revoked: services ask before every device call.
   absl::Status CheckDevice(const std::string& device) const;
   absl::StatusOr<std::string> RenewCertificate(const std::string& device, const std::string& certificate_request);
 
   // --- devices (callers have run CheckDevice) ---
+  // A device that was invited and is not counted gets the same invitation again. InvalidArgument: a report over
+  // the limits of device_report.h.
   absl::StatusOr<CheckInAnswer> CheckIn(const std::string& device, const DeviceReport& report);
+  // Pieces that lead from what the device holds to `want_version`, in order: the chain of updates if it holds an
+  // ancestor, or a snapshot if that is smaller or there is no chain. Empty if it is there, or wants version 0, which
+  // everybody makes from the plan. NotFound: task or version.
   absl::StatusOr<std::vector<UpdatePieceRef>> PlanUpdate(const std::string& task, const HeldAdapterVersion& have,
                                                          bool holds_nothing, uint32_t want_version) const;
-  // At most kTransferChunkBytes from `offset`. NotFound for an unknown piece. Counts bytes to the device's round.
+  // At most kTransferChunkBytes from `offset`; empty at the end. NotFound for an unknown piece; InvalidArgument
+  // past its end. The bytes go to RoundView::bytes_down of the round that made the piece's version: what it cost
+  // to bring that version to devices.
   absl::StatusOr<Bytes> FetchUpdate(const std::string& device, const std::string& task, const Digest& piece,
                                     uint64_t offset);
-  // FailedPrecondition: the round is over, or the device was not invited. InvalidArgument: wrong size for the task.
+  // An update has 4 * (trained parameters + 1) bytes (PackRing). The same call again tells what is still missing;
+  // another `sha256` begins a new upload in the place of the former one.
+  // FailedPrecondition: the round is over, the device was not invited or gave its place away. InvalidArgument:
+  // wrong size for the task. NotFound: no such round.
   absl::StatusOr<UploadState> OpenUpload(const std::string& device, const std::string& round, uint64_t size,
                                          const Digest& sha256);
+  // Chunks may come in any order and more than once; all are kTransferChunkBytes long but the last.
+  // FailedPrecondition: as above, or no upload is open. InvalidArgument: no such chunk, or another size.
   absl::Status PutUploadChunk(const std::string& device, const std::string& round, uint32_t index,
                               std::span<const uint8_t> chunk);
-  // Adds the update to the round's sum, once. DataLoss if the chunks do not hash to `sha256` (they are
-  // dropped; the device opens again). FailedPrecondition if the round ended without it.
+  // Adds the update to the round's sum, once: OK also whenever it is counted already. DataLoss if the chunks do
+  // not hash to `sha256` (they are dropped; the device opens again). FailedPrecondition if the round ended without
+  // it, chunks are missing, or another upload is open. InvalidArgument if it is no update that EncodeUpdate makes:
+  // the device then loses its place.
   absl::Status CommitUpload(const std::string& device, const std::string& round, const Digest& sha256);
+  // The device's place goes to another one. `reason`: plain text of at most kMaxRoundReasonBytes.
+  // FailedPrecondition if it was not invited or is counted already.
   absl::Status DeclineRound(const std::string& device, const std::string& round, const std::string& reason);
-  // Bytes of a device's request for the round's books (upload calls only).
+  // Bytes of a device's request for RoundView::bytes_up (upload calls only). Bytes, up or down, are written at the
+  // next Tick: a crash may lose the last second of the books, never more.
   void CountBytesUp(const std::string& round, uint64_t bytes);
 
   // --- operators ---
@@ -63,7 +82,8 @@ class Fleet {
   absl::StatusOr<DeviceView> TagDevice(const std::string& admin, const std::string& id,
                                        const std::vector<std::string>& add, const std::vector<std::string>& remove);
   absl::StatusOr<DeviceView> RevokeDevice(const std::string& admin, const std::string& id);
-  absl::StatusOr<BaseModel> AddModel(const std::string& admin, const BaseModel& model);  // AlreadyExists: the name with another hash
+  absl::StatusOr<BaseModel> AddModel(const std::string& admin,
+                                     const BaseModel& model);  // AlreadyExists: the name with another hash
   std::vector<BaseModel> Models() const;
   struct CreatedTask {
     TaskView task;
@@ -75,19 +95,24 @@ class Fleet {
   // FailedPrecondition: paused, or a round is open.
   absl::StatusOr<RoundView> StartRound(const std::string& admin, const std::string& task);
   absl::StatusOr<RoundView> Round(const std::string& id) const;
+  // The newest 1000, newest first, without devices; empty also if the store cannot be read.
   std::vector<RoundView> Rounds(const std::string& task) const;
   absl::StatusOr<RoundView> AbortRound(const std::string& admin, const std::string& id, const std::string& reason);
   absl::StatusOr<std::vector<VersionView>> Versions(const std::string& task) const;
   absl::StatusOr<std::vector<ModuleDifference>> DiffVersions(const std::string& task, uint32_t from, uint32_t to) const;
   absl::StatusOr<Adapter> VersionAdapter(const std::string& task, uint32_t version) const;  // for export
-  // Devices answer with `version`, and the next round trains from it.
+  // Devices answer with `version`, and the next round trains from it. FailedPrecondition if it is not the head
+  // and a round is open.
   absl::StatusOr<TaskView> Release(const std::string& admin, const std::string& task, uint32_t version);
-  // To the version released before (0: that one) or a given earlier one.
+  // To the version released before (0: that one) or a given earlier one; the next round trains from it, without
+  // the momentum and the rounding errors of what was given up. FailedPrecondition: nothing was released before, the
+  // version is not an earlier one, or a round is open.
   absl::StatusOr<TaskView> Rollback(const std::string& admin, const std::string& task, uint32_t version);
   struct AuditPage {
     std::vector<AuditRecord> records;
-    bool chain_intact = false;
+    bool chain_intact = false;  // of these records, from the one before them (audit_chain.h)
   };
+  // Up to `limit` records (0: 100; at most 1000) after a sequence.
   absl::StatusOr<AuditPage> Audit(uint64_t after_sequence, uint32_t limit) const;
   FleetStatus Status() const;
 

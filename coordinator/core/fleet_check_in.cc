@@ -86,7 +86,8 @@ struct Place {
 Place PlaceFor(const std::vector<std::pair<const FleetTask*, const OpenRound*>>& rounds, const DeviceRecord& device,
                TimePoint now) {
   for (const auto& [task, round] : rounds) {
-    if (now < round->machine.options().deadline && HoldsPlace(round->machine, device.id)) return {.round = round, .is_new = false, .obstacle = {}};
+    if (now < round->machine.options().deadline && HoldsPlace(round->machine, device.id))
+      return {.round = round, .is_new = false, .obstacle = {}};
   }
   Place place;
   for (const auto& [task, round] : rounds) {
@@ -118,16 +119,15 @@ absl::StatusOr<CheckInAnswer> Fleet::CheckIn(const std::string& device_id, const
     interval = std::min(interval, PollInterval(task, round != nullptr));
     answer.tasks.push_back(OfferOf(task));
   }
-  answer.next_check_in =
-      Jittered(answer.tasks.empty() ? kIdlePoll : interval, *state_->ports.random);
+  answer.next_check_in = Jittered(answer.tasks.empty() ? kIdlePoll : interval, *state_->ports.random);
 
   const Place place = PlaceFor(rounds, device, now);
   if (place.round != nullptr) {
     answer.invitation = InvitationTo(*place.round, state_->memory.tasks.at(place.round->record.task), now);
   }
   const auto write_device = [&](FleetTransaction& transaction) { return transaction.PutDevice(device); };
-  const bool seen_long_ago = !state_->written_seen.contains(device_id) ||
-                             now - state_->written_seen[device_id] >= kSeenPrecision;
+  const bool seen_long_ago =
+      !state_->written_seen.contains(device_id) || now - state_->written_seen[device_id] >= kSeenPrecision;
   const bool news = !(report == known->report) || seen_long_ago;
   if (place.is_new) {
     RETURN_IF_ERROR(state_->Advance(

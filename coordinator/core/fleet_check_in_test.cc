@@ -35,8 +35,9 @@ TEST_F(FleetCheckInTest, OffersTheTaskAsASignedPlan) {
   ASSERT_EQ(answer.tasks.size(), 1u);
   const OfferedTask& task = answer.tasks.front();
   EXPECT_THAT(ParseTrainingPlan(task.plan), IsOk());
-  EXPECT_THAT(small.release_key.verify_key().Verify(SignPurpose::kTrainingPlan, AsBytes(task.plan), task.plan_signature),
-              IsOk());
+  EXPECT_THAT(
+      small.release_key.verify_key().Verify(SignPurpose::kTrainingPlan, AsBytes(task.plan), task.plan_signature),
+      IsOk());
   EXPECT_EQ(task.released_version, 0u);
   EXPECT_EQ(task.model_bytes, SmallModel().size_bytes);
   EXPECT_FALSE(answer.invitation.has_value());
@@ -195,8 +196,7 @@ TEST_F(FleetCheckInTest, AReportIsWrittenWhenItChangesAndOnceAMinute) {
 TEST_F(FleetCheckInTest, RefusesReportsOverTheirLimits) {
   DeviceReport report;
   report.models.resize(257);
-  EXPECT_THAT(small.fleet->CheckIn(small.AddDevice(), report),
-              HasStatus(absl::StatusCode::kInvalidArgument, "models"));
+  EXPECT_THAT(small.fleet->CheckIn(small.AddDevice(), report), HasStatus(absl::StatusCode::kInvalidArgument, "models"));
 }
 
 TEST_F(FleetCheckInTest, AnInvitationThatWasNotWrittenWasNotMade) {

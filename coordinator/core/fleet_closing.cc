@@ -3,10 +3,10 @@
 #include <cmath>
 #include <utility>
 
+#include "base/crypto/sha256.h"
 #include "base/status_macros.h"
 #include "coordinator/core/fleet_state.h"
 #include "lora/update/adapter_update.h"
-#include "base/crypto/sha256.h"
 
 namespace fleetune {
 namespace {
@@ -64,8 +64,7 @@ struct VersionSource {
   const RingVector& sum;
 };
 
-absl::StatusOr<NewVersion> MakeNewVersion(const VersionSource& source, const NextVersion& next,
-                                          const SigningKey& key) {
+absl::StatusOr<NewVersion> MakeNewVersion(const VersionSource& source, const NextVersion& next, const SigningKey& key) {
   const TaskSpec& spec = source.task.spec;
   ASSIGN_OR_RETURN(const DecodedMean decoded, DecodeMean(source.sum, spec.encoding()));
   ASSIGN_OR_RETURN(ServerOptimizer optimizer,
@@ -73,8 +72,8 @@ absl::StatusOr<NewVersion> MakeNewVersion(const VersionSource& source, const Nex
   std::vector<float> step = optimizer.Step(decoded.mean);
   const std::vector<float>& residual = source.carried.residual;
   if (!residual.empty() && residual.size() != step.size()) {
-    return absl::DataLossError("the stored residual of task " + next.task + " has " +
-                               std::to_string(residual.size()) + " values, expected " + std::to_string(step.size()));
+    return absl::DataLossError("the stored residual of task " + next.task + " has " + std::to_string(residual.size()) +
+                               " values, expected " + std::to_string(step.size()));
   }
   for (size_t i = 0; i < residual.size(); ++i) step[i] += residual[i];
   ASSIGN_OR_RETURN(MadeUpdate made, MakeUpdate(source.parent, step, next, key));
@@ -85,9 +84,8 @@ absl::StatusOr<NewVersion> MakeNewVersion(const VersionSource& source, const Nex
   version.snapshot = SerializeUpdate(snapshot);
   version.record = RecordOf(next, made.update.manifest.result, version.update, version.snapshot);
   version.server = {.version = next.version, .residual = std::move(made.residual), .optimizer = optimizer.SaveState()};
-  version.event = {.version = next.version,
-                   .total_weight = decoded.total_weight,
-                   .mean_delta_norm = Norm(decoded.mean)};
+  version.event = {
+      .version = next.version, .total_weight = decoded.total_weight, .mean_delta_norm = Norm(decoded.mean)};
   return version;
 }
 
@@ -123,8 +121,8 @@ absl::Status Fleet::State::FinishClosing(const std::string& id) {
   ASSIGN_OR_RETURN(const RingVector sum, ports.store->Sum(id));
   ASSIGN_OR_RETURN(const Adapter parent, LoadVersion(*task, next.parent_version));
   ASSIGN_OR_RETURN(const ServerState carried, CarriedState(*ports.store, next.task, next.parent_version));
-  absl::StatusOr<NewVersion> made = MakeNewVersion(
-      {.task = *task, .parent = parent, .carried = carried, .sum = sum}, next, *ports.release_key);
+  absl::StatusOr<NewVersion> made =
+      MakeNewVersion({.task = *task, .parent = parent, .carried = carried, .sum = sum}, next, *ports.release_key);
   if (!made.ok()) {
     if (!IsFinal(made.status())) return made.status();
     const std::string reason = "the sum cannot be used: " + std::string(made.status().message());
@@ -134,12 +132,12 @@ absl::Status Fleet::State::FinishClosing(const std::string& id) {
   made->record.round = id;
   made->record.made = Now();
   const TaskRecord record = WithVersion(task->record, next.version, task->spec.auto_release);
-  RETURN_IF_ERROR(Advance({{.round = id, .events = {made->event}}}, {},
-                          [&](FleetTransaction& transaction) -> absl::Status {
-                            RETURN_IF_ERROR(transaction.PutVersion(made->record, made->update, made->snapshot));
-                            RETURN_IF_ERROR(transaction.PutServerState(next.task, made->server));
-                            return transaction.PutTask(record);
-                          }));
+  RETURN_IF_ERROR(
+      Advance({{.round = id, .events = {made->event}}}, {}, [&](FleetTransaction& transaction) -> absl::Status {
+        RETURN_IF_ERROR(transaction.PutVersion(made->record, made->update, made->snapshot));
+        RETURN_IF_ERROR(transaction.PutServerState(next.task, made->server));
+        return transaction.PutTask(record);
+      }));
   task->record = record;
   task->versions.emplace(next.version, made->record);
   return absl::OkStatus();

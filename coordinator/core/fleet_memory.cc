@@ -14,9 +14,8 @@ absl::StatusOr<OpenRound> LoadRound(FleetStore& store, RoundRecord record) {
     events.push_back(std::move(event));
   }
   ASSIGN_OR_RETURN(RoundMachine machine, RoundMachine::Replay(events));
-  return OpenRound{.record = std::move(record),
-                   .machine = std::move(machine),
-                   .next_event = static_cast<uint32_t>(events.size())};
+  return OpenRound{
+      .record = std::move(record), .machine = std::move(machine), .next_event = static_cast<uint32_t>(events.size())};
 }
 
 absl::Status LoadTasks(const FleetPorts& ports, FleetMemory& memory) {
@@ -47,9 +46,8 @@ absl::StatusOr<FleetTask> MakeFleetTask(TaskRecord record, const std::map<std::s
   task.record = std::move(record);
   task.model = models.at(task.spec.model_name);
   const TrainingPlan& plan = task.spec.plan;
-  ASSIGN_OR_RETURN(task.adapter,
-                   AdapterSpec::Create({.rank = plan.rank, .alpha = plan.alpha, .targets = plan.targets},
-                                       task.model.sizes));
+  ASSIGN_OR_RETURN(task.adapter, AdapterSpec::Create({.rank = plan.rank, .alpha = plan.alpha, .targets = plan.targets},
+                                                     task.model.sizes));
   task.plan = FormatTrainingPlan(plan);
   task.plan_signature = release_key.Sign(SignPurpose::kTrainingPlan, AsBytes(task.plan));
   return task;

@@ -67,9 +67,8 @@ absl::StatusOr<DeviceView> Fleet::TagDevice(const std::string& admin, const std:
   DeviceRecord device = *known;
   device.tags = Retagged(std::move(device.tags), add, remove);
   RETURN_IF_ERROR(CheckDeviceTags(device.tags));
-  RETURN_IF_ERROR(state_->Write(
-      {{AdminActor(admin), "device.tag", id + Joined(add, "+") + Joined(remove, "-")}},
-      [&](FleetTransaction& transaction) { return transaction.PutDevice(device); }));
+  RETURN_IF_ERROR(state_->Write({{AdminActor(admin), "device.tag", id + Joined(add, "+") + Joined(remove, "-")}},
+                                [&](FleetTransaction& transaction) { return transaction.PutDevice(device); }));
   *known = device;
   return state_->View(device);
 }
@@ -103,8 +102,8 @@ absl::StatusOr<BaseModel> Fleet::AddModel(const std::string& admin, const BaseMo
   RETURN_IF_ERROR(state_->Refresh());
   if (!IsModelName(model.name)) {
     return absl::InvalidArgumentError(
-        "model name: expected 1 to 64 lower-case letters, digits, dots, underscores and hyphens, got \"" +
-        model.name + "\"");
+        "model name: expected 1 to 64 lower-case letters, digits, dots, underscores and hyphens, got \"" + model.name +
+        "\"");
   }
   auto& models = state_->memory.models;
   const auto known = models.find(model.name);
@@ -141,11 +140,11 @@ absl::StatusOr<Fleet::CreatedTask> Fleet::CreateTask(const std::string& admin, s
   task.record.name = name;
   task.record.toml = FormatTaskSpec(task.spec);  // with all defaults, so that a later program reads the same
   const VersionRecord first = FirstVersion(task, state_->Now());
-  RETURN_IF_ERROR(state_->Write({{AdminActor(admin), "task.create", name}},
-                                [&](FleetTransaction& transaction) -> absl::Status {
-                                  RETURN_IF_ERROR(transaction.PutTask(task.record));
-                                  return transaction.PutVersion(first, {}, {});
-                                }));
+  RETURN_IF_ERROR(
+      state_->Write({{AdminActor(admin), "task.create", name}}, [&](FleetTransaction& transaction) -> absl::Status {
+        RETURN_IF_ERROR(transaction.PutTask(task.record));
+        return transaction.PutVersion(first, {}, {});
+      }));
   task.versions.emplace(0, first);
   CreatedTask created{.task = state_->View(task), .warnings = WarningsFor(task.spec)};
   memory.tasks.emplace(name, std::move(task));

@@ -46,7 +46,8 @@ TEST_F(FleetOperatorsTest, ATaskBeginsWithVersionZero) {
   EXPECT_TRUE(versions[0].head && versions[0].released);
   EXPECT_EQ(versions[0].update_bytes, 0u);
   EXPECT_EQ(small.fleet->Tasks("")->front().trained_parameters, SmallFleet::kParameters);
-  for (const Adapter adapter = *small.fleet->VersionAdapter("home", 0); const float value : adapter.b()) EXPECT_EQ(value, 0.0f);
+  for (const Adapter adapter = *small.fleet->VersionAdapter("home", 0); const float value : adapter.b())
+    EXPECT_EQ(value, 0.0f);
 }
 
 TEST_F(FleetOperatorsTest, TasksAreWarnedAbout) {
@@ -122,10 +123,10 @@ TEST_F(FleetOperatorsTest, EveryActionIsInTheAuditLog) {
   EXPECT_TRUE(page->chain_intact);
   std::vector<std::string> actions;
   for (const AuditRecord& record : page->records) actions.push_back(record.actor + " " + record.action);
-  EXPECT_EQ(actions, (std::vector<std::string>{"admin:ann model.add", "admin:ann task.create", "admin:ann token.create",
-                                               "device:" + device + " device.enroll", "admin:ann round.start",
-                                               "admin:bob round.abort", "coordinator round.end",
-                                               "admin:bob device.revoke"}));
+  EXPECT_EQ(actions,
+            (std::vector<std::string>{"admin:ann model.add", "admin:ann task.create", "admin:ann token.create",
+                                      "device:" + device + " device.enroll", "admin:ann round.start",
+                                      "admin:bob round.abort", "coordinator round.end", "admin:bob device.revoke"}));
 }
 
 TEST_F(FleetOperatorsTest, TheAuditLogIsPaged) {

@@ -74,9 +74,9 @@ absl::StatusOr<TaskView> Fleet::Release(const std::string& admin, const std::str
   if (record.head_version != version) RETURN_IF_ERROR(CheckNoOpenRound(state_->OpenRoundOf(task_name)));
   record.head_version = version;
   AppendRelease(record, version);
-  RETURN_IF_ERROR(state_->Write(
-      {{AdminActor(admin), "version.release", task_name + " version " + std::to_string(version)}},
-      [&](FleetTransaction& transaction) { return transaction.PutTask(record); }));
+  RETURN_IF_ERROR(
+      state_->Write({{AdminActor(admin), "version.release", task_name + " version " + std::to_string(version)}},
+                    [&](FleetTransaction& transaction) { return transaction.PutTask(record); }));
   task->record = record;
   return state_->View(*task);
 }
@@ -91,9 +91,9 @@ absl::StatusOr<TaskView> Fleet::Rollback(const std::string& admin, const std::st
   record.releases.pop_back();
   record.releases = HistoryUpTo(std::move(record.releases), target);
   record.head_version = target;
-  RETURN_IF_ERROR(state_->Write(
-      {{AdminActor(admin), "version.rollback", task_name + " to version " + std::to_string(target)}},
-      [&](FleetTransaction& transaction) { return transaction.PutTask(record); }));
+  RETURN_IF_ERROR(
+      state_->Write({{AdminActor(admin), "version.rollback", task_name + " to version " + std::to_string(target)}},
+                    [&](FleetTransaction& transaction) { return transaction.PutTask(record); }));
   task->record = record;
   return state_->View(*task);
 }

@@ -63,10 +63,12 @@ TEST_F(FleetReleasesTest, AfterARollbackNumbersGoOnAndTheParentIsTheHead) {
   EXPECT_TRUE(made.head && made.released);
   // Devices on either branch find their way.
   const std::vector<VersionView> versions = *small.fleet->Versions("home");
-  const auto from_1 = small.fleet->PlanUpdate("home", {.task = "home", .version = 1, .hash = versions[1].hash}, false, 4);
+  const auto from_1 =
+      small.fleet->PlanUpdate("home", {.task = "home", .version = 1, .hash = versions[1].hash}, false, 4);
   ASSERT_THAT(from_1, IsOk());
   EXPECT_FALSE(from_1->front().snapshot);
-  const auto from_3 = small.fleet->PlanUpdate("home", {.task = "home", .version = 3, .hash = versions[3].hash}, false, 4);
+  const auto from_3 =
+      small.fleet->PlanUpdate("home", {.task = "home", .version = 3, .hash = versions[3].hash}, false, 4);
   EXPECT_TRUE(from_3->front().snapshot);
 }
 

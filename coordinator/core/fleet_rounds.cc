@@ -148,10 +148,9 @@ absl::StatusOr<RoundView> Fleet::AbortRound(const std::string& admin, const std:
     RETURN_IF_ERROR(state_->FindRound(id).status());
     return absl::FailedPreconditionError("round " + id + " is over");
   }
-  RETURN_IF_ERROR(state_->Advance(
-      {{.round = id, .events = {RoundAborted{.by = AdminActor(admin), .reason = reason}}}},
-      {{AdminActor(admin), "round.abort", id + ": " + reason}},
-      [](FleetTransaction&) { return absl::OkStatus(); }));
+  RETURN_IF_ERROR(state_->Advance({{.round = id, .events = {RoundAborted{.by = AdminActor(admin), .reason = reason}}}},
+                                  {{AdminActor(admin), "round.abort", id + ": " + reason}},
+                                  [](FleetTransaction&) { return absl::OkStatus(); }));
   return Round(id);
 }
 

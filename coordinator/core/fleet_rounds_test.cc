@@ -58,7 +58,8 @@ TEST_F(FleetRoundsTest, WeightsWeigh) {
   Send(devices[0], round, 0.04f, 0.75);
   Send(devices[1], round, 0.00f, 0.25);
   Send(devices[2], round, 0.00f, 0.0);
-  for (const Adapter adapter = *small.fleet->VersionAdapter("home", 1); const float value : adapter.b()) EXPECT_NEAR(value, 0.03f, 1e-3f);
+  for (const Adapter adapter = *small.fleet->VersionAdapter("home", 1); const float value : adapter.b())
+    EXPECT_NEAR(value, 0.03f, 1e-3f);
 }
 
 TEST_F(FleetRoundsTest, TheNextRoundGoesOnFromTheVersionBefore) {
@@ -66,13 +67,15 @@ TEST_F(FleetRoundsTest, TheNextRoundGoesOnFromTheVersionBefore) {
   small.RunRound(devices, 0.02f);
   EXPECT_EQ(View("home-2").from_version, 1u);
   EXPECT_EQ(View("home-2").made_version, 2u);
-  for (const Adapter adapter = *small.fleet->VersionAdapter("home", 2); const float value : adapter.b()) EXPECT_NEAR(value, 0.04f, 1e-3f);
+  for (const Adapter adapter = *small.fleet->VersionAdapter("home", 2); const float value : adapter.b())
+    EXPECT_NEAR(value, 0.04f, 1e-3f);
 }
 
 TEST_F(FleetRoundsTest, RoundingErrorsAreCarriedNotLost) {
   for (int i = 0; i < 20; ++i) small.RunRound(devices, 0.001f);
   EXPECT_EQ(small.memory.tables().server_states.at("home").version, 20u);
-  for (const Adapter adapter = *small.fleet->VersionAdapter("home", 20); const float value : adapter.b()) EXPECT_NEAR(value, 0.02f, 2e-4f);
+  for (const Adapter adapter = *small.fleet->VersionAdapter("home", 20); const float value : adapter.b())
+    EXPECT_NEAR(value, 0.02f, 2e-4f);
 }
 
 TEST_F(FleetRoundsTest, AtTheDeadlineEnoughUpdatesMakeAVersion) {

@@ -70,7 +70,7 @@ struct RoundRecord {
   TimePoint started;
   std::optional<TimePoint> ended;
   TimePoint deadline;
-  uint64_t bytes_up = 0;    // PutRound leaves these two alone; SetRoundBytes writes them
+  uint64_t bytes_up = 0;  // PutRound leaves these two alone; SetRoundBytes writes them
   uint64_t bytes_down = 0;
 };
 

@@ -124,8 +124,8 @@ struct RoundView {
   uint32_t declined = 0;
   double total_weight = 0;
   double mean_delta_norm = 0;
-  uint64_t bytes_up = 0;
-  uint64_t bytes_down = 0;
+  uint64_t bytes_up = 0;    // of its uploads' requests
+  uint64_t bytes_down = 0;  // that carried the version which it made to devices
   TimePoint started;
   std::optional<TimePoint> ended;
   TimePoint deadline;

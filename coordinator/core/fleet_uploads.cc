@@ -21,8 +21,7 @@ struct Standing {
 absl::StatusOr<Standing> StandingOf(const OpenRound& round, const std::string& device) {
   const auto seat = round.machine.SeatOf(device);
   if (!seat) return absl::FailedPreconditionError("this device was not invited to round " + round.record.id);
-  return Standing{
-      .task = round.record.task, .open = round.machine.phase() == RoundPhase::kCollecting, .seat = *seat};
+  return Standing{.task = round.record.task, .open = round.machine.phase() == RoundPhase::kCollecting, .seat = *seat};
 }
 
 // OK if the device may still send its update.
@@ -133,9 +132,8 @@ absl::Status Fleet::PutUploadChunk(const std::string& device, const std::string&
                                       std::to_string(ChunkSize(upload, index)) + " bytes, got " +
                                       std::to_string(chunk.size()));
   }
-  return state_->Write({}, [&](FleetTransaction& transaction) {
-    return transaction.PutUploadChunk(round_id, device, index, chunk);
-  });
+  return state_->Write(
+      {}, [&](FleetTransaction& transaction) { return transaction.PutUploadChunk(round_id, device, index, chunk); });
 }
 
 absl::Status Fleet::CommitUpload(const std::string& device, const std::string& round_id, const Digest& sha256) {

@@ -91,12 +91,12 @@ TEST_F(FleetUploadsTest, AnotherUpdateReplacesTheOneThatWasBegun) {
   ASSERT_THAT(OpenUpload(), IsOk());
   ASSERT_THAT(small.fleet->PutUploadChunk(device, round, 0, update), IsOk());
   const Bytes other = SmallFleet::Update(0.02f);
-  const absl::StatusOr<UploadState> state =
-      small.fleet->OpenUpload(device, round, other.size(), Sha256(other));
+  const absl::StatusOr<UploadState> state = small.fleet->OpenUpload(device, round, other.size(), Sha256(other));
   ASSERT_THAT(state, IsOk());
   EXPECT_EQ(state->missing_chunks, std::vector<uint32_t>{0});
   EXPECT_THAT(small.fleet->CommitUpload(device, round, Sha256(update)), HasStatus(kPrecondition, "the open upload is"));
-  EXPECT_THAT(small.fleet->CommitUpload(device, round, Sha256(other)), HasStatus(kPrecondition, "1 chunks are missing"));
+  EXPECT_THAT(small.fleet->CommitUpload(device, round, Sha256(other)),
+              HasStatus(kPrecondition, "1 chunks are missing"));
 }
 
 TEST_F(FleetUploadsTest, ChunksThatDoNotHashAreDropped) {
@@ -104,7 +104,8 @@ TEST_F(FleetUploadsTest, ChunksThatDoNotHashAreDropped) {
   Bytes flipped = update;
   flipped[7] ^= 0x10;
   ASSERT_THAT(small.fleet->PutUploadChunk(device, round, 0, flipped), IsOk());
-  EXPECT_THAT(small.fleet->CommitUpload(device, round, Sha256(update)), HasStatus(absl::StatusCode::kDataLoss, "open the upload again"));
+  EXPECT_THAT(small.fleet->CommitUpload(device, round, Sha256(update)),
+              HasStatus(absl::StatusCode::kDataLoss, "open the upload again"));
   EXPECT_EQ(Counted(), 0u);
   EXPECT_THAT(small.fleet->CommitUpload(device, round, Sha256(update)), HasStatus(kPrecondition, "open one first"));
   EXPECT_THAT(small.Send(device, round, update), IsOk());
@@ -114,7 +115,8 @@ TEST_F(FleetUploadsTest, ChunksThatDoNotHashAreDropped) {
 TEST_F(FleetUploadsTest, SizesAreThoseOfTheTask) {
   const Digest sha = Sha256(update);
   ASSERT_EQ(update.size(), 4 * (SmallFleet::kParameters + 1));
-  EXPECT_THAT(small.fleet->OpenUpload(device, round, update.size() - 1, sha), HasStatus(kInvalid, "260 bytes, got 259"));
+  EXPECT_THAT(small.fleet->OpenUpload(device, round, update.size() - 1, sha),
+              HasStatus(kInvalid, "260 bytes, got 259"));
   EXPECT_THAT(small.fleet->OpenUpload(device, round, update.size() + 1, sha), HasStatus(kInvalid, "got 261"));
   ASSERT_THAT(OpenUpload(), IsOk());
   const std::span<const uint8_t> chunk(update);
@@ -244,8 +246,7 @@ TEST(FleetLargeUploadTest, ChunksMayComeInAnyOrder) {
   RingVector ring(2 * 2 * 64 * 600 + 1, 1);
   for (size_t i = 0; i < ring.size(); ++i) ring[i] = static_cast<uint32_t>(i % 251);
   const Bytes update = PackRing(ring);
-  const absl::StatusOr<UploadState> state =
-      small.fleet->OpenUpload(device, round, update.size(), Sha256(update));
+  const absl::StatusOr<UploadState> state = small.fleet->OpenUpload(device, round, update.size(), Sha256(update));
   ASSERT_THAT(state, IsOk());
   ASSERT_EQ(state->missing_chunks, (std::vector<uint32_t>{0, 1, 2}));
   for (const uint32_t index : {2u, 0u}) {

@@ -74,8 +74,8 @@ absl::StatusOr<std::vector<UpdatePieceRef>> Fleet::PlanUpdate(const std::string&
   return pieces;
 }
 
-absl::StatusOr<Bytes> Fleet::FetchUpdate(const std::string& device, const std::string& task_name,
-                                         const Digest& piece, uint64_t offset) {
+absl::StatusOr<Bytes> Fleet::FetchUpdate(const std::string& device, const std::string& task_name, const Digest& piece,
+                                         uint64_t offset) {
   RETURN_IF_ERROR(state_->Refresh());
   RETURN_IF_ERROR(state_->FindDevice(device).status());
   ASSIGN_OR_RETURN(FleetTask* const task, state_->FindTask(task_name));

@@ -44,8 +44,8 @@ class FleetVersionsTest : public ::testing::Test {
       EXPECT_EQ(Sha256(bytes), piece.sha256);
       absl::StatusOr<SignedUpdate> update = ParseUpdate(bytes);
       if (!update.ok()) return update.status();
-      absl::StatusOr<Adapter> next = ApplyUpdate(*update, adapter, {.task = "home", .base = task.base, .seed = task.seed},
-                                                 small.release_key.verify_key());
+      absl::StatusOr<Adapter> next = ApplyUpdate(
+          *update, adapter, {.task = "home", .base = task.base, .seed = task.seed}, small.release_key.verify_key());
       if (!next.ok()) return next.status();
       adapter = *std::move(next);
     }
@@ -112,7 +112,8 @@ TEST_F(FleetVersionsTest, BackToAnOlderVersionGoesByASnapshot) {
 TEST_F(FleetVersionsTest, UnknownThingsAreNotFound) {
   EXPECT_THAT(small.fleet->PlanUpdate("work", {}, true, 1), HasStatus(absl::StatusCode::kNotFound, "work"));
   EXPECT_THAT(small.fleet->PlanUpdate("home", {}, true, 4), HasStatus(absl::StatusCode::kNotFound, "version 4"));
-  EXPECT_THAT(small.fleet->FetchUpdate(devices[0], "home", Digest{}, 0), HasStatus(absl::StatusCode::kNotFound, "piece"));
+  EXPECT_THAT(small.fleet->FetchUpdate(devices[0], "home", Digest{}, 0),
+              HasStatus(absl::StatusCode::kNotFound, "piece"));
   EXPECT_THAT(small.fleet->VersionAdapter("home", 4), HasStatus(absl::StatusCode::kNotFound, "version 4"));
 }
 

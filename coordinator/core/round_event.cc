@@ -74,10 +74,9 @@ absl::StatusOr<RoundEvent> DecodeOpened(ByteReader& in) {
   const RoundOptions& options = event.options;
   if (options.places < 1 || options.places > kMaxSummedInputs || options.needed < 1 ||
       options.needed > options.places) {
-    return absl::InvalidArgumentError("round event: expected 1 <= needed <= places <= " +
-                                      std::to_string(kMaxSummedInputs) + ", got needed " +
-                                      std::to_string(options.needed) + " and places " +
-                                      std::to_string(options.places));
+    return absl::InvalidArgumentError(
+        "round event: expected 1 <= needed <= places <= " + std::to_string(kMaxSummedInputs) + ", got needed " +
+        std::to_string(options.needed) + " and places " + std::to_string(options.places));
   }
   return event;
 }
@@ -132,14 +131,22 @@ absl::StatusOr<RoundEvent> DecodeVersionMade(ByteReader& in) {
 
 absl::StatusOr<RoundEvent> DecodeKind(uint8_t kind, ByteReader& in) {
   switch (kind - kFirstKind) {
-    case 0: return DecodeOpened(in);
-    case 1: return DecodeInvited(in);
-    case 2: return DecodeUploadOpened(in);
-    case 3: return DecodeCounted(in);
-    case 4: return DecodeDeclined(in);
-    case 5: return DecodeDeadline(in);
-    case 6: return DecodeAborted(in);
-    case 7: return DecodeVersionMade(in);
+    case 0:
+      return DecodeOpened(in);
+    case 1:
+      return DecodeInvited(in);
+    case 2:
+      return DecodeUploadOpened(in);
+    case 3:
+      return DecodeCounted(in);
+    case 4:
+      return DecodeDeclined(in);
+    case 5:
+      return DecodeDeadline(in);
+    case 6:
+      return DecodeAborted(in);
+    case 7:
+      return DecodeVersionMade(in);
     default:
       return absl::InvalidArgumentError("round event: expected a kind from 1 to " +
                                         std::to_string(std::variant_size_v<RoundEvent>) + ", got " +

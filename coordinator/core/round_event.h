@@ -72,8 +72,8 @@ struct VersionMade {
 
   friend bool operator==(const VersionMade&, const VersionMade&) = default;
 };
-using RoundEvent = std::variant<RoundOpened, DeviceInvited, UploadOpened, UpdateCounted, DeviceDeclined,
-                                DeadlinePassed, RoundAborted, VersionMade>;
+using RoundEvent = std::variant<RoundOpened, DeviceInvited, UploadOpened, UpdateCounted, DeviceDeclined, DeadlinePassed,
+                                RoundAborted, VersionMade>;
 
 // As it lies in the log: one byte for the kind, then its fields in little-endian, texts with a u32 length.
 // Texts over their limit are cut.

@@ -6,11 +6,16 @@ namespace fleetune {
 
 std::string_view RoundSeatName(RoundSeat seat) {
   switch (seat) {
-    case RoundSeat::kInvited: return "invited";
-    case RoundSeat::kUploading: return "uploading";
-    case RoundSeat::kCounted: return "counted";
-    case RoundSeat::kDeclined: return "declined";
-    case RoundSeat::kLate: return "late";
+    case RoundSeat::kInvited:
+      return "invited";
+    case RoundSeat::kUploading:
+      return "uploading";
+    case RoundSeat::kCounted:
+      return "counted";
+    case RoundSeat::kDeclined:
+      return "declined";
+    case RoundSeat::kLate:
+      return "late";
   }
   return "unknown";
 }
@@ -33,9 +38,7 @@ bool RoundMachine::HasFreePlace() const {
          invited() - declined_ < options().places;
 }
 
-bool RoundMachine::CanInvite(const std::string& device) const {
-  return HasFreePlace() && !members_.contains(device);
-}
+bool RoundMachine::CanInvite(const std::string& device) const { return HasFreePlace() && !members_.contains(device); }
 
 std::optional<RoundSeat> RoundMachine::SeatOf(const std::string& device) const {
   const auto member = members_.find(device);

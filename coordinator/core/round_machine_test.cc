@@ -22,10 +22,10 @@ std::string Name(uint32_t device) { return "d" + std::to_string(device); }
 
 RoundMachine OpenRoundOf(uint32_t places, uint32_t needed) {
   RoundMachine machine;
-  EXPECT_THAT(machine.Apply(RoundOpened{.options = {.places = places, .needed = needed, .deadline = kDeadline},
-                                        .from_version = 7,
-                                        .time = kStart}),
-              IsEmpty());
+  EXPECT_THAT(
+      machine.Apply(RoundOpened{
+          .options = {.places = places, .needed = needed, .deadline = kDeadline}, .from_version = 7, .time = kStart}),
+      IsEmpty());
   return machine;
 }
 
@@ -152,7 +152,8 @@ TEST(RoundMachineTest, NothingHappensBeforeItIsOpened) {
 
 TEST(RoundMachineTest, AnOpenRoundIsNotOpenedAgain) {
   RoundMachine machine = OpenRoundOf(3, 2);
-  (void)machine.Apply(RoundOpened{.options = {.places = 9, .needed = 9, .deadline = kDeadline}, .from_version = 0, .time = kStart});
+  (void)machine.Apply(
+      RoundOpened{.options = {.places = 9, .needed = 9, .deadline = kDeadline}, .from_version = 0, .time = kStart});
   EXPECT_EQ(machine.options().places, 3u);
 }
 
@@ -169,12 +170,17 @@ class AnyEventsTest : public ::testing::TestWithParam<uint64_t> {};
 RoundEvent AnyEvent(SplitMix64& random) {
   const std::string device = Name(static_cast<uint32_t>(random.Below(6)));
   switch (random.Below(8)) {
-    case 0: return UploadOpened{device};
+    case 0:
+      return UploadOpened{device};
     case 1:
-    case 2: return UpdateCounted{.device = device, .bytes = 1};
-    case 3: return DeviceDeclined{.device = device, .reason = ""};
-    case 4: return random.Below(10) == 0 ? RoundEvent(DeadlinePassed{kDeadline}) : RoundEvent(DeadlinePassed{kStart});
-    default: return DeviceInvited{.device = device, .time = kStart};
+    case 2:
+      return UpdateCounted{.device = device, .bytes = 1};
+    case 3:
+      return DeviceDeclined{.device = device, .reason = ""};
+    case 4:
+      return random.Below(10) == 0 ? RoundEvent(DeadlinePassed{kDeadline}) : RoundEvent(DeadlinePassed{kStart});
+    default:
+      return DeviceInvited{.device = device, .time = kStart};
   }
 }
 

@@ -11,8 +11,7 @@ absl::Status CheckSeconds(const char* field, std::chrono::seconds value, std::ch
                           std::chrono::seconds high) {
   if (value >= low && value <= high) return absl::OkStatus();
   return absl::InvalidArgumentError(std::string(field) + ": expected " + std::to_string(low.count()) + " to " +
-                                    std::to_string(high.count()) + " seconds, got " +
-                                    std::to_string(value.count()));
+                                    std::to_string(high.count()) + " seconds, got " + std::to_string(value.count()));
 }
 
 absl::Status CheckCount(const char* field, uint64_t value, uint64_t low, uint64_t high) {
@@ -24,9 +23,8 @@ absl::Status CheckCount(const char* field, uint64_t value, uint64_t low, uint64_
 }  // namespace
 
 bool IsDeviceTag(std::string_view tag) {
-  return !tag.empty() && tag.size() <= 64 && std::ranges::all_of(tag, [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-';
-  });
+  return !tag.empty() && tag.size() <= 64 &&
+         std::ranges::all_of(tag, [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-'; });
 }
 
 FixedPointOptions TaskSpec::encoding() const {

@@ -21,12 +21,12 @@ struct TaskSpec {
   TrainingPlan plan;       // what devices are told; its `task` is the name of the task
   std::string model_name;  // of the base model, as `model add` named it
 
-  std::string device_tag;             // only devices with this tag; empty: all
-  uint32_t invited_devices = 8;       // at a time in a round, 1 .. kMaxSummedInputs
-  uint32_t needed_updates = 4;        // fewest that make a version, 1 .. invited_devices
+  std::string device_tag;                                          // only devices with this tag; empty: all
+  uint32_t invited_devices = 8;                                    // at a time in a round, 1 .. kMaxSummedInputs
+  uint32_t needed_updates = 4;                                     // fewest that make a version, 1 .. invited_devices
   std::chrono::seconds round_deadline = std::chrono::minutes(30);  // 10 s .. 7 days
   std::chrono::seconds poll_interval = std::chrono::seconds(30);   // between check-ins of idle devices, 1 s .. 1 day
-  bool auto_release = true;           // a new version is what devices answer with at once
+  bool auto_release = true;                                        // a new version is what devices answer with at once
   ServerOptimizerOptions server;
 
   // Masks come with secure aggregation; until then a task must say "off", so that nobody believes otherwise.

@@ -175,6 +175,12 @@ TEST(TaskSpecTest, RefusesBrokenAndOversizedText) {
   EXPECT_THAT(Parse(fits + "\n"), HasStatus(kInvalid, "65536 bytes"));
 }
 
+TEST(TaskSpecTest, RefusesOddTextWithoutEnding) {
+  for (const char* text : {"[=", "[[=", "[ \x01", "[.a]", "[a.=]", "[", "[[", "a.=1", "= 1", "a = {=1}", "a = {b.}"}) {
+    EXPECT_THAT(Parse(text), HasStatus(kInvalid, "line 1")) << text;
+  }
+}
+
 TEST(TaskSpecTest, LimitsOfRounds) {
   TaskSpec spec = ValidSpec();
   EXPECT_THAT(Validate(spec), IsOk());

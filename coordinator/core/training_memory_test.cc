@@ -33,15 +33,17 @@ TEST(TrainingMemoryTest, CountsTheAdapterFiveTimes) {
   const BaseModel model = SmallLlama();
   const AdapterSpec one = SpecOf(1, model);
   const AdapterSpec two = SpecOf(2, model);
-  const uint64_t more = EstimateTrainingMemory(model, two, TrainOptions{}) - EstimateTrainingMemory(model, one, TrainOptions{});
+  const uint64_t more =
+      EstimateTrainingMemory(model, two, TrainOptions{}) - EstimateTrainingMemory(model, one, TrainOptions{});
   EXPECT_EQ(more, 4 * (one.a_size() + 5 * one.b_size()));
 }
 
 TEST(TrainingMemoryTest, TrainingATakesMore) {
   const BaseModel model = SmallLlama();
   const AdapterSpec spec = SpecOf(8, model);
-  EXPECT_EQ(EstimateTrainingMemory(model, spec, {.train_a = true}) - EstimateTrainingMemory(model, spec, TrainOptions{}),
-            4 * 4 * spec.a_size());
+  EXPECT_EQ(
+      EstimateTrainingMemory(model, spec, {.train_a = true}) - EstimateTrainingMemory(model, spec, TrainOptions{}),
+      4 * 4 * spec.a_size());
 }
 
 TEST(TrainingMemoryTest, LongerSequencesTakeMore) {

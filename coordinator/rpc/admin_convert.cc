@@ -147,6 +147,7 @@ v1::DeviceSummary ToProto(const DeviceView& device) {
   message.set_not_ready_reason(device.report.not_ready_reason);
   message.set_examples(device.examples);
   message.set_rounds_counted(device.rounds_counted);
+  message.set_not_invited(device.not_invited);
   return message;
 }
 

@@ -147,15 +147,15 @@ TEST(AdminConvertTest, AuditPageHasADefaultAndALimit) {
 }
 
 TEST(AdminConvertTest, DeviceOut) {
-  DeviceView view{.id = "d1",
-                  .name = "kitchen",
-                  .tags = {"home", "big"},
-                  .revoked = true,
-                  .enrolled = FromMillis(1000),
-                  .last_seen = std::nullopt,
-                  .report = {},
-                  .examples = 5,
-                  .rounds_counted = 6};
+  DeviceView view;
+  view.id = "d1";
+  view.name = "kitchen";
+  view.tags = {"home", "big"};
+  view.revoked = true;
+  view.enrolled = FromMillis(1000);
+  view.examples = 5;
+  view.rounds_counted = 6;
+  view.not_invited = "the task does not fit it";
   view.report.software_version = "1.0";
   view.report.profile = "edge_server";
   view.report.memory_budget_bytes = 9;
@@ -175,6 +175,7 @@ TEST(AdminConvertTest, DeviceOut) {
   EXPECT_EQ(message.not_ready_reason(), "hot");
   EXPECT_EQ(message.examples(), 5u);
   EXPECT_EQ(message.rounds_counted(), 6u);
+  EXPECT_EQ(message.not_invited(), "the task does not fit it");
   view.last_seen = FromMillis(2000);
   EXPECT_EQ(ToProto(view).last_seen_unix_ms(), 2000);
 }

@@ -79,8 +79,12 @@ TEST(TlsVersionTest, Tls12IsRefusedAndTls13Answered) {
   ASSERT_THAT(WriteFileAtomic(folder.File("ca"), AsBytes(ca)), IsOk());
   Strand strand(16);
   spdlog::logger log("test", std::make_shared<spdlog::sinks::null_sink_mt>());
-  const ServicePorts ports{
-      .fleet = small.fleet.get(), .fleet_strand = &strand, .disk_strand = &strand, .clock = &small.clock, .log = &log};
+  ServicePorts ports;
+  ports.fleet = small.fleet.get();
+  ports.fleet_strand = &strand;
+  ports.disk_strand = &strand;
+  ports.clock = &small.clock;
+  ports.log = &log;
   const auto server = CoordinatorServer::Start({.listen = "127.0.0.1:0",
                                                 .key_path = folder.File("key"),
                                                 .certificate_path = folder.File("crt"),

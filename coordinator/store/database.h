@@ -63,7 +63,7 @@ class Database {
   void RollBack();
 
   std::string path_;
-  sqlite3* db_;  // owned
+  sqlite3* db_;                                              // owned
   std::unordered_map<std::string, sqlite3_stmt*> prepared_;  // owned
 };
 

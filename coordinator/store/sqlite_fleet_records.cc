@@ -184,10 +184,10 @@ absl::StatusOr<std::vector<RoundRecord>> SqliteFleetStore::OpenRounds() {
 }
 
 absl::StatusOr<std::vector<RoundRecord>> SqliteFleetStore::Rounds(const std::string& task, uint32_t limit) {
-  ASSIGN_OR_RETURN(Statement statement,
-                   database_->Prepare(task.empty()
-                                          ? "SELECT * FROM rounds WHERE ? = '' ORDER BY started DESC, id DESC LIMIT ?"
-                                          : "SELECT * FROM rounds WHERE task = ? ORDER BY number DESC LIMIT ?"));
+  ASSIGN_OR_RETURN(
+      Statement statement,
+      database_->Prepare(task.empty() ? "SELECT * FROM rounds WHERE ? = '' ORDER BY started DESC, id DESC LIMIT ?"
+                                      : "SELECT * FROM rounds WHERE task = ? ORDER BY number DESC LIMIT ?"));
   statement.Bind(task).Bind(limit);
   return AllRows<RoundRecord>(statement, ReadRound);
 }

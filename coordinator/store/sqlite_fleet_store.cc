@@ -89,11 +89,8 @@ absl::StatusOr<Bytes> SqliteFleetStore::ReadPiece(const Digest& sha256, uint64_t
   ASSIGN_OR_RETURN(Statement statement, database_->Prepare("SELECT rowid FROM pieces WHERE sha256 = ?"));
   ASSIGN_OR_RETURN(const bool row, statement.Bind(sha256).Step());
   if (!row) return absl::NotFoundError("there is no piece " + sha256.ToHex());
-  return database_->ReadBlobPart({.table = "pieces",
-                                  .column = "body",
-                                  .row = statement.Int(0),
-                                  .offset = offset,
-                                  .max_bytes = max_bytes});
+  return database_->ReadBlobPart(
+      {.table = "pieces", .column = "body", .row = statement.Int(0), .offset = offset, .max_bytes = max_bytes});
 }
 
 absl::StatusOr<ServerState> SqliteFleetStore::FindServerState(const std::string& task) {

@@ -105,8 +105,15 @@ TEST_F(SqliteFleetStoreTest, KeepsDevices) {
 }
 
 TEST_F(SqliteFleetStoreTest, KeepsModels) {
-  BaseModel model{.name = "small.gguf", .sha256 = DigestOf(3), .size_bytes = 1ull << 40, .architecture = "llama",
-                  .layers = 2, .width = 8, .heads = 4, .kv_heads = 2, .sizes = {}};
+  BaseModel model{.name = "small.gguf",
+                  .sha256 = DigestOf(3),
+                  .size_bytes = 1ull << 40,
+                  .architecture = "llama",
+                  .layers = 2,
+                  .width = 8,
+                  .heads = 4,
+                  .kv_heads = 2,
+                  .sizes = {}};
   model.sizes.layers = 2;
   for (uint32_t i = 0; i < kNumProjections; ++i) model.sizes.projections[i] = {.in = i + 1, .out = 10 * i};
   Write([&](FleetTransaction& t) { return t.PutModel(model); });
@@ -128,8 +135,14 @@ TEST_F(SqliteFleetStoreTest, KeepsModels) {
 }
 
 TEST_F(SqliteFleetStoreTest, KeepsTasks) {
-  const TaskRecord task{.name = "home", .toml = "name = \"home\"", .paused = true, .head_version = 3, .last_version = 4,
-                        .releases = {0, 1, 3}, .rounds_started = 6, .rounds_finished = 5};
+  const TaskRecord task{.name = "home",
+                        .toml = "name = \"home\"",
+                        .paused = true,
+                        .head_version = 3,
+                        .last_version = 4,
+                        .releases = {0, 1, 3},
+                        .rounds_started = 6,
+                        .rounds_finished = 5};
   Write([&](FleetTransaction& t) { return t.PutTask(task); });
   const auto tasks = *store->Tasks();
   ASSERT_EQ(tasks.size(), 1u);
@@ -267,9 +280,16 @@ TEST_F(SqliteFleetStoreTest, KeepsSums) {
 }
 
 TEST_F(SqliteFleetStoreTest, KeepsVersionsAndTheirPieces) {
-  const VersionRecord version{.task = "home", .version = 2, .parent = 1, .hash = DigestOf(1), .round = "home-5",
-                              .made = FromMillis(9), .update_sha256 = DigestOf(2), .update_bytes = 3,
-                              .snapshot_sha256 = DigestOf(3), .snapshot_bytes = 4};
+  const VersionRecord version{.task = "home",
+                              .version = 2,
+                              .parent = 1,
+                              .hash = DigestOf(1),
+                              .round = "home-5",
+                              .made = FromMillis(9),
+                              .update_sha256 = DigestOf(2),
+                              .update_bytes = 3,
+                              .snapshot_sha256 = DigestOf(3),
+                              .snapshot_bytes = 4};
   VersionRecord zero;
   zero.task = "home";
   const Bytes update = {1, 2, 3};
@@ -307,8 +327,12 @@ TEST_F(SqliteFleetStoreTest, KeepsServerStates) {
 
 TEST_F(SqliteFleetStoreTest, TheAuditLogOnlyGrows) {
   const auto record = [](uint64_t sequence) {
-    return AuditRecord{.sequence = sequence, .time = FromMillis(1), .actor = "admin:ann", .action = "a",
-                       .detail = "d", .hash = DigestOf(static_cast<uint8_t>(sequence))};
+    return AuditRecord{.sequence = sequence,
+                       .time = FromMillis(1),
+                       .actor = "admin:ann",
+                       .action = "a",
+                       .detail = "d",
+                       .hash = DigestOf(static_cast<uint8_t>(sequence))};
   };
   Write([&](FleetTransaction& t) -> absl::Status {
     for (uint64_t sequence = 1; sequence <= 5; ++sequence) RETURN_IF_ERROR(t.AppendAudit(record(sequence)));
@@ -337,9 +361,7 @@ TEST_F(SqliteFleetStoreTest, AWriteThatFailsLeavesNothing) {
 
 TEST_F(SqliteFleetStoreTest, DamagedRowsAreDataLoss) {
   Write([&](FleetTransaction& t) { return t.PutSum("home-1", {1}); });
-  Write([&](FleetTransaction& t) {
-    return t.PutTask({.name = "home", .toml = "", .releases = {0}});
-  });
+  Write([&](FleetTransaction& t) { return t.PutTask({.name = "home", .toml = "", .releases = {0}}); });
   store.reset();
   {
     const auto raw = Database::Open(path);

@@ -125,8 +125,8 @@ absl::Status SqliteFleetTransaction::PutUpload(const UploadRecord& upload) {
   return statement.Bind(upload.round).Bind(upload.device).Bind(upload.size).Bind(upload.sha256).Run();
 }
 
-absl::Status SqliteFleetTransaction::PutUploadChunk(const std::string& round, const std::string& device,
-                                                    uint32_t index, std::span<const uint8_t> chunk) {
+absl::Status SqliteFleetTransaction::PutUploadChunk(const std::string& round, const std::string& device, uint32_t index,
+                                                    std::span<const uint8_t> chunk) {
   ASSIGN_OR_RETURN(Statement statement, database_.Prepare("INSERT OR REPLACE INTO upload_chunks VALUES (?, ?, ?, ?)"));
   return statement.Bind(round).Bind(device).Bind(index).Bind(chunk).Run();
 }
@@ -141,8 +141,7 @@ absl::Status SqliteFleetTransaction::DeleteUpload(const std::string& round, cons
 }
 
 absl::Status SqliteFleetTransaction::DeleteUploads(const std::string& round) {
-  for (const char* sql :
-       {"DELETE FROM upload_chunks WHERE round = ?", "DELETE FROM uploads WHERE round = ?"}) {
+  for (const char* sql : {"DELETE FROM upload_chunks WHERE round = ?", "DELETE FROM uploads WHERE round = ?"}) {
     ASSIGN_OR_RETURN(Statement statement, database_.Prepare(sql));
     RETURN_IF_ERROR(statement.Bind(round).Run());
   }

@@ -70,9 +70,12 @@ Statement& Statement::BindNull() {
 
 absl::StatusOr<bool> Statement::Step() {
   switch (sqlite3_step(statement_)) {
-    case SQLITE_ROW: return true;
-    case SQLITE_DONE: return false;
-    default: return SqliteError(sqlite3_db_handle(statement_), sqlite3_sql(statement_));
+    case SQLITE_ROW:
+      return true;
+    case SQLITE_DONE:
+      return false;
+    default:
+      return SqliteError(sqlite3_db_handle(statement_), sqlite3_sql(statement_));
   }
 }
 

@@ -5,7 +5,7 @@
 
 #include "absl/status/status.h"
 #include "inference/gguf/llama_shape.h"
-#include "lora/train/token_example.h"
+#include "lora/examples/token_example.h"
 
 namespace fleetune {
 

@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "base/files.h"
-#include "lora/train/test_model.h"
+#include "tests/support/stories_model.h"
 #include "lora/train/trainer.h"
 #include "tests/support/status_matchers.h"
 

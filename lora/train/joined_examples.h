@@ -9,7 +9,7 @@
 
 #include "inference/gguf/llama_shape.h"
 #include "lora/train/libtorch.h"
-#include "lora/train/token_example.h"
+#include "lora/examples/token_example.h"
 
 namespace fleetune {
 

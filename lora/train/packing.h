@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "lora/plan/training_plan.h"
-#include "lora/train/token_example.h"
+#include "lora/examples/token_example.h"
 
 namespace fleetune {
 

@@ -9,7 +9,7 @@
 #include "absl/status/statusor.h"
 #include "inference/gguf/llama_shape.h"
 #include "lora/plan/training_plan.h"
-#include "lora/train/token_example.h"
+#include "lora/examples/token_example.h"
 #include "lora/train/trainer.h"
 
 namespace fleetune {

@@ -4,7 +4,7 @@
 
 #include <cmath>
 
-#include "lora/train/test_model.h"
+#include "tests/support/stories_model.h"
 #include "tests/support/status_matchers.h"
 
 namespace fleetune {

@@ -8,7 +8,7 @@
 #include "inference/gguf/gguf_file.h"
 #include "lora/adapter/adapter.h"
 #include "lora/plan/training_plan.h"
-#include "lora/train/token_example.h"
+#include "lora/examples/token_example.h"
 
 namespace fleetune {
 

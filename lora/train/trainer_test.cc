@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "lora/train/test_model.h"
+#include "tests/support/stories_model.h"
 #include "tests/support/status_matchers.h"
 
 namespace fleetune {

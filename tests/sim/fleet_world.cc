@@ -62,11 +62,21 @@ void FleetWorld::Step(size_t index) {
   Device& device = devices_[index];
   if (simulator.Chance(faults_.device_dies)) device = {.id = device.id, .round = {}, .update = {}};
   switch (device.next) {
-    case Device::Next::kCheckIn: CheckIn(device); break;
-    case Device::Next::kTrain: Train(device); break;
-    case Device::Next::kOpen: Open(device); break;
-    case Device::Next::kPut: Put(device); break;
-    case Device::Next::kCommit: Commit(device); break;
+    case Device::Next::kCheckIn:
+      CheckIn(device);
+      break;
+    case Device::Next::kTrain:
+      Train(device);
+      break;
+    case Device::Next::kOpen:
+      Open(device);
+      break;
+    case Device::Next::kPut:
+      Put(device);
+      break;
+    case Device::Next::kCommit:
+      Commit(device);
+      break;
   }
   simulator.Within(seconds(20), [this, index] { Step(index); });
 }
@@ -94,9 +104,8 @@ void FleetWorld::Train(Device& device) {
 }
 
 void FleetWorld::Decline(Device& device) {
-  const absl::Status status = Call([this, id = device.id, round = device.round] {
-    return small.fleet->DeclineRound(id, round, "on battery");
-  });
+  const absl::Status status =
+      Call([this, id = device.id, round = device.round] { return small.fleet->DeclineRound(id, round, "on battery"); });
   if (status.ok()) device.next = Device::Next::kCheckIn;
 }
 
@@ -104,8 +113,7 @@ void FleetWorld::Open(Device& device) {
   const auto committed = std::make_shared<bool>(false);
   const absl::Status status =
       Call([this, id = device.id, round = device.round, update = device.update, committed]() -> absl::Status {
-        const absl::StatusOr<UploadState> state =
-            small.fleet->OpenUpload(id, round, update.size(), Sha256(update));
+        const absl::StatusOr<UploadState> state = small.fleet->OpenUpload(id, round, update.size(), Sha256(update));
         if (state.ok()) *committed = state->committed;
         return state.status();
       });
@@ -131,8 +139,7 @@ void FleetWorld::Commit(Device& device) {
   if (absl::IsDataLoss(status)) device.next = Device::Next::kOpen;
 }
 
-absl::Status FleetWorld::CommitAtCoordinator(const std::string& device, const std::string& round,
-                                             const Bytes& update) {
+absl::Status FleetWorld::CommitAtCoordinator(const std::string& device, const std::string& round, const Bytes& update) {
   const absl::Status status = small.fleet->CommitUpload(device, round, Sha256(update));
   CountIfNew(round, device, update);
   return status;

@@ -17,11 +17,11 @@ namespace fleetune {
 struct WorldFaults {
   double request_lost = 0.08;
   double answer_lost = 0.08;
-  double duplicated = 0.15;      // the same request arrives again, up to a minute later
-  double device_dies = 0.04;     // forgets everything but who it is
+  double duplicated = 0.15;   // the same request arrives again, up to a minute later
+  double device_dies = 0.04;  // forgets everything but who it is
   double device_declines = 0.05;
-  double write_fails = 0.05;     // half of them after all was written
-  double coordinator_dies = 0.4; // of the writes that fail
+  double write_fails = 0.05;      // half of them after all was written
+  double coordinator_dies = 0.4;  // of the writes that fail
 };
 
 // A coordinator's core and devices that run its rounds over a bad network; both die now and then. Keeps books of

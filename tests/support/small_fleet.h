@@ -51,11 +51,8 @@ class SmallFleet {
   // As after kill -9: all that is not in the store is gone.
   void Reopen() {
     fleet.reset();
-    absl::StatusOr<std::unique_ptr<Fleet>> opened = Fleet::Open({.store = &faulty,
-                                                                 .clock = &clock,
-                                                                 .random = &random,
-                                                                 .authority = &Authority(),
-                                                                 .release_key = &release_key});
+    absl::StatusOr<std::unique_ptr<Fleet>> opened = Fleet::Open(
+        {.store = &faulty, .clock = &clock, .random = &random, .authority = &Authority(), .release_key = &release_key});
     CHECK(opened.ok());
     fleet = *std::move(opened);
   }

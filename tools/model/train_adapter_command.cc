@@ -14,7 +14,7 @@
 #include "fmt/ranges.h"
 #include "inference/tokenizer/tokenizer.h"
 #include "lora/formats/adapter_file.h"
-#include "lora/records/record.h"
+#include "lora/records/record_paths.h"
 #include "lora/train/trainer.h"
 #include "tools/model/opened_model.h"
 #include "tools/model/train_report.h"
@@ -37,29 +37,6 @@ struct TrainArguments {
   bool json = false;
   TrainOptions train = {.micro_batch = 8, .train_a = true};
 };
-
-// The records of files, and of all files in folders, in the order of their names.
-absl::StatusOr<std::vector<Record>> ReadAll(const std::vector<std::string>& paths) {
-  std::vector<Record> all;
-  for (const std::string& path : paths) {
-    std::vector<std::string> files = {path};
-    std::error_code error;
-    if (std::filesystem::is_directory(path, error)) {
-      files.clear();
-      for (const auto& entry : std::filesystem::directory_iterator(path, error)) {
-        const std::string ending = entry.path().extension().string();
-        if (ending == ".txt" || ending == ".jsonl") files.push_back(entry.path().string());
-      }
-      std::sort(files.begin(), files.end());
-      if (files.empty()) return absl::NotFoundError(fmt::format("{}: no .txt or .jsonl file in this folder", path));
-    }
-    for (const std::string& file : files) {
-      ASSIGN_OR_RETURN(std::vector<Record> records, ReadRecords(file));
-      std::move(records.begin(), records.end(), std::back_inserter(all));
-    }
-  }
-  return all;
-}
 
 absl::StatusOr<Adapter> StartAdapter(const TrainArguments& arguments, const AdapterBase& base) {
   if (!arguments.start.empty()) return LoadAdapter(arguments.start, base);
@@ -122,7 +99,7 @@ absl::Status TrainAndSave(const TrainArguments& arguments) {
   ASSIGN_OR_RETURN(const std::unique_ptr<const Tokenizer> tokenizer, Tokenizer::FromGguf(*model));
   const AdapterBase base = AdapterBaseOf(shape);
   ASSIGN_OR_RETURN(const Adapter start, StartAdapter(arguments, base));
-  ASSIGN_OR_RETURN(const std::vector<Record> records, ReadAll(arguments.data));
+  ASSIGN_OR_RETURN(const std::vector<Record> records, ReadRecordPaths(arguments.data));
   ASSIGN_OR_RETURN(const std::vector<TokenExample> examples,
                    TokenizeRecords(records, *tokenizer, arguments.train.sequence_length));
   SetTrainingThreads(arguments.threads);
@@ -130,7 +107,7 @@ absl::Status TrainAndSave(const TrainArguments& arguments) {
   std::vector<TokenExample> held_out;
   std::optional<double> before, after;
   if (!arguments.held_out.empty()) {
-    ASSIGN_OR_RETURN(const std::vector<Record> held_out_records, ReadAll(arguments.held_out));
+    ASSIGN_OR_RETURN(const std::vector<Record> held_out_records, ReadRecordPaths(arguments.held_out));
     ASSIGN_OR_RETURN(held_out, TokenizeRecords(held_out_records, *tokenizer, arguments.train.sequence_length));
     ASSIGN_OR_RETURN(before, MeanLoss(*model, held_out, &start));
   }

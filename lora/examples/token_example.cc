@@ -1,4 +1,4 @@
-#include "lora/train/token_example.h"
+#include "lora/examples/token_example.h"
 
 #include <algorithm>
 #include <optional>

@@ -1,11 +1,11 @@
-#include "lora/train/token_example.h"
+#include "lora/examples/token_example.h"
 
 #include <gtest/gtest.h>
 
 #include <memory>
 #include <string>
 
-#include "lora/train/test_model.h"
+#include "tests/support/stories_model.h"
 #include "tests/support/status_matchers.h"
 
 namespace fleetune {

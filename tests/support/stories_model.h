@@ -1,6 +1,6 @@
 #pragma once
 
-// For the tests of this folder: a small trained model, and examples for it.
+// For tests: a small trained model, and examples for it.
 
 #include <array>
 #include <memory>
@@ -11,7 +11,7 @@
 #include "inference/gguf/gguf_file.h"
 #include "inference/gguf/llama_shape.h"
 #include "lora/adapter/adapter.h"
-#include "lora/train/token_example.h"
+#include "lora/examples/token_example.h"
 
 namespace fleetune {
 
