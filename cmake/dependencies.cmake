@@ -20,3 +20,8 @@ endif()
 if(FLEETUNE_TRAIN)
   find_package(Torch REQUIRED)
 endif()
+# re2, which gRPC brings, asks for -pthread; C libraries since glibc 2.34 need no flag, and with it the tests'
+# precompiled headers would not fit.
+if(TARGET re2::re2)
+  set_property(TARGET re2::re2 PROPERTY INTERFACE_COMPILE_OPTIONS "")
+endif()

@@ -109,7 +109,7 @@ else
       *) prompt=$(head -n 1 "$first" | jq -r '.prompt // .question // .text // .messages[0].content' | head -c 200) ;;
     esac
   fi
-  : "${epochs:=4}" "${rate:=0.005}"
+  : "${epochs:=2}" "${rate:=0.005}"
 fi
 wc -c "$out"/data/* | tail -n 1 | awk '{print "   " $1 " bytes of private text in all"}'
 
@@ -183,7 +183,7 @@ rows="[]"
 for round in $(seq "$rounds"); do
   step "round $round of $rounds"
   id=$(admin round start quickstart --json | jq -r .id)
-  admin round watch "$id"
+  admin round watch "$id" | grep '^round quickstart' || fail "round $round did not finish: $(admin round show "$id")"
   for _ in $(seq 300); do all_at_version "$round" && break; sleep 0.2; done
   all_at_version "$round" || fail "not every device came to version $round; see $out/devices/*/daemon.log"
   admin adapter export quickstart "$round" --format fleetune --out "$out/adapters" >/dev/null

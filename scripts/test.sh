@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 usage() {
   cat <<EOF
 usage: scripts/test.sh [--preset NAME]... [--help] [-- CTEST ARGUMENT...]
-Installs missing packages, builds and runs the tests of the presets (default: asan, then dev).
+Installs missing packages, builds and runs the tests of the presets (default: asan, then release).
 Presets: dev, release, asan, tsan.
 EOF
 }
@@ -21,7 +21,7 @@ while [ $# -gt 0 ]; do
     *) usage >&2; exit 2 ;;
   esac
 done
-[ ${#presets[@]} -gt 0 ] || presets=(asan dev)
+[ ${#presets[@]} -gt 0 ] || presets=(asan release)
 
 scripts/install_deps.sh
 status=0

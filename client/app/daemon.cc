@@ -80,6 +80,7 @@ class Daemon {
 
   absl::Status Run() {
     ASSIGN_OR_RETURN(conditions_, ReadConditions());
+    ASSIGN_OR_RETURN(beat_, stores_.state.ReadHeartbeat());
     std::vector<AgentEvent> events = {Started()};
     while (!stop_.Wait(milliseconds(0))) {
       const AgentDecision decision = agent_.Apply(events, clock_.Now());

@@ -33,8 +33,10 @@ struct Faults {
   double killed = 0;       // the device, between two of its writes
   double fails = 0;        // a training
   double moves_on = 0;     // the coordinator, to another round, at a check-in
+  double looks_back = 0;   // the coordinator, asking for a round that this device has sent something for before
 };
-constexpr Faults kHostile = {.lost = 0.15, .unanswered = 0.15, .killed = 0.08, .fails = 0.3, .moves_on = 0.02};
+constexpr Faults kHostile = {.lost = 0.15, .unanswered = 0.15, .killed = 0.08, .fails = 0.3, .moves_on = 0.02,
+                             .looks_back = 0.1};
 
 // What the coordinator knows of one device.
 struct FakeRound {
@@ -180,7 +182,12 @@ class Simulation {
     }
     return CheckInAnswered{.next_check_in = std::chrono::seconds(5),
                            .tasks = {TaskAt("t", version_)},
-                           .invitation = CallTo(Current(), version_)};
+                           .invitation = CallTo(AskedFor(), version_)};
+  }
+
+  std::string AskedFor() {
+    if (!Chance(faults_.looks_back) || sent_.empty()) return Current();
+    return std::next(sent_.begin(), static_cast<ptrdiff_t>(random_.Below(sent_.size())))->first;
   }
 
   AgentEvent Open(const OpenRoundUpload& open) {

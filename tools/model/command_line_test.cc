@@ -19,7 +19,7 @@ struct Outcome {
   std::string out;  // standard output and error together
 };
 
-Outcome Run(const std::string& arguments, const std::string& standard_input = "") {
+Outcome RunTool(const std::string& arguments, const std::string& standard_input = "") {
   const std::string input_path = testing::TempDir() + "/command_line_test.in";
   std::ofstream(input_path, std::ios::binary) << standard_input;
   const std::string command =
@@ -45,31 +45,31 @@ class CommandLine : public testing::Test {
 };
 
 TEST_F(CommandLine, WrongUseIsExitCodeTwo) {
-  EXPECT_EQ(Run("").exit_code, 2);
-  EXPECT_EQ(Run("dance").exit_code, 2);
-  EXPECT_EQ(Run("inspect").exit_code, 2);
-  EXPECT_EQ(Run("perplexity --model " + model_).exit_code, 2);
-  EXPECT_EQ(Run("perplexity --model " + model_ + " --tokens a --text b").exit_code, 2);
-  EXPECT_EQ(Run("quantize a b --type q3_k").exit_code, 2);
-  EXPECT_EQ(Run("generate --model " + model_ + " --temperature 11 hi").exit_code, 2);
-  EXPECT_EQ(Run("--help").exit_code, 0);
+  EXPECT_EQ(RunTool("").exit_code, 2);
+  EXPECT_EQ(RunTool("dance").exit_code, 2);
+  EXPECT_EQ(RunTool("inspect").exit_code, 2);
+  EXPECT_EQ(RunTool("perplexity --model " + model_).exit_code, 2);
+  EXPECT_EQ(RunTool("perplexity --model " + model_ + " --tokens a --text b").exit_code, 2);
+  EXPECT_EQ(RunTool("quantize a b --type q3_k").exit_code, 2);
+  EXPECT_EQ(RunTool("generate --model " + model_ + " --temperature 11 hi").exit_code, 2);
+  EXPECT_EQ(RunTool("--help").exit_code, 0);
 }
 
 TEST_F(CommandLine, FailuresAreExitCodeOneAndSayWhy) {
-  const Outcome missing = Run("inspect /nonexistent.gguf");
+  const Outcome missing = RunTool("inspect /nonexistent.gguf");
   EXPECT_EQ(missing.exit_code, 1);
   EXPECT_NE(missing.out.find("/nonexistent.gguf"), std::string::npos);
   WriteText(other_, "GGUF");
-  EXPECT_EQ(Run("generate --model " + other_ + " hi").exit_code, 1);
-  EXPECT_EQ(Run("perplexity --model " + model_ + " --tokens " + other_).exit_code, 1);
-  EXPECT_EQ(Run("generate --model " + model_ + " --adapter " + other_ + " hi").exit_code, 1);
+  EXPECT_EQ(RunTool("generate --model " + other_ + " hi").exit_code, 1);
+  EXPECT_EQ(RunTool("perplexity --model " + model_ + " --tokens " + other_).exit_code, 1);
+  EXPECT_EQ(RunTool("generate --model " + model_ + " --adapter " + other_ + " hi").exit_code, 1);
 }
 
 TEST_F(CommandLine, InspectShowsShapeAndTensors) {
-  const Outcome people = Run("inspect " + model_);
+  const Outcome people = RunTool("inspect " + model_);
   EXPECT_EQ(people.exit_code, 0);
   EXPECT_NE(people.out.find("blk.1.ffn_down.weight"), std::string::npos);
-  const auto json = nlohmann::json::parse(Run("inspect --json " + model_).out);
+  const auto json = nlohmann::json::parse(RunTool("inspect --json " + model_).out);
   EXPECT_EQ(json["model"]["layers"], 2);
   EXPECT_EQ(json["sha256"].get<std::string>().size(), 64u);
   EXPECT_EQ(json["metadata"]["tokenizer.ggml.tokens"]["count"], 259);
@@ -77,18 +77,18 @@ TEST_F(CommandLine, InspectShowsShapeAndTensors) {
 
 TEST_F(CommandLine, TokenizeThereAndBack) {
   const std::string tokenize = "tokenize --model " + model_;
-  EXPECT_EQ(Run(tokenize + " --bos", "hi\n").out, "1 107 108 13\n");
-  EXPECT_EQ(Run(tokenize, "").out, "\n");
-  EXPECT_EQ(Run(tokenize + " --decode", "1 107 108 13").out, "hi\n");
-  EXPECT_EQ(Run(tokenize + " --decode", "1 x").exit_code, 1);
-  EXPECT_EQ(Run(tokenize + " --decode", "259").exit_code, 1);
+  EXPECT_EQ(RunTool(tokenize + " --bos", "hi\n").out, "1 107 108 13\n");
+  EXPECT_EQ(RunTool(tokenize, "").out, "\n");
+  EXPECT_EQ(RunTool(tokenize + " --decode", "1 107 108 13").out, "hi\n");
+  EXPECT_EQ(RunTool(tokenize + " --decode", "1 x").exit_code, 1);
+  EXPECT_EQ(RunTool(tokenize + " --decode", "259").exit_code, 1);
 }
 
 TEST_F(CommandLine, GeneratePrintsTheSameTextWithAndWithoutJson) {
   const std::string generate = "generate --model " + model_ + " --max-tokens 12 --temperature 1 --seed 4 hi";
-  const Outcome people = Run(generate);
+  const Outcome people = RunTool(generate);
   EXPECT_EQ(people.exit_code, 0);
-  const auto json = nlohmann::json::parse(Run(generate + " --json").out);
+  const auto json = nlohmann::json::parse(RunTool(generate + " --json").out);
   EXPECT_EQ(json["text"].get<std::string>() + "\n", people.out);
   EXPECT_EQ(json["answer_tokens"], 12);
   EXPECT_EQ(json["stop_reason"], "max_tokens");
@@ -97,28 +97,28 @@ TEST_F(CommandLine, GeneratePrintsTheSameTextWithAndWithoutJson) {
 TEST_F(CommandLine, PerplexityOfTokensAndTexts) {
   WriteText(other_, "[1, 107, 108, 13]");
   const auto tokens =
-      nlohmann::json::parse(Run("perplexity --model " + model_ + " --json --tokens " + other_).out);
+      nlohmann::json::parse(RunTool("perplexity --model " + model_ + " --json --tokens " + other_).out);
   EXPECT_EQ(tokens["next_token_logprob"].size(), 3u);
   EXPECT_GT(tokens["mean_nll"].get<double>(), 0);
   for (const char* wrong : {"{}", "[1, -2]", "[1, 2.5]", "[1", "[1, 4294967297]"}) {
     WriteText(other_, wrong);
-    EXPECT_EQ(Run("perplexity --model " + model_ + " --tokens " + other_).exit_code, 1) << wrong;
+    EXPECT_EQ(RunTool("perplexity --model " + model_ + " --tokens " + other_).exit_code, 1) << wrong;
   }
   WriteText(other_, std::string(40, 'a'));
   const std::string text = "perplexity --model " + model_ + " --window 16 --json --text " + other_;
-  const auto once = nlohmann::json::parse(Run(text).out);
-  const auto twice = nlohmann::json::parse(Run(text + " --text " + other_).out);
+  const auto once = nlohmann::json::parse(RunTool(text).out);
+  const auto twice = nlohmann::json::parse(RunTool(text + " --text " + other_).out);
   EXPECT_EQ(once["scored_tokens"], 16);
   EXPECT_EQ(twice["scored_tokens"], 32);
   EXPECT_NEAR(twice["perplexity"].get<double>(), once["perplexity"].get<double>(), 1e-9);
 }
 
 TEST_F(CommandLine, QuantizeWritesAModelThatAnswers) {
-  const Outcome quantized = Run("quantize " + model_ + " " + other_ + " --type F16 --json");
+  const Outcome quantized = RunTool("quantize " + model_ + " " + other_ + " --type F16 --json");
   ASSERT_EQ(quantized.exit_code, 0) << quantized.out;
   const auto json = nlohmann::json::parse(quantized.out);
   EXPECT_LT(json["bytes_after"].get<uint64_t>(), json["bytes_before"].get<uint64_t>());
-  EXPECT_EQ(Run("generate --model " + other_ + " --max-tokens 3 hi").exit_code, 0);
+  EXPECT_EQ(RunTool("generate --model " + other_ + " --max-tokens 3 hi").exit_code, 0);
 }
 
 }  // namespace
