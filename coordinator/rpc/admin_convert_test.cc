@@ -287,6 +287,7 @@ TEST(AdminConvertTest, ModelTaskVersionDiffAuditOut) {
 
   TaskView task;
   task.spec.plan.task = "home";
+  task.spec.plan.targets = {Projection::kQ};
   task.spec.model_name = "small";
   task.paused = true;
   task.head_version = 3;

@@ -363,7 +363,7 @@ TEST_F(ServerTest, RevokedDeviceIsRefusedOnEveryCall) {
 
 TEST_F(ServerTest, UploadGoesThroughAndItsBytesAreCounted) {
   small_.StartRound();
-  std::vector<EnrolledDevice> devices = {EnrollDevice(), EnrollDevice()};
+  std::vector<EnrolledDevice> devices = {EnrollDevice(), EnrollDevice(), EnrollDevice()};
   const Bytes update = SmallFleet::Update(0.25f);
   const std::string sha256(AsText(Sha256(update).bytes));
   uint64_t sent = 0;

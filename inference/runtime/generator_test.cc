@@ -1,5 +1,7 @@
 #include "inference/runtime/generator.h"
 
+#include <unistd.h>
+
 #include <limits>
 
 #include "gtest/gtest.h"
@@ -12,7 +14,7 @@ namespace {
 using absl::StatusCode;
 
 std::unique_ptr<const Generator> OpenTiny(const TinyLlama& tiny = {}) {
-  const std::string path = testing::TempDir() + "/generator_test.gguf";
+  const std::string path = testing::TempDir() + "/generator_test." + std::to_string(::getpid()) + ".gguf";
   EXPECT_THAT(tiny.ToWriter().WriteFile(path), IsOk());
   auto generator = Generator::Open(path);
   EXPECT_THAT(generator, IsOk());

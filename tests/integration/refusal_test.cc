@@ -2,6 +2,7 @@
 
 #include <filesystem>
 #include <fstream>
+#include <iterator>
 #include <string>
 
 #include "gmock/gmock.h"
@@ -12,6 +13,11 @@ namespace fleetune {
 namespace {
 
 using ::testing::HasSubstr;
+
+std::string ReadAll(const std::string& path) {
+  std::ifstream file(path);
+  return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+}
 
 void CopyInto(const std::string& from, const std::string& to) {
   std::filesystem::copy_file(from, to, std::filesystem::copy_options::overwrite_existing);
@@ -41,15 +47,14 @@ TEST(RefusalTest, TokenUsedUp) {
 
 TEST(RefusalTest, TokenOfAnotherFleet) {
   LoopbackFleet fleet, other;
-  // The other fleet's token, with the address of this one: the CA's fingerprint does not fit.
+  // This fleet takes the other's address: the token's fingerprint does not fit its CA.
   const std::string token = other.Token();
-  const std::string impostor = fleet.CoordinatorFolder();
   other.coordinator().KillHard();
-  Background pretender("fleetune-coordinator", {"serve", "--dir", impostor, "--listen", other.address()},
-                       fleet.folder() + "/pretender.log");
-  ASSERT_TRUE(Eventually([&] {
-    return other.Admin({"status"}).errors.find("Connection refused") == std::string::npos;
-  }));
+  fleet.coordinator().KillHard();
+  const std::string log = fleet.folder() + "/pretender.log";
+  Background pretender("fleetune-coordinator",
+                       {"serve", "--dir", fleet.CoordinatorFolder(), "--listen", other.address()}, log);
+  ASSERT_TRUE(Eventually([&] { return ReadAll(log).find("listening on") != std::string::npos; })) << ReadAll(log);
   const Finished finished = other.Enroll("fooled", token);
   EXPECT_EQ(finished.exit_code, 1);
   EXPECT_THAT(finished.errors, HasSubstr("fingerprint"));

@@ -1,6 +1,7 @@
 // The program fleetune-model as a user runs it.
 
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include <cstdio>
 #include <fstream>
@@ -20,7 +21,7 @@ struct Outcome {
 };
 
 Outcome RunTool(const std::string& arguments, const std::string& standard_input = "") {
-  const std::string input_path = testing::TempDir() + "/command_line_test.in";
+  const std::string input_path = testing::TempDir() + "/command_line_test." + std::to_string(::getpid()) + ".in";
   std::ofstream(input_path, std::ios::binary) << standard_input;
   const std::string command =
       std::string(FLEETUNE_BIN_DIR) + "/fleetune-model " + arguments + " <" + input_path + " 2>&1";
@@ -40,8 +41,10 @@ class CommandLine : public testing::Test {
     std::ofstream(path, std::ios::binary) << text;
   }
 
-  const std::string model_ = testing::TempDir() + "/command_line_test.gguf";
-  const std::string other_ = testing::TempDir() + "/command_line_test.out";
+  // Tests run side by side, each in a process of its own.
+  const std::string stem_ = testing::TempDir() + "/command_line_test." + std::to_string(::getpid());
+  const std::string model_ = stem_ + ".gguf";
+  const std::string other_ = stem_ + ".out";
 };
 
 TEST_F(CommandLine, WrongUseIsExitCodeTwo) {
