@@ -69,6 +69,7 @@ std::string Answer(int port, const std::string& hello) {
 }
 
 TEST(TlsVersionTest, Tls12IsRefusedAndTls13Answered) {
+  KeepGrpcQuiet();
   TempFolder folder;
   SmallFleet small;
   const auto issued = SmallFleet::Authority().IssueServer({"localhost"}, SystemClock().Now(), std::chrono::hours(24));
