@@ -29,8 +29,8 @@ absl::StatusOr<T> Sensible(absl::StatusOr<T> result, std::string_view call) {
 
 class DeviceChannel final : public CoordinatorLink {
  public:
-  DeviceChannel(std::shared_ptr<grpc::Channel> channel, const CallDeadlines& deadlines)
-      : stub_(DeviceService::NewStub(channel)), deadlines_(deadlines) {}
+  DeviceChannel(std::string host, uint16_t port, grpc::SslCredentialsOptions tls, const CallDeadlines& deadlines)
+      : host_(std::move(host)), port_(port), tls_(std::move(tls)), deadlines_(deadlines) {}
 
   absl::StatusOr<CheckInReply> CheckIn(const CheckInReport& report) override {
     ASSIGN_OR_RETURN(v1::CheckInResponse response,
@@ -112,14 +112,22 @@ class DeviceChannel final : public CoordinatorLink {
                                 grpc::Status (DeviceService::Stub::*method)(grpc::ClientContext*, const Request&,
                                                                             Response*),
                                 const Request& request, std::chrono::milliseconds deadline) {
+    if (stub_ == nullptr) stub_ = DeviceService::NewStub(MakeChannel(host_, port_, tls_));
     grpc::ClientContext context;
     context.set_deadline(std::chrono::system_clock::now() + deadline);
     Response response;
-    RETURN_IF_ERROR(FromGrpc((stub_.get()->*method)(&context, request, &response), name));
+    const absl::Status status = FromGrpc((stub_.get()->*method)(&context, request, &response), name);
+    // A channel that failed once refuses calls while it connects again, and without a call nobody drives its
+    // handshake; one that hangs may never notice. The next call makes a new one and waits for it.
+    if (absl::IsUnavailable(status) || absl::IsDeadlineExceeded(status)) stub_ = nullptr;
+    RETURN_IF_ERROR(status);
     return response;
   }
 
-  std::unique_ptr<DeviceService::Stub> stub_;
+  const std::string host_;
+  const uint16_t port_;
+  const grpc::SslCredentialsOptions tls_;
+  std::unique_ptr<DeviceService::Stub> stub_;  // null: not connected
   const CallDeadlines deadlines_;
 };
 
@@ -130,7 +138,7 @@ std::unique_ptr<CoordinatorLink> ConnectDevice(const ChannelCredentials& credent
   tls.pem_root_certs = credentials.ca_pem;
   tls.pem_private_key = credentials.key_pem;
   tls.pem_cert_chain = credentials.certificate_pem;
-  return std::make_unique<DeviceChannel>(MakeChannel(credentials.host, credentials.port, tls), deadlines);
+  return std::make_unique<DeviceChannel>(credentials.host, credentials.port, std::move(tls), deadlines);
 }
 
 }  // namespace fleetune

@@ -57,14 +57,17 @@ class FakeEnrollmentService final : public v1::EnrollmentService::Service {
 
 class DeviceChannelTest : public ::testing::Test {
  protected:
-  DeviceChannelTest() : authority_(CertificateAuthority::Create("test", clock_.Now()).value()) {
+  DeviceChannelTest() : authority_(CertificateAuthority::Create("test", clock_.Now()).value()) { Serve(0); }
+
+  // On `wanted_port`; 0: any.
+  void Serve(uint16_t wanted_port) {
     const KeyAndCertificate server = authority_.IssueServer({"127.0.0.1"}, clock_.Now(), hours(1)).value();
     grpc::SslServerCredentialsOptions tls(GRPC_SSL_REQUEST_CLIENT_CERTIFICATE_AND_VERIFY);
     tls.pem_root_certs = authority_.pem().certificate_pem;
     tls.pem_key_cert_pairs = {{server.key_pem, server.certificate_pem}};
     grpc::ServerBuilder builder;
     int port = 0;
-    builder.AddListeningPort("127.0.0.1:0", grpc::SslServerCredentials(tls), &port);
+    builder.AddListeningPort("127.0.0.1:" + std::to_string(wanted_port), grpc::SslServerCredentials(tls), &port);
     builder.RegisterService(&service_);
     builder.RegisterService(&enrollment_);
     server_ = builder.BuildAndStart();
@@ -136,6 +139,16 @@ TEST_F(DeviceChannelTest, AnAnswerThatMakesNoSenseIsInternal) {
   EXPECT_THAT(link->CommitUpload("r", {}), HasStatus(absl::StatusCode::kInternal, "did not say that it counted"));
   service_.commit.set_counted(true);
   EXPECT_THAT(link->CommitUpload("r", {}), IsOk());
+}
+
+// A coordinator that comes back is found by the next call, however short a time it was away.
+TEST_F(DeviceChannelTest, ConnectsAgainAtOnce) {
+  const auto link = ConnectDevice(Credentials());
+  ASSERT_THAT(link->CheckIn({}), IsOk());
+  server_->Shutdown();
+  for (int i = 0; i < 3; ++i) EXPECT_THAT(link->CheckIn({}), HasStatus(absl::StatusCode::kUnavailable, "check in"));
+  Serve(port_);
+  EXPECT_THAT(link->CheckIn({}), IsOk());
 }
 
 TEST_F(DeviceChannelTest, NobodyThereIsUnavailable) {

@@ -9,8 +9,7 @@
 
 namespace fleetune {
 
-// A lazy channel to host:port. It tries again within 5 s: how long to leave a coordinator alone is decided by the
-// agent, not by gRPC.
+// A lazy channel to host:port, which shares no connection with another.
 std::shared_ptr<grpc::Channel> MakeChannel(const std::string& host, uint16_t port,
                                            const grpc::SslCredentialsOptions& tls);
 
