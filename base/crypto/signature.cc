@@ -19,6 +19,16 @@ std::string_view LabelOf(SignPurpose purpose) {
       return "fleetune v1 adapter update\0"sv;
     case SignPurpose::kTrainingPlan:
       return "fleetune v1 training plan\0"sv;
+    case SignPurpose::kSecAggConfig:
+      return "fleetune-secagg/1/config\0"sv;
+    case SignPurpose::kSecAggAdvertise:
+      return "fleetune-secagg/1/advertise\0"sv;
+    case SignPurpose::kSecAggShareKeys:
+      return "fleetune-secagg/1/share-keys\0"sv;
+    case SignPurpose::kSecAggView:
+      return "fleetune-secagg/1/view\0"sv;
+    case SignPurpose::kSecAggUnmask:
+      return "fleetune-secagg/1/unmask\0"sv;
   }
   CHECK(false);
 }

@@ -18,6 +18,11 @@ namespace fleetune {
 enum class SignPurpose : uint8_t {  // wire values
   kAdapterUpdate = 1,
   kTrainingPlan = 2,
+  kSecAggConfig = 3,  // by the coordinator; the other four by a device
+  kSecAggAdvertise = 4,
+  kSecAggShareKeys = 5,
+  kSecAggView = 6,
+  kSecAggUnmask = 7,
 };
 
 using Signature = std::array<uint8_t, 64>;
@@ -31,8 +36,7 @@ class VerifyKey {
 
   // OK only if `signature` was made over exactly `purpose` and `message`.
   // Otherwise Unauthenticated; the message tells nothing more.
-  absl::Status Verify(SignPurpose purpose, std::span<const uint8_t> message,
-                      const Signature& signature) const;
+  absl::Status Verify(SignPurpose purpose, std::span<const uint8_t> message, const Signature& signature) const;
 
   const std::array<uint8_t, 32>& raw() const { return raw_; }
 

@@ -69,6 +69,17 @@ TEST(SignatureTest, SignsTheLabelAndTheMessage) {
             ed25519::Sign(Raw32(kSeed), AsBytes("fleetune v1 adapter update\0m"sv)));
   EXPECT_EQ(KeyFromSeed(kSeed).Sign(SignPurpose::kTrainingPlan, {}),
             ed25519::Sign(Raw32(kSeed), AsBytes("fleetune v1 training plan\0"sv)));
+  const struct {
+    SignPurpose purpose;
+    std::string_view bytes;
+  } secure_averaging[] = {{SignPurpose::kSecAggConfig, "fleetune-secagg/1/config\0m"sv},
+                          {SignPurpose::kSecAggAdvertise, "fleetune-secagg/1/advertise\0m"sv},
+                          {SignPurpose::kSecAggShareKeys, "fleetune-secagg/1/share-keys\0m"sv},
+                          {SignPurpose::kSecAggView, "fleetune-secagg/1/view\0m"sv},
+                          {SignPurpose::kSecAggUnmask, "fleetune-secagg/1/unmask\0m"sv}};
+  for (const auto& [purpose, bytes] : secure_averaging) {
+    EXPECT_EQ(KeyFromSeed(kSeed).Sign(purpose, AsBytes("m")), ed25519::Sign(Raw32(kSeed), AsBytes(bytes)));
+  }
 }
 
 TEST(SignatureTest, AnotherPurposeMessageOrKeyIsUnauthenticated) {
