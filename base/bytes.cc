@@ -40,6 +40,10 @@ absl::Status ByteReader::PastEnd(uint64_t wanted) const {
                              " are left");
 }
 
+void ByteWriter::WriteBytes(std::span<const uint8_t> bytes) {
+  bytes_.insert(bytes_.end(), bytes.begin(), bytes.end());
+}
+
 void ByteWriter::WriteBlob(std::span<const uint8_t> bytes) {
   CHECK(bytes.size() < (uint64_t{1} << 32));
   Write<uint32_t>(static_cast<uint32_t>(bytes.size()));

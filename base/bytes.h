@@ -76,9 +76,7 @@ class ByteWriter {
     std::memcpy(raw, &value, sizeof(T));
     bytes_.insert(bytes_.end(), raw, raw + sizeof(T));
   }
-  void WriteBytes(std::span<const uint8_t> bytes) {
-    bytes_.insert(bytes_.end(), bytes.begin(), bytes.end());
-  }
+  void WriteBytes(std::span<const uint8_t> bytes);
   // u32 length, then the bytes. Requires bytes.size() < 2^32; checked.
   void WriteBlob(std::span<const uint8_t> bytes);
 
