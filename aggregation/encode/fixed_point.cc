@@ -135,11 +135,6 @@ absl::StatusOr<EncodedUpdate> EncodeUpdate(std::span<const float> values, double
   return encoded;
 }
 
-void AddToSum(std::span<const uint32_t> input, std::span<uint32_t> sum) {
-  CHECK(input.size() == sum.size());
-  for (size_t i = 0; i < sum.size(); ++i) sum[i] += input[i];
-}
-
 absl::StatusOr<DecodedMean> DecodeMean(std::span<const uint32_t> sum,
                                        const FixedPointOptions& options) {
   CHECK(Validate(options).ok());

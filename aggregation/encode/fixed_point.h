@@ -6,21 +6,16 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "aggregation/encode/ring.h"
 #include "base/random.h"
 
 namespace fleetune {
 
-// Floats as integers of the ring Z / 2^32, so that sums, masked or not, are exact.
-using RingVector = std::vector<uint32_t>;  // arithmetic is mod 2^32
-
-inline constexpr uint32_t kMaxSummedInputs = 4096;  // devices a sum
-inline constexpr uint64_t kMaxEncodedValues = 1ull << 28;
-
 // How floats become ring elements. The same on both sides; travels in the training plan.
 struct FixedPointOptions {
-  double clip_norm = 1.0;       // the whole vector is scaled down to this L2 norm, (0, 1e6]
-  uint32_t fraction_bits = 16;  // 1.0 is 2^fraction_bits, 1 .. 28
-  double max_weight = 1.0;      // weights are in [0, max_weight] and are sent as w / max_weight, (0, 1e6]
+  double clip_norm = 1.0;                  // the whole vector is scaled down to this L2 norm, (0, 1e6]
+  uint32_t fraction_bits = 16;             // 1.0 is 2^fraction_bits, 1 .. 28
+  double max_weight = 1.0;                 // weights are in [0, max_weight] and are sent as w / max_weight, (0, 1e6]
   uint32_t max_inputs = kMaxSummedInputs;  // most devices in a sum
 };
 
@@ -43,13 +38,10 @@ struct EncodedUpdate {
 absl::StatusOr<EncodedUpdate> EncodeUpdate(std::span<const float> values, double weight,
                                            const FixedPointOptions& options, RandomSource& random);
 
-// sum += input, element by element in the ring. Requires equal sizes; checked.
-void AddToSum(std::span<const uint32_t> input, std::span<uint32_t> sum);
-
 // The weighted mean of what was summed, and its total weight.
 struct DecodedMean {
-  std::vector<float> mean;    // sum.size() - 1 values
-  double total_weight = 0;    // in the unit of EncodeUpdate's weight
+  std::vector<float> mean;  // sum.size() - 1 values
+  double total_weight = 0;  // in the unit of EncodeUpdate's weight
 };
 // Requires valid options and the weight's element; checked.
 // InvalidArgument if the total weight is zero or negative (nothing to average).
