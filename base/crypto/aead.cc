@@ -1,11 +1,7 @@
 #include "base/crypto/aead.h"
 
-#include <openssl/core_names.h>
-#include <openssl/params.h>
-
 #include <algorithm>
 #include <array>
-#include <vector>
 
 #include "base/check.h"
 #include "base/crypto/openssl_handles.h"
@@ -16,6 +12,9 @@ namespace {
 constexpr size_t kNonceBytes = 12;
 constexpr size_t kTagBytes = 16;
 static_assert(kNonceBytes + kTagBytes == kSealOverheadBytes);
+static_assert(kTagBytes == kSealOnceOverheadBytes);
+
+constexpr std::array<uint8_t, kNonceBytes> kZeroNonce{};
 
 // OpenSSL takes lengths as int.
 constexpr size_t kMaxPieceBytes = size_t{1} << 30;
@@ -43,37 +42,30 @@ void Pass(EVP_CIPHER_CTX* cipher, std::span<const uint8_t> in, uint8_t* out) {
   }
 }
 
-}  // namespace
-
-Bytes Seal(const Secret32& key, std::span<const uint8_t> plain,
-           std::span<const uint8_t> associated, RandomSource& random) {
-  Bytes sealed(plain.size() + kSealOverheadBytes);
-  uint8_t* const nonce = sealed.data();
-  uint8_t* const text = nonce + kNonceBytes;
-  uint8_t* const tag = text + plain.size();
-  random.Fill({nonce, kNonceBytes});
-
+// Writes ciphertext and tag to `sealed`, which has room for both.
+void SealUnder(const Secret32& key, const uint8_t* nonce, std::span<const uint8_t> plain,
+               std::span<const uint8_t> associated, uint8_t* sealed) {
+  uint8_t* const tag = sealed + plain.size();
   const openssl::Cipher cipher = Begin(Direction::kEncrypt, key, nonce);
   Pass(cipher.get(), associated, nullptr);
-  Pass(cipher.get(), plain, text);
+  Pass(cipher.get(), plain, sealed);
   int written = 0;
   CHECK(EVP_CipherFinal_ex(cipher.get(), tag, &written) == 1 && written == 0);
   CHECK(EVP_CIPHER_CTX_ctrl(cipher.get(), EVP_CTRL_AEAD_GET_TAG, kTagBytes, tag) == 1);
-  return sealed;
 }
 
-absl::StatusOr<Bytes> Open(const Secret32& key, std::span<const uint8_t> sealed,
-                           std::span<const uint8_t> associated) {
-  constexpr char kRefused[] = "sealed bytes do not open: another key, or changed since";
-  if (sealed.size() < kSealOverheadBytes) return absl::DataLossError(kRefused);
-  const auto nonce = sealed.first(kNonceBytes);
-  const auto text = sealed.subspan(kNonceBytes, sealed.size() - kSealOverheadBytes);
+absl::Status Refused() { return absl::DataLossError("sealed bytes do not open: another key, or changed since"); }
+
+// Requires sealed.size() >= kTagBytes.
+absl::StatusOr<Bytes> OpenUnder(const Secret32& key, const uint8_t* nonce, std::span<const uint8_t> sealed,
+                                std::span<const uint8_t> associated) {
+  const auto text = sealed.first(sealed.size() - kTagBytes);
   std::array<uint8_t, kTagBytes> tag;
   std::copy_n(sealed.end() - kTagBytes, kTagBytes, tag.begin());
 
   // One byte more, so that an empty message has an address too.
   Bytes plain(text.size() + 1);
-  const openssl::Cipher cipher = Begin(Direction::kDecrypt, key, nonce.data());
+  const openssl::Cipher cipher = Begin(Direction::kDecrypt, key, nonce);
   Pass(cipher.get(), associated, nullptr);
   Pass(cipher.get(), text, plain.data());
   CHECK(EVP_CIPHER_CTX_ctrl(cipher.get(), EVP_CTRL_AEAD_SET_TAG, kTagBytes, tag.data()) == 1);
@@ -81,38 +73,37 @@ absl::StatusOr<Bytes> Open(const Secret32& key, std::span<const uint8_t> sealed,
   if (EVP_CipherFinal_ex(cipher.get(), plain.data() + text.size(), &written) != 1) {
     Wipe(plain);  // not authentic: nobody may see it
     ERR_clear_error();
-    return absl::DataLossError(kRefused);
+    return Refused();
   }
   plain.pop_back();
   return plain;
 }
 
-Secret32 DeriveKey(std::span<const uint8_t> key, std::span<const uint8_t> salt,
-                   std::span<const uint8_t> purpose) {
-  CHECK(!key.empty());
-  CHECK(purpose.size() <= 1024);
-  const openssl::Kdf hkdf(EVP_KDF_fetch(nullptr, "HKDF", nullptr));
-  CHECK(hkdf != nullptr);
-  const openssl::KdfContext context(EVP_KDF_CTX_new(hkdf.get()));
-  CHECK(context != nullptr);
-  // The parameters are read only, but their type does not say so.
-  const auto octets = [](const char* name, std::span<const uint8_t> bytes) {
-    return OSSL_PARAM_construct_octet_string(name, const_cast<uint8_t*>(bytes.data()),
-                                             bytes.size());
-  };
-  char digest[] = "SHA256";
-  std::vector<OSSL_PARAM> parameters = {
-      OSSL_PARAM_construct_utf8_string(OSSL_KDF_PARAM_DIGEST, digest, 0),
-      octets(OSSL_KDF_PARAM_KEY, key),
-  };
-  // OpenSSL refuses empty ones; left out they count as empty.
-  if (!salt.empty()) parameters.push_back(octets(OSSL_KDF_PARAM_SALT, salt));
-  if (!purpose.empty()) parameters.push_back(octets(OSSL_KDF_PARAM_INFO, purpose));
-  parameters.push_back(OSSL_PARAM_construct_end());
-  Secret32 derived;
-  CHECK(EVP_KDF_derive(context.get(), derived.mutable_bytes().data(), 32,
-                       parameters.data()) == 1);
-  return derived;
+}  // namespace
+
+Bytes Seal(const Secret32& key, std::span<const uint8_t> plain, std::span<const uint8_t> associated,
+           RandomSource& random) {
+  Bytes sealed(plain.size() + kSealOverheadBytes);
+  random.Fill(std::span(sealed).first(kNonceBytes));
+  SealUnder(key, sealed.data(), plain, associated, sealed.data() + kNonceBytes);
+  return sealed;
+}
+
+absl::StatusOr<Bytes> Open(const Secret32& key, std::span<const uint8_t> sealed, std::span<const uint8_t> associated) {
+  if (sealed.size() < kSealOverheadBytes) return Refused();
+  return OpenUnder(key, sealed.data(), sealed.subspan(kNonceBytes), associated);
+}
+
+Bytes SealOnce(Secret32 key, std::span<const uint8_t> plain, std::span<const uint8_t> associated) {
+  Bytes sealed(plain.size() + kSealOnceOverheadBytes);
+  SealUnder(key, kZeroNonce.data(), plain, associated, sealed.data());
+  return sealed;
+}
+
+absl::StatusOr<Bytes> OpenOnce(const Secret32& key, std::span<const uint8_t> sealed,
+                               std::span<const uint8_t> associated) {
+  if (sealed.size() < kSealOnceOverheadBytes) return Refused();
+  return OpenUnder(key, kZeroNonce.data(), sealed, associated);
 }
 
 }  // namespace fleetune

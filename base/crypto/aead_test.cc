@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <string_view>
+#include <utility>
 
 #include "base/crypto/random.h"
 #include "base/hex.h"
@@ -104,23 +105,50 @@ TEST(SealTest, NeverUsesANonceTwice) {
   EXPECT_EQ(Seal(key, AsBytes("x"), {}, random).size(), 1 + kSealOverheadBytes);
 }
 
-// RFC 5869, appendix A.1 and A.3; the first 32 bytes of 42.
-TEST(DeriveKeyTest, GivesThePublishedVectors) {
-  EXPECT_EQ(ToHex(DeriveKey(Bytes(22, 0x0b), *FromHex("000102030405060708090a0b0c"),
-                            *FromHex("f0f1f2f3f4f5f6f7f8f9"))
-                      .bytes()),
-            "3cb25f25faacd57a90434f64d0362f2a2d2d0a90cf1a5a4c5db02d56ecc4c5bf");
-  EXPECT_EQ(ToHex(DeriveKey(Bytes(22, 0x0b), {}, {}).bytes()),
-            "8da4e775a563c18f715f802a063c5a31b8a11f5c5ee1879ec3454e5f3c738d2d");
+// The published vectors with a nonce of zeros (cases 13 and 14) stand for all: otherwise it is Seal.
+TEST(SealOnceTest, GivesThePublishedVectors) {
+  for (const GcmVector& vector : kVectors) {
+    if (vector.nonce != std::string(24, '0')) continue;
+    const Bytes sealed = SealOnce(KeyOf(vector.key), *FromHex(vector.plain), *FromHex(vector.associated));
+    EXPECT_EQ(ToHex(sealed), vector.cipher + vector.tag);
+    const auto opened = OpenOnce(KeyOf(vector.key), sealed, *FromHex(vector.associated));
+    ASSERT_THAT(opened, IsOk());
+    EXPECT_EQ(ToHex(*opened), vector.plain);
+  }
 }
 
-TEST(DeriveKeyTest, PurposesGiveDifferentKeys) {
-  const Bytes key(32, 1);
-  EXPECT_FALSE(ConstantTimeEqual(DeriveKey(key, {}, AsBytes("a")).bytes(), DeriveKey(key, {}, AsBytes("b")).bytes()));
-  EXPECT_FALSE(ConstantTimeEqual(DeriveKey(key, {}, AsBytes("a")).bytes(),
-                                 DeriveKey(key, AsBytes("salt"), AsBytes("a")).bytes()));
-  EXPECT_TRUE(ConstantTimeEqual(DeriveKey(key, {}, Bytes(1024, 1)).bytes(),
-                                DeriveKey(key, {}, Bytes(1024, 1)).bytes()));
+TEST(SealOnceTest, IsSealWithANonceOfZerosThatIsNotSent) {
+  for (const GcmVector& vector : kVectors) {
+    FixedNonce zeros(std::string(24, '0'));
+    const Bytes sealed = Seal(KeyOf(vector.key), *FromHex(vector.plain), *FromHex(vector.associated), zeros);
+    EXPECT_EQ(SealOnce(KeyOf(vector.key), *FromHex(vector.plain), *FromHex(vector.associated)),
+              Bytes(sealed.begin() + 12, sealed.end()));
+  }
+}
+
+TEST(SealOnceTest, TakesTheKeyAway) {
+  Secret32 key = KeyOf(std::string(64, '1'));
+  EXPECT_EQ(SealOnce(std::move(key), AsBytes("x"), {}).size(), 1 + kSealOnceOverheadBytes);
+  EXPECT_TRUE(ConstantTimeEqual(key.bytes(), Secret32().bytes()));
+}
+
+TEST(OpenOnceTest, RefusesEveryFlippedBitAndTruncationAndAnotherKey) {
+  const Secret32 key = KeyOf(std::string(64, '1'));
+  const Bytes associated = {1, 2, 3};
+  Bytes sealed = SealOnce(KeyOf(std::string(64, '1')), AsBytes("a secret"), associated);
+  for (size_t bit = 0; bit < sealed.size() * 8; ++bit) {
+    sealed[bit / 8] ^= static_cast<uint8_t>(1 << (bit % 8));
+    EXPECT_THAT(OpenOnce(key, sealed, associated), HasStatus(StatusCode::kDataLoss, "do not open")) << bit;
+    sealed[bit / 8] ^= static_cast<uint8_t>(1 << (bit % 8));
+  }
+  for (size_t size = 0; size < sealed.size(); ++size) {
+    EXPECT_THAT(OpenOnce(key, std::span(sealed).first(size), associated),
+                HasStatus(StatusCode::kDataLoss, "do not open"));
+  }
+  EXPECT_THAT(OpenOnce(KeyOf(std::string(64, '2')), sealed, associated),
+              HasStatus(StatusCode::kDataLoss, "do not open"));
+  EXPECT_THAT(OpenOnce(key, sealed, {}), HasStatus(StatusCode::kDataLoss, "do not open"));
+  EXPECT_THAT(OpenOnce(key, sealed, associated), IsOk());
 }
 
 }  // namespace

@@ -35,6 +35,7 @@ using Hash = Handle<EVP_MD_CTX, EVP_MD_CTX_free>;
 using Kdf = Handle<EVP_KDF, EVP_KDF_free>;
 using KdfContext = Handle<EVP_KDF_CTX, EVP_KDF_CTX_free>;
 using Key = Handle<EVP_PKEY, EVP_PKEY_free>;
+using KeyContext = Handle<EVP_PKEY_CTX, EVP_PKEY_CTX_free>;
 using Certificate = Handle<X509, X509_free>;
 using Request = Handle<X509_REQ, X509_REQ_free>;
 using Extension = Handle<X509_EXTENSION, X509_EXTENSION_free>;

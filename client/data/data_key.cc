@@ -11,6 +11,7 @@
 #include <cstring>
 
 #include "base/crypto/aead.h"
+#include "base/crypto/hkdf.h"
 #include "base/crypto/random.h"
 #include "base/files.h"
 #include "base/status_macros.h"
