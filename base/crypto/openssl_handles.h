@@ -31,6 +31,7 @@ using Bio = Handle<BIO, BIO_free_all>;
 using BigNumber = Handle<BIGNUM, BN_free>;
 using BigNumberContext = Handle<BN_CTX, BN_CTX_free>;
 using Cipher = Handle<EVP_CIPHER_CTX, EVP_CIPHER_CTX_free>;
+using CipherKind = Handle<EVP_CIPHER, EVP_CIPHER_free>;
 using Hash = Handle<EVP_MD_CTX, EVP_MD_CTX_free>;
 using Kdf = Handle<EVP_KDF, EVP_KDF_free>;
 using KdfContext = Handle<EVP_KDF_CTX, EVP_KDF_CTX_free>;

@@ -1,0 +1,102 @@
+#include "base/crypto/mask_stream.h"
+
+#include <utility>
+
+#include "base/check.h"
+#include "base/crypto/mask_keystream.h"
+
+namespace fleetune {
+namespace {
+
+using mask::Combine;
+using mask::FirstBlock;
+
+constexpr uint64_t kAesBlockBytes = 16;
+constexpr uint64_t kChaChaBlockBytes = 64;
+static_assert(kMaskSeekBytes % kAesBlockBytes == 0 && kMaskSeekBytes % kChaChaBlockBytes == 0);
+static_assert(kMaxMaskBytes / kChaChaBlockBytes == uint64_t{1} << 32);
+
+FirstBlock FirstBlockAt(MaskCipher cipher, uint32_t vector_id, uint64_t byte_offset) {
+  FirstBlock first{};
+  // The last 4 bytes of ChaCha20's 16 and the first 4 of AES's.
+  uint8_t* const id = cipher == MaskCipher::kChaCha20 ? first.data() + 12 : first.data();
+  for (int i = 0; i < 4; ++i) id[i] = static_cast<uint8_t>(vector_id >> (24 - 8 * i));
+  if (cipher == MaskCipher::kChaCha20) {
+    const uint64_t block = byte_offset / kChaChaBlockBytes;
+    for (int i = 0; i < 4; ++i) first[i] = static_cast<uint8_t>(block >> (8 * i));
+  } else {
+    const uint64_t block = byte_offset / kAesBlockBytes;
+    for (int i = 0; i < 8; ++i) first[8 + i] = static_cast<uint8_t>(block >> (56 - 8 * i));
+  }
+  return first;
+}
+
+// The offset in bytes of an element, which no multiplication takes past the end.
+template <typename Lane>
+uint64_t OffsetOf(uint64_t element) {
+  CHECK(element <= kMaxMaskBytes / sizeof(Lane));
+  return element * sizeof(Lane);
+}
+
+template <typename Lane>
+std::span<uint8_t> BytesOf(std::span<Lane> tile) {
+  return {reinterpret_cast<uint8_t*>(tile.data()), tile.size_bytes()};
+}
+
+std::unique_ptr<const mask::Keystream> NewKeystream(MaskCipher cipher, const Secret32& key, MaskKernel kernel) {
+  CHECK(IsSupported(kernel));
+  if (cipher == MaskCipher::kAes256Ctr && kernel == MaskKernel::kVaes512) return mask::NewVaes512Keystream(key);
+  return mask::NewEvpKeystream(cipher, key);
+}
+
+}  // namespace
+
+bool IsSupported(MaskKernel kernel) {
+  if (kernel == MaskKernel::kEvp) return true;
+#if defined(__x86_64__)
+  // These ask the operating system too, whether it keeps the wide registers.
+  return __builtin_cpu_supports("aes") && __builtin_cpu_supports("vaes") && __builtin_cpu_supports("avx512f") &&
+         __builtin_cpu_supports("avx512bw");
+#else
+  return false;
+#endif
+}
+
+MaskKernel BestMaskKernel() { return IsSupported(MaskKernel::kVaes512) ? MaskKernel::kVaes512 : MaskKernel::kEvp; }
+
+MaskStream::MaskStream(MaskCipher cipher, const Secret32& key, uint32_t vector_id, MaskKernel kernel)
+    : cipher_(cipher), vector_id_(vector_id), keystream_(NewKeystream(cipher, key, kernel)) {}
+
+MaskStream::MaskStream(MaskStream&&) noexcept = default;
+MaskStream& MaskStream::operator=(MaskStream&&) noexcept = default;
+MaskStream::~MaskStream() = default;
+
+void MaskStream::Add(std::span<uint32_t> tile, uint64_t first_element) const {
+  Apply(Combine::kAdd32, BytesOf(tile), OffsetOf<uint32_t>(first_element));
+}
+
+void MaskStream::Subtract(std::span<uint32_t> tile, uint64_t first_element) const {
+  Apply(Combine::kSubtract32, BytesOf(tile), OffsetOf<uint32_t>(first_element));
+}
+
+void MaskStream::Add(std::span<uint16_t> tile, uint64_t first_element) const {
+  Apply(Combine::kAdd16, BytesOf(tile), OffsetOf<uint16_t>(first_element));
+}
+
+void MaskStream::Subtract(std::span<uint16_t> tile, uint64_t first_element) const {
+  Apply(Combine::kSubtract16, BytesOf(tile), OffsetOf<uint16_t>(first_element));
+}
+
+void MaskStream::Generate(std::span<uint8_t> out, uint64_t byte_offset) const {
+  Apply(Combine::kWrite, out, byte_offset);
+}
+
+void MaskStream::Apply(Combine combine, std::span<uint8_t> bytes, uint64_t byte_offset) const {
+  CHECK(keystream_ != nullptr);
+  CHECK(byte_offset % kMaskSeekBytes == 0);
+  CHECK(byte_offset <= kMaxMaskBytes && bytes.size() <= kMaxMaskBytes - byte_offset);
+  if (bytes.empty()) return;
+  keystream_->Apply(combine, FirstBlockAt(cipher_, vector_id_, byte_offset), bytes);
+}
+
+}  // namespace fleetune

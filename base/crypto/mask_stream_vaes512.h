@@ -1,0 +1,30 @@
+#pragma once
+
+// Internal to base/crypto: the kernel behind MaskKernel::kVaes512. It is compiled with instructions that not
+// every machine has, so this header and the .cc include nothing that defines a function: the linker
+// might keep that copy for the whole program. Hence plain pointers.
+
+#include <stddef.h>
+#include <stdint.h>
+
+namespace fleetune::vaes512 {
+
+// The key schedule of AES-256 (FIPS 197, section 5.2). A secret: the owner wipes it.
+struct RoundKeys {
+  alignas(16) uint8_t bytes[15 * 16];
+};
+
+// All that follows requires IsSupported(MaskKernel::kVaes512).
+
+// `key` has 32 bytes.
+void ExpandKey(const uint8_t* key, RoundKeys* keys);
+
+// Combines `size` bytes with the keystream that begins with the counter block `first` (16 bytes; the last 8
+// count on, big-endian, and must not run over). `size` is a multiple of the lane.
+void Write(const RoundKeys& keys, const uint8_t* first, uint8_t* bytes, size_t size);
+void Add16(const RoundKeys& keys, const uint8_t* first, uint8_t* bytes, size_t size);
+void Subtract16(const RoundKeys& keys, const uint8_t* first, uint8_t* bytes, size_t size);
+void Add32(const RoundKeys& keys, const uint8_t* first, uint8_t* bytes, size_t size);
+void Subtract32(const RoundKeys& keys, const uint8_t* first, uint8_t* bytes, size_t size);
+
+}  // namespace fleetune::vaes512
