@@ -1,8 +1,8 @@
-#include <cstdio>
-#include <memory>
-
 #include <fmt/format.h>
 #include <unistd.h>
+
+#include <cstdio>
+#include <memory>
 
 #include "base/status_macros.h"
 #include "client/app/print.h"
@@ -59,16 +59,6 @@ absl::StatusOr<Answerer> Choose(const VerbContext& context, const GenerateReques
   return answerer;
 }
 
-const char* ReasonName(StopReason reason) {
-  switch (reason) {
-    case StopReason::kEndOfText: return "end_of_text";
-    case StopReason::kStopString: return "stop_string";
-    case StopReason::kMaxTokens: return "max_tokens";
-    case StopReason::kContextFull: return "context_full";
-  }
-  return "end_of_text";
-}
-
 }  // namespace
 
 absl::Status GenerateVerb(const VerbContext& context, const GenerateRequest& request) {
@@ -80,8 +70,10 @@ absl::Status GenerateVerb(const VerbContext& context, const GenerateRequest& req
     adapter = std::make_shared<const Adapter>(std::move(rebuilt));
   }
   const bool stream = !context.json && isatty(STDOUT_FILENO) != 0;
-  const GenerateOptions options{.max_tokens = request.max_tokens, .temperature = request.temperature,
-                                .top_k = 0, .top_p = 1.0f, .seed = request.seed, .stop = {}};
+  const GenerateOptions options{.max_tokens = request.max_tokens,
+                                .temperature = request.temperature,
+                                .seed = request.seed,
+                                .parse_special = request.parse_special};
   ASSIGN_OR_RETURN(Generated answer, generator->Generate(request.prompt, adapter, options, [&](std::string_view piece) {
     if (!stream) return;
     std::fwrite(piece.data(), 1, piece.size(), stdout);
@@ -91,7 +83,7 @@ absl::Status GenerateVerb(const VerbContext& context, const GenerateRequest& req
     nlohmann::json facts = {{"text", answer.text},
                             {"prompt_tokens", answer.prompt_tokens},
                             {"answer_tokens", answer.answer_tokens},
-                            {"stop", ReasonName(answer.reason)},
+                            {"stop_reason", StopReasonName(answer.reason)},
                             {"task", nullptr},
                             {"version", nullptr}};
     if (answerer.version.has_value()) {

@@ -1,13 +1,13 @@
 // fleetune-client: the device's daemon and what its owner says to it.
 
+#include <spdlog/sinks/stdout_sinks.h>
+#include <spdlog/spdlog.h>
+
+#include <CLI/CLI.hpp>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
 #include <string>
-
-#include <CLI/CLI.hpp>
-#include <spdlog/sinks/stdout_sinks.h>
-#include <spdlog/spdlog.h>
 
 #include "base/status_macros.h"
 #include "client/app/daemon.h"
@@ -86,14 +86,20 @@ int Main(int argc, char** argv) {
   CLI::App* generate = app.add_subcommand("generate", "Answer a prompt with the released adapter, offline too");
   generate->add_option("prompt", line.generate.prompt, "PROMPT")->required();
   generate->add_option("--task", line.generate.task, "Whose adapter, if there are several");
-  generate->add_option("--max-tokens", line.generate.max_tokens, "Of the answer")->capture_default_str();
+  generate->add_option("--max-tokens", line.generate.max_tokens, "Of the answer")
+      ->check(CLI::Range(1, 32'768))
+      ->capture_default_str();
   generate->add_option("--temperature", line.generate.temperature, "0: the likeliest token always")
+      ->check(CLI::Range(0.0, 10.0))
       ->capture_default_str();
   generate->add_option("--seed", line.generate.seed, "Of the choice of tokens")->capture_default_str();
   generate->add_flag("--base", line.generate.base, "Without an adapter");
+  generate->add_flag("--special", line.generate.parse_special,
+                     "Read names of control tokens in the prompt as these tokens");
   CLI::App* status = app.add_subcommand("status", "What the device is doing");
   CLI::App* audit = app.add_subcommand("audit", "What left this device, and what came");
-  audit->add_option("--last", line.audit_entries, "How many entries")->check(CLI::Range(1, 1'000'000))
+  audit->add_option("--last", line.audit_entries, "How many entries")
+      ->check(CLI::Range(1, 1'000'000))
       ->capture_default_str();
   audit->add_flag("--verify", line.verify, "Check that no entry was changed or taken out");
   CLI::App* pause = app.add_subcommand("pause", "Neither train nor contact the coordinator");

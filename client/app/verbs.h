@@ -28,11 +28,12 @@ absl::Status PauseVerb(const VerbContext& context, bool paused);
 
 struct GenerateRequest {
   std::string prompt;
-  std::string task;          // empty: the only one there is
+  std::string task;  // empty: the only one there is
   uint32_t max_tokens = 128;
   float temperature = 0;
   uint64_t seed = 1;
-  bool base = false;         // without an adapter
+  bool base = false;           // without an adapter
+  bool parse_special = false;  // names of control tokens in the prompt are these tokens
 };
 absl::Status GenerateVerb(const VerbContext& context, const GenerateRequest& request);
 

@@ -10,9 +10,9 @@
 namespace fleetune {
 namespace {
 
-std::vector<int32_t> EncodePrompt(const Tokenizer& tokenizer, std::string_view prompt) {
+std::vector<int32_t> EncodePrompt(const Tokenizer& tokenizer, std::string_view prompt, bool parse_special) {
   std::vector<int32_t> tokens =
-      tokenizer.Encode(prompt, {.add_bos = tokenizer.adds_bos(), .parse_special = true});
+      tokenizer.Encode(prompt, {.add_bos = tokenizer.adds_bos(), .parse_special = parse_special});
   // Something must come first: an empty prompt begins a text.
   if (tokens.empty() && tokenizer.bos()) tokens.push_back(*tokenizer.bos());
   if (tokens.empty() && tokenizer.eos()) tokens.push_back(*tokenizer.eos());
@@ -51,7 +51,7 @@ absl::StatusOr<Generated> Generator::Generate(std::string_view prompt, std::shar
                                               const GenerateOptions& options,
                                               absl::FunctionRef<void(std::string_view)> on_text) const {
   RETURN_IF_ERROR(Validate(options));
-  const std::vector<int32_t> prompt_tokens = EncodePrompt(*tokenizer_, prompt);
+  const std::vector<int32_t> prompt_tokens = EncodePrompt(*tokenizer_, prompt, options.parse_special);
   const LlamaShape& shape = model_->shape();
   if (prompt_tokens.empty())
     return absl::InvalidArgumentError("the prompt is empty and the model has no BOS token");

@@ -14,12 +14,13 @@
 namespace fleetune {
 
 struct GenerateOptions {
-  uint32_t max_tokens = 128;      // of the answer, 1 .. 32,768
-  float temperature = 0.0f;       // 0: the likeliest token always; at most 10
-  uint32_t top_k = 0;             // 0: all
-  float top_p = 1.0f;             // (0, 1]
+  uint32_t max_tokens = 128;  // of the answer, 1 .. 32,768
+  float temperature = 0.0f;   // 0: the likeliest token always; at most 10
+  uint32_t top_k = 0;         // 0: all
+  float top_p = 1.0f;         // (0, 1]
   uint64_t seed = 1;
   std::vector<std::string> stop = {};  // the answer ends before any of these
+  bool parse_special = false;  // names of control tokens in the prompt become these tokens; only for trusted prompts
 };
 absl::Status Validate(const GenerateOptions& options);
 
@@ -39,9 +40,9 @@ class Generator {
   // Errors of GgufFile::Open, Tokenizer::FromGguf and Model::Load.
   static absl::StatusOr<std::unique_ptr<const Generator>> Open(const std::string& model_path);
 
-  // Continues `prompt` (special tokens in it are parsed). `on_text` gets each piece as it is known, in whole
-  // UTF-8 characters; the pieces together are Generated::text. `adapter` may be null: the base alone. InvalidArgument
-  // for options out of range or a prompt that fills the context; Internal if the model gives no numbers.
+  // Continues `prompt`. `on_text` gets each piece as it is known, in whole UTF-8 characters; the pieces together are
+  // Generated::text. `adapter` may be null: the base alone. InvalidArgument for options out of range or a prompt that
+  // fills the context; Internal if the model gives no numbers.
   absl::StatusOr<Generated> Generate(std::string_view prompt, std::shared_ptr<const Adapter> adapter,
                                      const GenerateOptions& options,
                                      absl::FunctionRef<void(std::string_view)> on_text) const;

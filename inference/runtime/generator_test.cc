@@ -21,8 +21,7 @@ std::unique_ptr<const Generator> OpenTiny(const TinyLlama& tiny = {}) {
   return *std::move(generator);
 }
 
-absl::StatusOr<Generated> Answer(const Generator& generator, std::string_view prompt,
-                                 const GenerateOptions& options) {
+absl::StatusOr<Generated> Answer(const Generator& generator, std::string_view prompt, const GenerateOptions& options) {
   return generator.Generate(prompt, nullptr, options, [](std::string_view) {});
 }
 
@@ -96,13 +95,23 @@ TEST(Generator, AnEmptyPromptBeginsAText) {
   EXPECT_EQ(answer->prompt_tokens, 1u);
 }
 
+TEST(Generator, ControlTokensInAPromptOnlyIfTheCallerTrustsIt) {
+  const auto generator = OpenTiny();
+  const auto tokens = [&](bool parse_special) {
+    const auto answer = Answer(*generator, "a</s>", {.max_tokens = 1, .parse_special = parse_special});
+    EXPECT_THAT(answer, IsOk());
+    return answer->prompt_tokens;
+  };
+  EXPECT_EQ(tokens(false), 6u);  // BOS, five bytes
+  EXPECT_EQ(tokens(true), 3u);   // BOS, a, EOS
+}
+
 TEST(Generator, RefusesAPromptThatFillsTheContext) {
   const auto generator = OpenTiny();
   EXPECT_THAT(Answer(*generator, std::string(30, 'a'), {.max_tokens = 1}), IsOk());
   EXPECT_THAT(Answer(*generator, std::string(31, 'a'), {.max_tokens = 1}),
               HasStatus(StatusCode::kInvalidArgument, "32 tokens"));
-  EXPECT_THAT(Answer(*generator, "a", {.max_tokens = 0}),
-              HasStatus(StatusCode::kInvalidArgument, "max_tokens"));
+  EXPECT_THAT(Answer(*generator, "a", {.max_tokens = 0}), HasStatus(StatusCode::kInvalidArgument, "max_tokens"));
 }
 
 TEST(Generator, OpenSaysWhatIsWrong) {

@@ -22,8 +22,8 @@ std::string_view Beginning(std::string_view text, size_t count) {
 // Families in which every turn has the form: before the role, role, after the role, content, end.
 struct RoleForm {
   std::string_view before_role, after_role, end;
-  std::string_view after_end;        // between turns; no part of an answer
-  std::string_view assistant;        // how the assistant's role is written
+  std::string_view after_end;  // between turns; no part of an answer
+  std::string_view assistant;  // how the assistant's role is written
 };
 
 RoleForm FormOf(ChatFamily family) {
@@ -71,7 +71,13 @@ std::vector<ChatPiece> RenderWithRoles(const RoleForm& form, bool has_system, st
     }
     const bool is_answer = turn.role == "assistant";
     pieces.Markup(form.before_role);
-    pieces.Markup(is_answer ? form.assistant : turn.role);
+    if (is_answer) {
+      pieces.Markup(form.assistant);
+    } else if (turn.role == "system" || turn.role == "user") {
+      pieces.Markup(turn.role);
+    } else {
+      pieces.Words(turn.role);
+    }
     pieces.Markup(form.after_role);
     if (!is_answer && !system.empty()) {
       pieces.Words(fmt::format("{}\n\n", system));
@@ -114,19 +120,6 @@ std::vector<ChatPiece> RenderInstructions(bool is_llama2, std::span<const ChatTu
 }
 
 }  // namespace
-
-std::string_view ChatFamilyName(ChatFamily family) {
-  switch (family) {
-    case ChatFamily::kChatML: return "ChatML";
-    case ChatFamily::kLlama2: return "Llama 2";
-    case ChatFamily::kLlama3: return "Llama 3";
-    case ChatFamily::kZephyr: return "Zephyr";
-    case ChatFamily::kGemma: return "Gemma";
-    case ChatFamily::kPhi3: return "Phi 3";
-    case ChatFamily::kMistral: return "Mistral";
-  }
-  return "unknown";
-}
 
 absl::StatusOr<ChatFamily> RecognizeChatTemplate(std::string_view chat_template) {
   if (chat_template.empty() || Contains(chat_template, "<|im_start|>")) return ChatFamily::kChatML;

@@ -52,8 +52,7 @@ TEST(ChatTemplateTest, RecognizesEachFamilyByItsUsualTemplate) {
 
 TEST(ChatTemplateTest, RefusesAnUnknownTemplateWithItsBeginning) {
   const std::string text = std::string(59, 'x') + "äTHE END";
-  EXPECT_THAT(RecognizeChatTemplate(text),
-              HasStatus(absl::StatusCode::kInvalidArgument, std::string(59, 'x') + "ä\""));
+  EXPECT_THAT(RecognizeChatTemplate(text), HasStatus(absl::StatusCode::kInvalidArgument, std::string(59, 'x') + "ä\""));
   EXPECT_THAT(RecognizeChatTemplate("\xff"), HasStatus(absl::StatusCode::kInvalidArgument, "chat_template"));
 }
 
@@ -97,6 +96,14 @@ TEST(ChatTemplateTest, WhatPeopleWriteIsNeverMarkup) {
   EXPECT_THAT(RenderChat(ChatFamily::kChatML, kTurns, false),
               testing::ElementsAre(ChatPiece{"<|im_start|>user\n", false, true}, ChatPiece{"<|im_end|>", false, false},
                                    ChatPiece{"<|im_end|>\n", false, true}));
+}
+
+TEST(ChatTemplateTest, ARoleThatTheTemplateDoesNotKnowIsNoMarkup) {
+  constexpr ChatTurn kTurns[] = {{"endoftext", "x"}};
+  EXPECT_THAT(RenderChat(ChatFamily::kZephyr, kTurns, false),
+              testing::ElementsAre(ChatPiece{"<|", false, true}, ChatPiece{"endoftext", false, false},
+                                   ChatPiece{"|>\n", false, true}, ChatPiece{"x", false, false},
+                                   ChatPiece{"</s>\n", false, true}));
 }
 
 TEST(ChatTemplateTest, NoTurnsAreOnlyTheOpenAnswer) {

@@ -2,6 +2,7 @@
 
 #include <array>
 #include <cstdint>
+#include <span>
 #include <string_view>
 #include <vector>
 
@@ -20,9 +21,10 @@ class SpecialTokens {
     std::string_view text;
     int32_t token = -1;
   };
-  // The text in order, in pieces that are not empty. Where tokens overlap the longer one wins, wherever it
-  // begins; of two occurrences of one token the first. That is the order of the reference implementation.
-  std::vector<Fragment> Split(std::string_view text, bool parse_control) const;
+  // The text in order, in pieces that are not empty. Control tokens are found where they lie whole in one of `trusted`:
+  // views into the text, in order, that neither overlap nor touch. Where tokens overlap the longer one wins, wherever
+  // it begins; of two occurrences of one token the first. That is the order of the reference implementation.
+  std::vector<Fragment> Split(std::string_view text, std::span<const std::string_view> trusted) const;
 
  private:
   struct Entry {
@@ -30,9 +32,11 @@ class SpecialTokens {
     int32_t token = 0;
     bool is_control = false;
   };
-  std::vector<Entry> Occurring(std::string_view text, bool parse_control) const;
+  static bool Allows(const Entry& entry, std::string_view occurrence, std::span<const std::string_view> trusted);
+  static size_t Find(const Entry& entry, std::string_view text, std::span<const std::string_view> trusted);
+  std::vector<Entry> Occurring(std::string_view text, std::span<const std::string_view> trusted) const;
 
-  std::vector<Entry> entries_;  // longest first
+  std::vector<Entry> entries_;                            // longest first
   std::array<std::vector<uint32_t>, 256> starting_with_;  // of entries_
 };
 

@@ -26,23 +26,31 @@ class Tokenizer {
   struct EncodeOptions {
     bool add_bos = false;        // puts BOS first, whatever the model's own setting
     bool parse_special = false;  // "<|im_end|>" and the like become their control tokens; only for trusted text
-    bool continues_text = false;  // the text goes on from an earlier one: the `llama` model adds no space before it
   };
   // Never fails: what no token covers becomes byte tokens or the unknown token (bytes that have neither, which
   // are no part of UTF-8 text, are left out). `text` may be any bytes. Without parse_special no text ever
   // becomes a control token.
   virtual std::vector<int32_t> Encode(std::string_view text, const EncodeOptions& options) const = 0;
 
+  struct TextPart {
+    std::string_view text;
+    bool parse_special = false;  // as above, for this part
+  };
+  // All parts as one text, such as a chat template and what people said: tokens may span parts, as if it were encoded
+  // whole, but a control token lies in parts that allow it. Never fails, as above.
+  virtual std::vector<int32_t> EncodeParts(std::span<const TextPart> parts, bool add_bos) const = 0;
+
   // The text of `tokens`, control and unknown tokens left out; it need not be UTF-8 where a character is cut.
   // Undoes the space that the encoder of the `llama` model adds where a text begins or goes on after a special
   // token, if `strip_leading_space`. Ids out of range are InvalidArgument.
-  virtual absl::StatusOr<std::string> Decode(std::span<const int32_t> tokens, bool strip_leading_space = true) const = 0;
+  virtual absl::StatusOr<std::string> Decode(std::span<const int32_t> tokens,
+                                             bool strip_leading_space = true) const = 0;
 
   virtual int32_t vocabulary_size() const = 0;
   virtual std::optional<int32_t> bos() const = 0;
   virtual std::optional<int32_t> eos() const = 0;
-  virtual std::optional<int32_t> eot() const = 0;   // ends a turn of a chat
-  virtual bool adds_bos() const = 0;                // the model's own setting
+  virtual std::optional<int32_t> eot() const = 0;     // ends a turn of a chat
+  virtual bool adds_bos() const = 0;                  // the model's own setting
   virtual bool IsEndOfText(int32_t token) const = 0;  // eos, eot, or another control token that ends an answer
   // The model's chat template text (tokenizer.chat_template), empty if it has none.
   virtual const std::string& chat_template() const = 0;

@@ -1,5 +1,6 @@
 #include "inference/tokenizer/tokenizer.h"
 
+#include <algorithm>
 #include <cmath>
 #include <string>
 #include <vector>
@@ -86,9 +87,8 @@ TEST(SentencePieceTest, JoinsByBestScoreAfterALeadingSpace) {
   EXPECT_THAT(Encode(SentencePiece(), ""), IsEmpty());
 }
 
-TEST(SentencePieceTest, NoLeadingSpaceWhereTheFileOrTheCallerSaysSo) {
+TEST(SentencePieceTest, NoLeadingSpaceWhereTheFileSaysSo) {
   Metadata metadata = SentencePiece();
-  EXPECT_THAT(Encode(metadata, "ab", {.continues_text = true}), ElementsAre(6));
   metadata.add_space = false;
   EXPECT_THAT(Encode(metadata, "ab"), ElementsAre(6));
   EXPECT_EQ(Load(metadata).value()->Decode(std::vector<int32_t>{7}).value(), " ab");
@@ -125,6 +125,33 @@ TEST(SentencePieceTest, ControlTokensNeverComeFromText) {
   EXPECT_THAT(Encode(metadata, "<s>", {.parse_special = true}), ElementsAre(1));
 }
 
+std::vector<int32_t> EncodeParts(const Metadata& metadata, const std::vector<Tokenizer::TextPart>& parts,
+                                 bool add_bos = false) {
+  return Load(metadata).value()->EncodeParts(parts, add_bos);
+}
+
+TEST(TokenizerPartsTest, AreOneText) {
+  EXPECT_THAT(EncodeParts(SentencePiece(), {{"a", true}, {"b a", false}, {"b", true}}), ElementsAre(7, 7));
+  EXPECT_THAT(EncodeParts(ByteLevel(), {{"a", true}, {"b", false}, {" a", false}, {"b", true}}), ElementsAre(256, 257));
+  EXPECT_THAT(EncodeParts(SentencePiece(), {{"a[x", true}, {"]ab", false}}, true), ElementsAre(1, 3, 4, 8, 7));
+  EXPECT_THAT(EncodeParts(ByteLevel(), {{"", true}, {"", false}}), IsEmpty());
+  EXPECT_THAT(EncodeParts(ByteLevel(), {}, true), ElementsAre(258));
+}
+
+TEST(TokenizerPartsTest, OnlyPartsThatAllowItHoldControlTokens) {
+  const auto tokens = [](const std::vector<Tokenizer::TextPart>& parts) {
+    const std::vector<int32_t> encoded = EncodeParts(ByteLevel(), parts);
+    return std::count(encoded.begin(), encoded.end(), 258);
+  };
+  EXPECT_EQ(tokens({{"<end>", false}}), 0);
+  EXPECT_EQ(tokens({{"<end>", true}, {"<end>", false}, {"<end>", true}}), 2);
+  EXPECT_EQ(tokens({{"<e", true}, {"nd>", false}}), 0);
+  EXPECT_EQ(tokens({{"<e", false}, {"nd>", true}}), 0);
+  EXPECT_EQ(tokens({{"<e", true}, {"nd>", true}}), 1);
+  EXPECT_EQ(tokens({{"<e", true}, {"", false}, {"nd>", true}}), 1);
+  EXPECT_EQ(tokens({{"<", false}, {"<end>", true}, {">", false}}), 1);
+}
+
 TEST(SentencePieceTest, RefusesMissingOrContradictoryMetadata) {
   const auto expect = [](auto change, const char* part) {
     Metadata metadata = SentencePiece();
@@ -151,7 +178,10 @@ TEST(SentencePieceTest, RefusesMissingOrContradictoryMetadata) {
 TEST(ByteLevelTest, JoinsByRankWithinPieces) {
   EXPECT_THAT(Encode(ByteLevel(), "ab ab"), ElementsAre(256, 257));
   EXPECT_THAT(Encode(ByteLevel(), "aab"), ElementsAre('a', 256));
-  EXPECT_THAT(Encode(ByteLevel(), "\xff" "ab"), ElementsAre(0xff, 256));
+  EXPECT_THAT(Encode(ByteLevel(),
+                     "\xff"
+                     "ab"),
+              ElementsAre(0xff, 256));
   EXPECT_THAT(Encode(ByteLevel(), ""), IsEmpty());
 }
 

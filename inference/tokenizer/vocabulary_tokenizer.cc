@@ -16,8 +16,8 @@ constexpr size_t kMaxPartBytes = (size_t{1} << 28) - 4;
 bool IsLeftOut(TokenType type) { return type == TokenType::kControl || type == TokenType::kUnknown; }
 
 std::vector<int32_t> EndsOfText(const Vocabulary& vocabulary) {
-  constexpr std::array<std::string_view, 8> kNames = {"<|eot_id|>",      "<|im_end|>",  "<|end|>", "<end_of_turn>",
-                                                      "<|endoftext|>", "<|eom_id|>", "</s>",     "<|end_of_text|>"};
+  constexpr std::array<std::string_view, 8> kNames = {"<|eot_id|>",    "<|im_end|>", "<|end|>", "<end_of_turn>",
+                                                      "<|endoftext|>", "<|eom_id|>", "</s>",    "<|end_of_text|>"};
   std::vector<int32_t> ends;
   for (int32_t token = 0; token < vocabulary.size(); ++token) {
     const bool is_named = vocabulary.type(token) == TokenType::kControl &&
@@ -46,10 +46,34 @@ VocabularyTokenizer::VocabularyTokenizer(Vocabulary vocabulary, bool adds_bos, b
       ends_of_text_(EndsOfText(vocabulary_)) {}
 
 std::vector<int32_t> VocabularyTokenizer::Encode(std::string_view text, const EncodeOptions& options) const {
+  if (!options.parse_special) return EncodeText(text, {}, options.add_bos);
+  return EncodeText(text, {&text, 1}, options.add_bos);
+}
+
+std::vector<int32_t> VocabularyTokenizer::EncodeParts(std::span<const TextPart> parts, bool add_bos) const {
+  std::string text;
+  for (const TextPart& part : parts) text += part.text;
+  std::vector<std::string_view> trusted;
+  size_t begin = 0;
+  bool goes_on = false;  // the part before is trusted, too
+  for (const TextPart& part : parts) {
+    if (part.parse_special && goes_on) {
+      trusted.back() = {trusted.back().data(), trusted.back().size() + part.text.size()};
+    } else if (part.parse_special) {
+      trusted.push_back(std::string_view(text).substr(begin, part.text.size()));
+    }
+    goes_on = part.parse_special || (goes_on && part.text.empty());
+    begin += part.text.size();
+  }
+  return EncodeText(text, trusted, add_bos);
+}
+
+std::vector<int32_t> VocabularyTokenizer::EncodeText(std::string_view text, std::span<const std::string_view> trusted,
+                                                     bool add_bos) const {
   std::vector<int32_t> tokens;
-  if (options.add_bos && vocabulary_.bos) tokens.push_back(*vocabulary_.bos);
-  bool starts = !options.continues_text;
-  for (SpecialTokens::Fragment fragment : special_tokens_.Split(text, options.parse_special)) {
+  if (add_bos && vocabulary_.bos) tokens.push_back(*vocabulary_.bos);
+  bool starts = true;
+  for (SpecialTokens::Fragment fragment : special_tokens_.Split(text, trusted)) {
     if (fragment.token >= 0) {
       tokens.push_back(fragment.token);
       starts = true;

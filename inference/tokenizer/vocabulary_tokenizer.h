@@ -14,6 +14,7 @@ namespace fleetune {
 class VocabularyTokenizer : public Tokenizer {
  public:
   std::vector<int32_t> Encode(std::string_view text, const EncodeOptions& options) const final;
+  std::vector<int32_t> EncodeParts(std::span<const TextPart> parts, bool add_bos) const final;
   absl::StatusOr<std::string> Decode(std::span<const int32_t> tokens, bool strip_leading_space) const final;
 
   int32_t vocabulary_size() const final { return vocabulary_.size(); }
@@ -38,6 +39,9 @@ class VocabularyTokenizer : public Tokenizer {
   bool adds_space() const { return adds_space_; }
 
  private:
+  // `trusted` as for SpecialTokens::Split.
+  std::vector<int32_t> EncodeText(std::string_view text, std::span<const std::string_view> trusted, bool add_bos) const;
+
   Vocabulary vocabulary_;
   SpecialTokens special_tokens_;
   bool adds_bos_;

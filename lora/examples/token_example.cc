@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <optional>
 #include <string>
-#include <string_view>
 #include <variant>
 
 #include "absl/status/status.h"
@@ -15,16 +14,16 @@ namespace {
 
 constexpr uint32_t kMinTokens = 8;
 
-// A text and from which byte on, up to which, it is learned.
+// A part of a record's text.
 struct MarkedPiece {
   std::string text;
   bool learned = false;
+  bool is_markup = false;  // of the chat template, which alone may hold control tokens
 };
 
 class RecordTokenizer {
  public:
-  RecordTokenizer(const Tokenizer& tokenizer, uint32_t max_tokens)
-      : tokenizer_(tokenizer), max_tokens_(max_tokens) {}
+  RecordTokenizer(const Tokenizer& tokenizer, uint32_t max_tokens) : tokenizer_(tokenizer), max_tokens_(max_tokens) {}
 
   absl::Status Add(const PlainText& record, std::vector<TokenExample>& examples) const {
     std::vector<int32_t> tokens = tokenizer_.Encode(record.text, {.add_bos = false, .parse_special = false});
@@ -42,7 +41,7 @@ class RecordTokenizer {
   }
 
   absl::Status Add(const PromptCompletion& record, std::vector<TokenExample>& examples) const {
-    TokenExample example = Mark({{record.prompt, false}, {record.completion, true}}, /*parse_special=*/false);
+    TokenExample example = Mark({{.text = record.prompt}, {.text = record.completion, .learned = true}});
     if (tokenizer_.eos().has_value() && example.tokens.size() < max_tokens_) {
       example.tokens.push_back(*tokenizer_.eos());
       example.loss.push_back(true);
@@ -57,10 +56,9 @@ class RecordTokenizer {
     for (const ChatMessage& message : record.messages) turns.push_back({message.role, message.content});
     std::vector<MarkedPiece> pieces;
     for (ChatPiece& piece : RenderChat(family, turns, /*open_answer=*/false)) {
-      if (pieces.empty() || pieces.back().learned != piece.is_answer) pieces.push_back({"", piece.is_answer});
-      pieces.back().text += piece.text;
+      pieces.push_back({std::move(piece.text), piece.is_answer, piece.is_markup});
     }
-    Keep(Mark(pieces, /*parse_special=*/true), examples);
+    Keep(Mark(pieces), examples);
     return absl::OkStatus();
   }
 
@@ -69,40 +67,35 @@ class RecordTokenizer {
 
   // Tokens of all pieces as one text, as a generator would meet them, so a piece's first token may differ from
   // what it is alone. A token counts as learned from where the tokens of what precedes the piece stop to agree.
-  TokenExample Mark(const std::vector<MarkedPiece>& pieces, bool parse_special) const {
-    const Tokenizer::EncodeOptions options = {.add_bos = AddsBos(), .parse_special = parse_special};
-    std::string text;
-    for (const MarkedPiece& piece : pieces) text += piece.text;
+  TokenExample Mark(const std::vector<MarkedPiece>& pieces) const {
+    std::vector<Tokenizer::TextPart> parts;
+    for (const MarkedPiece& piece : pieces) parts.push_back({piece.text, piece.is_markup});
     TokenExample example;
-    example.tokens = tokenizer_.Encode(text, options);
-    RemoveSecondBos(example.tokens);
+    example.tokens = Encode(parts);
     example.tokens.resize(std::min<size_t>(example.tokens.size(), max_tokens_));
     example.loss.assign(example.tokens.size(), false);
 
-    size_t end_of_text = 0;
     size_t begin = AddsBos() ? 1 : 0;
     for (size_t i = 0; i < pieces.size() && begin < example.tokens.size(); ++i) {
-      end_of_text += pieces[i].text.size();
       const bool last = i + 1 == pieces.size();
-      const size_t end = last ? example.tokens.size()
-                              : CommonPrefix(example.tokens, std::string_view(text).substr(0, end_of_text), options);
+      if (!last && pieces[i].learned == pieces[i + 1].learned) continue;  // nothing ends here
+      const size_t end =
+          last ? example.tokens.size() : CommonPrefix(example.tokens, Encode(std::span(parts).first(i + 1)));
       for (size_t j = begin; j < end; ++j) example.loss[j] = pieces[i].learned;
       begin = std::max(begin, end);
     }
     return example;
   }
 
-  size_t CommonPrefix(const std::vector<int32_t>& tokens, std::string_view text,
-                      const Tokenizer::EncodeOptions& options) const {
-    std::vector<int32_t> prefix = tokenizer_.Encode(text, options);
-    RemoveSecondBos(prefix);
-    const auto [of_tokens, of_prefix] = std::mismatch(tokens.begin(), tokens.end(), prefix.begin(), prefix.end());
-    return static_cast<size_t>(of_tokens - tokens.begin());
+  static size_t CommonPrefix(const std::vector<int32_t>& a, const std::vector<int32_t>& b) {
+    return static_cast<size_t>(std::mismatch(a.begin(), a.end(), b.begin(), b.end()).first - a.begin());
   }
 
-  // Some chat templates write the BOS themselves.
-  void RemoveSecondBos(std::vector<int32_t>& tokens) const {
+  std::vector<int32_t> Encode(std::span<const Tokenizer::TextPart> parts) const {
+    std::vector<int32_t> tokens = tokenizer_.EncodeParts(parts, AddsBos());
+    // A chat template may write the BOS itself.
     if (AddsBos() && tokens.size() > 1 && tokens[1] == *tokenizer_.bos()) tokens.erase(tokens.begin());
+    return tokens;
   }
 
   static void Keep(TokenExample example, std::vector<TokenExample>& examples) {
@@ -117,11 +110,10 @@ class RecordTokenizer {
 
 }  // namespace
 
-absl::StatusOr<std::vector<TokenExample>> TokenizeRecords(std::span<const Record> records,
-                                                          const Tokenizer& tokenizer, uint32_t max_tokens) {
+absl::StatusOr<std::vector<TokenExample>> TokenizeRecords(std::span<const Record> records, const Tokenizer& tokenizer,
+                                                          uint32_t max_tokens) {
   if (max_tokens < kMinTokens) {
-    return absl::InvalidArgumentError("an example needs room for at least 8 tokens, got " +
-                                      std::to_string(max_tokens));
+    return absl::InvalidArgumentError("an example needs room for at least 8 tokens, got " + std::to_string(max_tokens));
   }
   const RecordTokenizer record_tokenizer(tokenizer, max_tokens);
   std::vector<TokenExample> examples;

@@ -19,9 +19,10 @@ struct TokenExample {
 };
 
 // Records as the model sees them: BOS (if the model adds it), the text, EOS (if the model has one; a chat
-// ends as its template ends a turn). Loss on completion tokens only for prompt/completion, on the assistant's for
-// chat, on all for plain text. Plain text longer than `max_tokens` is cut into pieces, each with a BOS of its own;
-// other records are cut off. Records in which nothing is left to learn are left out.
+// ends as its template ends a turn). What people wrote never becomes a control token, only a chat template's own words
+// do. Loss on completion tokens only for prompt/completion, on the assistant's for chat, on all for plain text. Plain
+// text longer than `max_tokens` is cut into pieces, each with a BOS of its own; other records are cut off. Records in
+// which nothing is left to learn are left out.
 //
 // InvalidArgument if `max_tokens` < 8, the chat template of a model that must read a chat is unknown, or nothing is
 // left at all. Pure.

@@ -23,16 +23,14 @@ struct GenerateArguments {
 
 absl::Status RunGenerate(const GenerateArguments& arguments) {
   ASSIGN_OR_RETURN(const std::unique_ptr<const Generator> generator, Generator::Open(arguments.model));
-  ASSIGN_OR_RETURN(const std::shared_ptr<const Adapter> adapter,
-                   OpenAdapter(arguments.adapter, *generator->model()));
+  ASSIGN_OR_RETURN(const std::shared_ptr<const Adapter> adapter, OpenAdapter(arguments.adapter, *generator->model()));
   const auto begin = std::chrono::steady_clock::now();
   const auto show = [&arguments](std::string_view text) {
     if (arguments.json) return;
     std::fwrite(text.data(), 1, text.size(), stdout);
     std::fflush(stdout);
   };
-  ASSIGN_OR_RETURN(const Generated answer,
-                   generator->Generate(arguments.prompt, adapter, arguments.options, show));
+  ASSIGN_OR_RETURN(const Generated answer, generator->Generate(arguments.prompt, adapter, arguments.options, show));
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - begin;
   if (!arguments.json) {
     std::putchar('\n');
@@ -56,18 +54,17 @@ void AddGenerateCommand(CLI::App& app, int& exit_code) {
   command->add_option("--adapter", arguments->adapter, "LoRA adapter: a .fta or GGUF file, or a PEFT folder");
   command->add_option("--max-tokens", arguments->options.max_tokens, "Tokens of the answer at most")
       ->capture_default_str();
-  command
-      ->add_option("--temperature", arguments->options.temperature, "0 to 10; 0: the likeliest token always")
+  command->add_option("--temperature", arguments->options.temperature, "0 to 10; 0: the likeliest token always")
       ->capture_default_str();
   command->add_option("--top-k", arguments->options.top_k, "Choose among the likeliest k; 0: all")
       ->capture_default_str();
-  command
-      ->add_option("--top-p", arguments->options.top_p,
-                   "Choose among the likeliest of this total probability")
+  command->add_option("--top-p", arguments->options.top_p, "Choose among the likeliest of this total probability")
       ->capture_default_str();
   command->add_option("--seed", arguments->options.seed, "Of the choices")->capture_default_str();
   command->add_option("--stop", arguments->options.stop, "The answer ends before this text; may be repeated")
       ->allow_extra_args(false);
+  command->add_flag("--special", arguments->options.parse_special,
+                    "Read names of control tokens in the prompt as these tokens");
   command->add_flag("--json", arguments->json, "One JSON object at the end instead of the stream");
   command->add_option("PROMPT", arguments->prompt, "What the answer continues")->required();
   command->callback([arguments, &exit_code] {
