@@ -1,39 +1,22 @@
 #pragma once
 
-// The keys of a task's TOML, once for reading and writing. Of this folder only.
+// The keys of a task's TOML, once for reading and writing; those that a plan has, too, are the plan's. Of this folder
+// only.
 
 #include <array>
-#include <cstdint>
 #include <string_view>
-#include <type_traits>
 #include <utility>
 
 #include "coordinator/core/task_spec.h"
+#include "lora/plan/training_keys.h"
 
 namespace fleetune::task_keys {
 
-// A value that is one of a few words.
-template <typename T, size_t N>
-struct Choice {
-  T& value;
-  const std::array<std::pair<std::remove_const_t<T>, std::string_view>, N>& words;
-};
-template <typename T, typename Words, size_t N>
-Choice(T&, const std::array<Words, N>&) -> Choice<T, N>;
+using training_keys::Choice;
 
-inline constexpr std::array<std::pair<Schedule, std::string_view>, 2> kScheduleWords = {
-    {{Schedule::kConstant, "constant"}, {Schedule::kCosine, "cosine"}}};
 inline constexpr std::array<std::pair<ServerOptimizerKind, std::string_view>, 2> kOptimizerWords = {
     {{ServerOptimizerKind::kFedAvg, "fedavg"}, {ServerOptimizerKind::kFedAdam, "fedadam"}}};
 inline constexpr std::array<std::pair<bool, std::string_view>, 2> kOffOnWords = {{{false, "off"}, {true, "on"}}};
-
-// TOML's integers have 63 bits: a seed above is written as text, "0x...".
-template <typename T>
-struct SeedKey {
-  T& value;
-};
-template <typename T>
-SeedKey(T&) -> SeedKey<T>;
 
 // The keys, once for both directions, in the order in which they are written.
 template <typename Visitor>
@@ -47,38 +30,8 @@ void VisitTop(Visitor& visit, auto& spec) {
 }
 
 template <typename Visitor>
-void VisitAdapter(Visitor& visit, auto& plan) {
-  visit("targets", plan.targets);
-  visit("rank", plan.rank);
-  visit("alpha", plan.alpha);
-  visit("seed", SeedKey{plan.seed});
-}
-
-template <typename Visitor>
-void VisitTraining(Visitor& visit, auto& train) {
-  visit("learning_rate", train.learning_rate);
-  visit("weight_decay", train.weight_decay);
-  visit("beta1", train.beta1);
-  visit("beta2", train.beta2);
-  visit("epsilon", train.epsilon);
-  visit("clip_gradient_norm", train.clip_gradient_norm);
-  visit("dropout", train.dropout);
-  visit("schedule", Choice{train.schedule, kScheduleWords});
-  visit("warmup_steps", train.warmup_steps);
-  visit("steps", train.steps);
-  visit("epochs", train.epochs);
-  visit("sequence_length", train.sequence_length);
-  visit("micro_batch", train.micro_batch);
-  visit("accumulate", train.accumulate);
-  visit("train_a", train.train_a);
-  visit("seed", SeedKey{train.seed});
-}
-
-template <typename Visitor>
 void VisitUpdate(Visitor& visit, auto& plan) {
-  visit("clip_norm", plan.encoding.clip_norm);
-  visit("fraction_bits", plan.encoding.fraction_bits);
-  visit("max_weight", plan.encoding.max_weight);
+  training_keys::VisitEncoding(visit, plan.encoding);
   visit("min_examples", plan.min_examples);
 }
 
@@ -104,8 +57,8 @@ void VisitServer(Visitor& visit, auto& server) {
 template <typename Section>
 void VisitAll(Section&& section, auto& spec) {
   VisitTop(section(""), spec);
-  VisitAdapter(section("adapter"), spec.plan);
-  VisitTraining(section("training"), spec.plan.train);
+  training_keys::VisitAdapter(section("adapter"), spec.plan);
+  training_keys::VisitTraining(section("training"), spec.plan.train);
   VisitUpdate(section("update"), spec.plan);
   VisitRound(section("round"), spec);
   VisitServer(section("server"), spec.server);

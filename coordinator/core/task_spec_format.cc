@@ -7,12 +7,13 @@
 #include "base/check.h"
 #include "coordinator/core/task_keys.h"
 #include "coordinator/core/task_spec.h"
+#include "lora/plan/training_keys.h"
 
 namespace fleetune {
 namespace {
 
-using task_keys::Choice;
-using task_keys::SeedKey;
+using training_keys::Choice;
+using training_keys::Seed;
 
 // Values that are written hold no quote, backslash or control character: Validate has seen to that.
 class TaskText {
@@ -28,7 +29,7 @@ class TaskText {
     if (digits.find_first_of(".e") == std::string::npos) digits += ".0";
     Line(key, digits);
   }
-  void operator()(const char* key, SeedKey<const uint64_t> seed) {
+  void operator()(const char* key, Seed<const uint64_t> seed) {
     if (std::in_range<int64_t>(seed.value)) return Line(key, std::to_string(seed.value));
     char text[18] = {'0', 'x'};
     Line(key, '"' + std::string(text, std::to_chars(text + 2, text + sizeof(text), seed.value, 16).ptr) + '"');

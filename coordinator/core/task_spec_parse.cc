@@ -13,12 +13,13 @@
 #include "coordinator/core/task_keys.h"
 #include "coordinator/core/task_spec.h"
 #include "lora/plan/toml.h"
+#include "lora/plan/training_keys.h"
 
 namespace fleetune {
 namespace {
 
-using task_keys::Choice;
-using task_keys::SeedKey;
+using training_keys::Choice;
+using training_keys::Seed;
 
 std::string LineOf(const toml::source_region& source) { return "line " + std::to_string(source.begin.line) + ": "; }
 
@@ -59,7 +60,7 @@ class TaskTable {
     }
     out = static_cast<float>(*value);
   }
-  void operator()(const char* key, SeedKey<uint64_t> seed) {
+  void operator()(const char* key, Seed<uint64_t> seed) {
     const toml::node* node = Find(key);
     if (node == nullptr) return;
     if (const auto integer = node->value_exact<int64_t>(); integer && *integer >= 0) {

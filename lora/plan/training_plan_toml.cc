@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <array>
 #include <charconv>
 #include <cmath>
 #include <concepts>
@@ -11,60 +10,23 @@
 #include "base/check.h"
 #include "base/status_macros.h"
 #include "lora/plan/toml.h"
+#include "lora/plan/training_keys.h"
 #include "lora/plan/training_plan.h"
 
 namespace fleetune {
 namespace {
 
-constexpr std::array<std::pair<Schedule, std::string_view>, 2> kSchedules = {
-    {{Schedule::kConstant, "constant"}, {Schedule::kCosine, "cosine"}}};
+using training_keys::Choice;
+using training_keys::Seed;
 
-// A seed is written as text: TOML's integers have 63 bits.
-template <typename T>
-struct Seed {
-  T& value;
-};
-template <typename T>
-Seed(T&) -> Seed<T>;
-
-// The keys, once for both directions, in the order in which they are written.
+// The keys at the top, once for both directions, in the order in which they are written.
 template <typename Visitor>
 void VisitPlan(Visitor& visit, auto& plan) {
   visit("task", plan.task);
   visit("base", plan.base);
-  visit("targets", plan.targets);
-  visit("rank", plan.rank);
-  visit("alpha", plan.alpha);
-  visit("seed", Seed{plan.seed});
+  training_keys::VisitAdapter(visit, plan);
   visit("data_tag", plan.data_tag);
   visit("min_examples", plan.min_examples);
-}
-
-template <typename Visitor>
-void VisitTrain(Visitor& visit, auto& train) {
-  visit("learning_rate", train.learning_rate);
-  visit("weight_decay", train.weight_decay);
-  visit("beta1", train.beta1);
-  visit("beta2", train.beta2);
-  visit("epsilon", train.epsilon);
-  visit("clip_gradient_norm", train.clip_gradient_norm);
-  visit("dropout", train.dropout);
-  visit("schedule", train.schedule);
-  visit("warmup_steps", train.warmup_steps);
-  visit("steps", train.steps);
-  visit("epochs", train.epochs);
-  visit("sequence_length", train.sequence_length);
-  visit("micro_batch", train.micro_batch);
-  visit("accumulate", train.accumulate);
-  visit("train_a", train.train_a);
-  visit("seed", Seed{train.seed});
-}
-
-template <typename Visitor>
-void VisitEncoding(Visitor& visit, auto& encoding) {
-  visit("clip_norm", encoding.clip_norm);
-  visit("fraction_bits", encoding.fraction_bits);
-  visit("max_weight", encoding.max_weight);
 }
 
 class TomlText {
@@ -72,9 +34,7 @@ class TomlText {
   void operator()(const char* key, const std::string& value) { Line(key, '"' + value + '"'); }
   void operator()(const char* key, const Digest& value) { Line(key, '"' + value.ToHex() + '"'); }
   void operator()(const char* key, bool value) { Line(key, value ? "true" : "false"); }
-  void operator()(const char* key, std::unsigned_integral auto value) {
-    Line(key, std::to_string(value));
-  }
+  void operator()(const char* key, std::unsigned_integral auto value) { Line(key, std::to_string(value)); }
   // The shortest digits that give this double again; a float is a double, too.
   void operator()(const char* key, std::floating_point auto value) {
     char text[64];
@@ -88,9 +48,10 @@ class TomlText {
     const auto end = std::to_chars(text + 2, text + sizeof(text), seed.value, 16).ptr;
     Line(key, '"' + std::string(text, end) + '"');
   }
-  void operator()(const char* key, Schedule value) {
-    for (const auto& [schedule, name] : kSchedules) {
-      if (schedule == value) Line(key, '"' + std::string(name) + '"');
+  template <typename T, size_t N>
+  void operator()(const char* key, Choice<T, N> choice) {
+    for (const auto& [value, word] : choice.words) {
+      if (value == choice.value) Line(key, '"' + std::string(word) + '"');
     }
   }
   void operator()(const char* key, const std::vector<Projection>& targets) {
@@ -106,21 +67,16 @@ class TomlText {
   std::string Take() { return std::move(text_); }
 
  private:
-  void Line(const char* key, const std::string& value) {
-    text_ += std::string(key) + " = " + value + "\n";
-  }
+  void Line(const char* key, const std::string& value) { text_ += std::string(key) + " = " + value + "\n"; }
   std::string text_;
 };
 
-std::string LineOf(const toml::source_region& source) {
-  return "line " + std::to_string(source.begin.line) + ": ";
-}
+std::string LineOf(const toml::source_region& source) { return "line " + std::to_string(source.begin.line) + ": "; }
 
 // Reads the keys of one table. The first error stays; what follows it is skipped.
 class TableReader {
  public:
-  TableReader(const toml::table& table, std::string prefix)
-      : table_(table), prefix_(std::move(prefix)) {}
+  TableReader(const toml::table& table, std::string prefix) : table_(table), prefix_(std::move(prefix)) {}
 
   void operator()(const char* key, std::string& out) {
     if (const auto text = Get<std::string>(key, "a string")) out = *text;
@@ -161,16 +117,19 @@ class TableReader {
     if (!digest.ok()) return Fail(key, std::string(digest.status().message()));
     out = *digest;
   }
-  void operator()(const char* key, Schedule& out) {
+  template <typename T, size_t N>
+  void operator()(const char* key, Choice<T, N> choice) {
     const auto text = Get<std::string>(key, "a string");
     if (!text) return;
-    for (const auto& [schedule, name] : kSchedules) {
-      if (*text == name) {
-        out = schedule;
+    std::string expected;
+    for (const auto& [value, word] : choice.words) {
+      if (*text == word) {
+        choice.value = value;
         return;
       }
+      expected += (expected.empty() ? "\"" : " or \"") + std::string(word) + '"';
     }
-    Fail(key, "expected \"constant\" or \"cosine\", got \"" + *text + "\"");
+    Fail(key, "expected " + expected + ", got \"" + *text + "\"");
   }
   void operator()(const char* key, std::vector<Projection>& out) {
     const toml::node* node = Find(key);
@@ -202,8 +161,7 @@ class TableReader {
     if (!status_.ok()) return status_;
     for (const auto& [key, node] : table_) {
       if (std::ranges::find(read_, key.str()) == read_.end()) {
-        return absl::InvalidArgumentError(LineOf(key.source()) + "unknown key " + prefix_ +
-                                          std::string(key.str()));
+        return absl::InvalidArgumentError(LineOf(key.source()) + "unknown key " + prefix_ + std::string(key.str()));
       }
     }
     return absl::OkStatus();
@@ -261,30 +219,28 @@ std::string FormatTrainingPlan(const TrainingPlan& plan) {
   TomlText text;
   VisitPlan(text, plan);
   text.Section("train");
-  VisitTrain(text, plan.train);
+  training_keys::VisitTraining(text, plan.train);
   text.Section("encoding");
-  VisitEncoding(text, plan.encoding);
+  training_keys::VisitEncoding(text, plan.encoding);
   return text.Take();
 }
 
 absl::StatusOr<TrainingPlan> ParseTrainingPlan(std::string_view toml) {
   if (toml.size() > kMaxPlanBytes) {
-    return absl::ResourceExhaustedError("a training plan has at most " +
-                                        std::to_string(kMaxPlanBytes) + " bytes, this one has " +
-                                        std::to_string(toml.size()));
+    return absl::ResourceExhaustedError("a training plan has at most " + std::to_string(kMaxPlanBytes) +
+                                        " bytes, this one has " + std::to_string(toml.size()));
   }
   const toml::parse_result parsed = toml::parse(toml);
   if (!parsed) {
-    return absl::InvalidArgumentError(LineOf(parsed.error().source()) +
-                                      std::string(parsed.error().description()));
+    return absl::InvalidArgumentError(LineOf(parsed.error().source()) + std::string(parsed.error().description()));
   }
   TrainingPlan plan;
   TableReader top(parsed.table(), "");
   VisitPlan(top, plan);
   TableReader train(top.Section("train"), "train.");
-  VisitTrain(train, plan.train);
+  training_keys::VisitTraining(train, plan.train);
   TableReader encoding(top.Section("encoding"), "encoding.");
-  VisitEncoding(encoding, plan.encoding);
+  training_keys::VisitEncoding(encoding, plan.encoding);
   for (const TableReader* reader : {&top, &train, &encoding}) RETURN_IF_ERROR(reader->Finish());
   RETURN_IF_ERROR(Validate(plan));
   return plan;

@@ -1,0 +1,72 @@
+#pragma once
+
+// The keys of what a plan says about adapter, training and encoding, once for all who read or write them as TOML: the
+// plan itself (training_plan_toml.cc) and the operator's task (coordinator/core/task_keys.h). Each function calls
+// `visit(key, field)` in the order in which the keys are written; the struct may be const.
+
+#include <array>
+#include <cstddef>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+
+#include "lora/plan/training_plan.h"
+
+namespace fleetune::training_keys {
+
+// A value that is one of a few words.
+template <typename T, size_t N>
+struct Choice {
+  T& value;
+  const std::array<std::pair<std::remove_const_t<T>, std::string_view>, N>& words;
+};
+template <typename T, typename Word, size_t N>
+Choice(T&, const std::array<Word, N>&) -> Choice<T, N>;
+
+inline constexpr std::array<std::pair<Schedule, std::string_view>, 2> kScheduleWords = {
+    {{Schedule::kConstant, "constant"}, {Schedule::kCosine, "cosine"}}};
+
+// A seed needs 64 bits without a sign; TOML's integers have 63, so it can be written as text, "0x...".
+template <typename T>
+struct Seed {
+  T& value;
+};
+template <typename T>
+Seed(T&) -> Seed<T>;
+
+template <typename Visitor>
+void VisitAdapter(Visitor& visit, auto& plan) {
+  visit("targets", plan.targets);
+  visit("rank", plan.rank);
+  visit("alpha", plan.alpha);
+  visit("seed", Seed{plan.seed});
+}
+
+template <typename Visitor>
+void VisitTraining(Visitor& visit, auto& train) {
+  visit("learning_rate", train.learning_rate);
+  visit("weight_decay", train.weight_decay);
+  visit("beta1", train.beta1);
+  visit("beta2", train.beta2);
+  visit("epsilon", train.epsilon);
+  visit("clip_gradient_norm", train.clip_gradient_norm);
+  visit("dropout", train.dropout);
+  visit("schedule", Choice{train.schedule, kScheduleWords});
+  visit("warmup_steps", train.warmup_steps);
+  visit("steps", train.steps);
+  visit("epochs", train.epochs);
+  visit("sequence_length", train.sequence_length);
+  visit("micro_batch", train.micro_batch);
+  visit("accumulate", train.accumulate);
+  visit("train_a", train.train_a);
+  visit("seed", Seed{train.seed});
+}
+
+template <typename Visitor>
+void VisitEncoding(Visitor& visit, auto& encoding) {
+  visit("clip_norm", encoding.clip_norm);
+  visit("fraction_bits", encoding.fraction_bits);
+  visit("max_weight", encoding.max_weight);
+}
+
+}  // namespace fleetune::training_keys
