@@ -1,51 +1,16 @@
 // The program fleetune-model as a user runs it.
 
-#include <sys/wait.h>
-#include <unistd.h>
-
-#include <cstdio>
-#include <fstream>
 #include <nlohmann/json.hpp>
 #include <string>
 
 #include "gtest/gtest.h"
 #include "tests/support/status_matchers.h"
-#include "tests/support/tiny_llama.h"
+#include "tools/model/command_line_fixture.h"
 
 namespace fleetune {
 namespace {
 
-struct Outcome {
-  int exit_code = -1;
-  std::string out;  // standard output and error together
-};
-
-Outcome RunTool(const std::string& arguments, const std::string& standard_input = "") {
-  const std::string input_path = testing::TempDir() + "/command_line_test." + std::to_string(::getpid()) + ".in";
-  std::ofstream(input_path, std::ios::binary) << standard_input;
-  const std::string command =
-      std::string(FLEETUNE_BIN_DIR) + "/fleetune-model " + arguments + " <" + input_path + " 2>&1";
-  FILE* pipe = ::popen(command.c_str(), "r");
-  Outcome outcome;
-  for (int c = std::fgetc(pipe); c != EOF; c = std::fgetc(pipe)) outcome.out.push_back(static_cast<char>(c));
-  const int status = ::pclose(pipe);
-  outcome.exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-  return outcome;
-}
-
-class CommandLine : public testing::Test {
- protected:
-  CommandLine() { EXPECT_THAT(TinyLlama{}.ToWriter().WriteFile(model_), IsOk()); }
-
-  static void WriteText(const std::string& path, const std::string& text) {
-    std::ofstream(path, std::ios::binary) << text;
-  }
-
-  // Tests run side by side, each in a process of its own.
-  const std::string stem_ = testing::TempDir() + "/command_line_test." + std::to_string(::getpid());
-  const std::string model_ = stem_ + ".gguf";
-  const std::string other_ = stem_ + ".out";
-};
+using CommandLine = CommandLineFixture;
 
 TEST_F(CommandLine, WrongUseIsExitCodeTwo) {
   EXPECT_EQ(RunTool("").exit_code, 2);
@@ -83,6 +48,8 @@ TEST_F(CommandLine, TokenizeThereAndBack) {
   EXPECT_EQ(RunTool(tokenize + " --bos", "hi\n").out, "1 107 108 13\n");
   EXPECT_EQ(RunTool(tokenize, "").out, "\n");
   EXPECT_EQ(RunTool(tokenize + " --decode", "1 107 108 13").out, "hi\n");
+  EXPECT_EQ(RunTool(tokenize + " --json", "hi").out, "{\"tokens\":[107,108]}\n");
+  EXPECT_EQ(RunTool(tokenize + " --decode --json", "1 107 108 13").out, "{\"text\":\"hi\\n\"}\n");
   EXPECT_EQ(RunTool(tokenize + " --decode", "1 x").exit_code, 1);
   EXPECT_EQ(RunTool(tokenize + " --decode", "259").exit_code, 1);
 }
@@ -97,10 +64,15 @@ TEST_F(CommandLine, GeneratePrintsTheSameTextWithAndWithoutJson) {
   EXPECT_EQ(json["stop_reason"], "max_tokens");
 }
 
+TEST_F(CommandLine, GenerateReadsControlTokensOnRequestOnly) {
+  const std::string generate = "generate --model " + model_ + " --max-tokens 1 --json 'a</s>'";
+  EXPECT_EQ(nlohmann::json::parse(RunTool(generate).out)["prompt_tokens"], 6);
+  EXPECT_EQ(nlohmann::json::parse(RunTool(generate + " --special").out)["prompt_tokens"], 3);
+}
+
 TEST_F(CommandLine, PerplexityOfTokensAndTexts) {
   WriteText(other_, "[1, 107, 108, 13]");
-  const auto tokens =
-      nlohmann::json::parse(RunTool("perplexity --model " + model_ + " --json --tokens " + other_).out);
+  const auto tokens = nlohmann::json::parse(RunTool("perplexity --model " + model_ + " --json --tokens " + other_).out);
   EXPECT_EQ(tokens["next_token_logprob"].size(), 3u);
   EXPECT_GT(tokens["mean_nll"].get<double>(), 0);
   for (const char* wrong : {"{}", "[1, -2]", "[1, 2.5]", "[1", "[1, 4294967297]"}) {

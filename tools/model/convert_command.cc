@@ -32,20 +32,21 @@ std::string NameOf(const GgufFile& base, const std::string& path) {
 }
 
 void Print(const ConvertArguments& arguments, const AdapterSpec& spec) {
-  std::vector<std::string> targets;
-  for (const Projection target : spec.targets()) targets.emplace_back(ProjectionName(target));
   if (arguments.json) {
+    std::vector<std::string> targets;
+    for (const Projection target : spec.targets()) targets.emplace_back(ProjectionName(target));
     const nlohmann::ordered_json out = {{"path", arguments.out},
                                         {"format", arguments.format},
                                         {"rank", spec.rank()},
                                         {"alpha", spec.alpha()},
                                         {"targets", targets},
+                                        {"modules", spec.modules().size()},
                                         {"parameters", spec.a_size() + spec.b_size()}};
     std::puts(out.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace).c_str());
     return;
   }
-  fmt::print("{}: {}, rank {}, alpha {}, {} modules, {} parameters\n", arguments.out, arguments.format,
-             spec.rank(), spec.alpha(), spec.modules().size(), spec.a_size() + spec.b_size());
+  fmt::print("{}: {}, rank {}, alpha {}, {} modules, {} parameters\n", arguments.out, arguments.format, spec.rank(),
+             spec.alpha(), spec.modules().size(), spec.a_size() + spec.b_size());
 }
 
 absl::Status RunConvert(const ConvertArguments& arguments) {

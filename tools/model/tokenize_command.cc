@@ -5,6 +5,7 @@
 #include <iostream>
 #include <iterator>
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <sstream>
 #include <string>
 #include <vector>
@@ -23,7 +24,13 @@ struct TokenizeOptions {
   bool bos = false;
   bool special = false;
   bool decode = false;
+  bool json = false;
 };
+
+// Bytes that are not UTF-8, such as half a character, become U+FFFD.
+void PrintJson(const nlohmann::json& out) {
+  std::puts(out.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace).c_str());
+}
 
 absl::StatusOr<std::vector<int32_t>> ParseIds(const std::string& text) {
   std::vector<int32_t> ids;
@@ -47,13 +54,20 @@ absl::Status RunTokenize(const TokenizeOptions& options) {
   if (options.decode) {
     ASSIGN_OR_RETURN(const std::vector<int32_t> ids, ParseIds(input));
     ASSIGN_OR_RETURN(const std::string text, tokenizer->Decode(ids));
-    std::fwrite(text.data(), 1, text.size(), stdout);  // exactly the text: no newline is added
+    if (options.json) {
+      PrintJson({{"text", text}});
+    } else {
+      std::fwrite(text.data(), 1, text.size(), stdout);  // exactly the text: no newline is added
+    }
     return absl::OkStatus();
   }
   if (options.bos && !tokenizer->bos()) return absl::InvalidArgumentError("the model has no BOS token");
-  const std::vector<int32_t> ids =
-      tokenizer->Encode(input, {.add_bos = options.bos, .parse_special = options.special});
-  fmt::print("{}\n", fmt::join(ids, " "));
+  const std::vector<int32_t> ids = tokenizer->Encode(input, {.add_bos = options.bos, .parse_special = options.special});
+  if (options.json) {
+    PrintJson({{"tokens", ids}});
+  } else {
+    fmt::print("{}\n", fmt::join(ids, " "));
+  }
   return absl::OkStatus();
 }
 
@@ -64,11 +78,9 @@ void AddTokenizeCommand(CLI::App& app, int& exit_code) {
   CLI::App* command = app.add_subcommand("tokenize", "Standard input to token ids, or ids to text");
   command->add_option("--model", options->model, "GGUF file with the tokenizer")->required();
   command->add_flag("--bos", options->bos, "Put the BOS token first");
-  command->add_flag("--special", options->special,
-                    "Read names of control tokens in the text as these tokens");
-  command->add_flag("--decode", options->decode, "Read ids, print text")
-      ->excludes("--bos")
-      ->excludes("--special");
+  command->add_flag("--special", options->special, "Read names of control tokens in the text as these tokens");
+  command->add_flag("--decode", options->decode, "Read ids, print text")->excludes("--bos")->excludes("--special");
+  command->add_flag("--json", options->json, "A JSON object with \"tokens\" or \"text\"");
   command->callback([options, &exit_code] { exit_code = ReportStatus(RunTokenize(*options)); });
 }
 
