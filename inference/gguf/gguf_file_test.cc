@@ -1,6 +1,8 @@
 #include "inference/gguf/gguf_file.h"
 
+#include <cstring>
 #include <functional>
+#include <numeric>
 
 #include "base/files.h"
 #include "gtest/gtest.h"
@@ -215,6 +217,30 @@ TEST(GgufFile, EveryTruncationIsAnError) {
   while ((end - data_bytes) % 32 != 0) --end;
   for (size_t size = 0; size < end; ++size) {
     // A copy of exactly this size, so that a sanitizer sees a read past its end.
+    const Bytes part(whole.begin(), whole.begin() + static_cast<ptrdiff_t>(size));
+    ASSERT_THAT(GgufFile::FromBytes(part), HasStatus(StatusCode::kDataLoss, "")) << size;
+  }
+}
+
+// A model as people have it: its vocabulary, every byte of the structure, and each tensor's beginning and end.
+TEST(GgufFile, EveryTruncationOfARealModelsStructureIsAnError) {
+  const std::string path = std::string(FLEETUNE_SOURCE_DIR) + "/models/household-base-q8_0.gguf";
+  const Bytes whole = *ReadFile(path, 1 << 24);
+  const auto file = GgufFile::Open(path);
+  ASSERT_THAT(file, IsOk());
+  const uint8_t* first = (*file)->tensors().front().data.data();
+  const GgufTensor& last = (*file)->tensors().back();
+  const size_t data_bytes = static_cast<size_t>(last.data.data() + last.data.size() - first);
+  ASSERT_LT(data_bytes, whole.size());
+  const size_t structure = (whole.size() - data_bytes) / 32 * 32;  // the file may end in padding
+  ASSERT_EQ(std::memcmp(whole.data() + structure, first, data_bytes), 0);
+  std::vector<size_t> sizes(structure + 1);
+  std::iota(sizes.begin(), sizes.end(), size_t{0});
+  for (const GgufTensor& tensor : (*file)->tensors()) {
+    const size_t begin = structure + static_cast<size_t>(tensor.data.data() - first);
+    for (const size_t size : {begin, begin + 1, begin + tensor.data.size() - 1}) sizes.push_back(size);
+  }
+  for (const size_t size : sizes) {
     const Bytes part(whole.begin(), whole.begin() + static_cast<ptrdiff_t>(size));
     ASSERT_THAT(GgufFile::FromBytes(part), HasStatus(StatusCode::kDataLoss, "")) << size;
   }

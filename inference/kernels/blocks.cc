@@ -174,22 +174,4 @@ void Quantize(TensorType type, std::span<const float> values, std::span<uint8_t>
   }
 }
 
-float DotRow(TensorType type, std::span<const uint8_t> blocks, std::span<const float> x) {
-  CheckSizes(type, x.size(), blocks.size());
-  constexpr size_t kPiece = 256;  // a multiple of every block; stays in the first cache
-  float weights[kPiece];
-  float lanes[16] = {};
-  for (size_t begin = 0; begin < x.size(); begin += kPiece) {
-    const size_t count = std::min(kPiece, x.size() - begin);
-    Dequantize(type,
-               blocks.subspan(begin / BlockElements(type) * BlockBytes(type),
-                              count / BlockElements(type) * BlockBytes(type)),
-               {weights, count});
-    for (size_t i = 0; i < count; ++i) lanes[i % 16] += weights[i] * x[begin + i];
-  }
-  float sum = 0;
-  for (const float lane : lanes) sum += lane;
-  return sum;
-}
-
 }  // namespace fleetune

@@ -22,9 +22,6 @@ void Dequantize(TensorType type, std::span<const uint8_t> blocks, std::span<floa
 // largest magnitude) / -8. Same requirements. Infinite or NaN values are the caller's to refuse.
 void Quantize(TensorType type, std::span<const float> values, std::span<uint8_t> blocks);
 
-// sum of w[i] * x[i] in f32 for one row of any type above.
-float DotRow(TensorType type, std::span<const uint8_t> blocks, std::span<const float> x);
-
 // IEEE half and bfloat16, both ways, round to nearest even.
 float HalfToFloat(uint16_t half);
 uint16_t FloatToHalf(float value);

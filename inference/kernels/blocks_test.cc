@@ -153,25 +153,6 @@ TEST(Blocks, ZerosAndTheSmallestValuesStayFinite) {
   }
 }
 
-TEST(Blocks, DotRowAgreesWithDouble) {
-  for (const TensorType type : kComputed) {
-    for (const size_t count : {32u, 64u, 256u, 288u, 4096u}) {
-      const Bytes row = Quantized(type, RandomValues(count, count));
-      const std::vector<float> w = Dequantized(type, row);
-      const std::vector<float> x = RandomValues(count, 99);
-      double expected = 0;
-      double magnitude = 0;
-      for (size_t i = 0; i < count; ++i) {
-        const double product = static_cast<double>(w[i]) * static_cast<double>(x[i]);
-        expected += product;
-        magnitude += std::fabs(product);
-      }
-      EXPECT_NEAR(static_cast<double>(DotRow(type, row, x)), expected,
-                  magnitude * 0x1p-24 * static_cast<double>(count));
-    }
-  }
-}
-
 TEST(Blocks, BlocksMayLieAtAnyAddress) {
   const std::vector<float> values = RandomValues(64, 5);
   for (const TensorType type : kComputed) {
@@ -180,7 +161,6 @@ TEST(Blocks, BlocksMayLieAtAnyAddress) {
     std::copy(row.begin(), row.end(), shifted.begin() + 1);
     const std::span<const uint8_t> odd = std::span<const uint8_t>(shifted).subspan(1);
     EXPECT_EQ(Dequantized(type, odd), Dequantized(type, row));
-    EXPECT_EQ(DotRow(type, odd, values), DotRow(type, row, values));
   }
 }
 
@@ -191,7 +171,7 @@ TEST(BlocksDeathTest, ChecksItsCaller) {
   const Bytes short_block(33);
   EXPECT_DEATH(Dequantize(TensorType::kQ8_0, short_block, values), "bytes ==");
   EXPECT_DEATH(Dequantize(TensorType::kQ4_K, short_block, values), "CanDequantize");
-  EXPECT_DEATH((void)DotRow(TensorType::kQ4_0, Bytes(18), std::vector<float>(31)), "BlockElements");
+  EXPECT_DEATH(Dequantize(TensorType::kQ4_0, Bytes(18), std::span(values).first(31)), "BlockElements");
 }
 
 }  // namespace
