@@ -27,13 +27,13 @@ class SkellamTable;
 //
 // Total variation distance per draw from the true distribution: below kSkellamDistance. A sum over n devices
 // of d values is at most n * d * kSkellamDistance off, which at (1 + exp(epsilon)) times that is charged to delta:
-// for n = 4096, d = 2^24, epsilon = 10 that is 2^-47.
+// for n = 4096, d = 2^24, epsilon = 10 that is 2^-49.
 //
 // Cost: about 0.1 to 0.3 microseconds and 100 random bytes a draw on a desktop core (the
 // test AMillionDrawsAreFast prints them); the table costs at most 130 KB and some milliseconds. The time of a draw
 // depends on the noise, not on what it is added to.
 inline constexpr uint64_t kMaxSkellamVariance = uint64_t{1} << 40;
-inline constexpr double kSkellamDistance = 0x1p-95;
+inline constexpr double kSkellamDistance = 0x1p-100;
 
 // Immutable after Create, so thread-safe as long as each thread has random words of its own.
 class SkellamSampler {
