@@ -1,11 +1,11 @@
 #include "aggregation/encode/fixed_point.h"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <cstring>
 #include <string>
 
+#include "aggregation/encode/stochastic_rounding.h"
 #include "base/bytes.h"
 #include "base/check.h"
 #include "base/status_macros.h"
@@ -48,36 +48,6 @@ absl::StatusOr<double> L2Norm(std::span<const float> values) {
   return absl::InvalidArgumentError("value " + std::to_string(bad - values.begin()) +
                                     " is not finite");
 }
-
-// Rounds to a neighbouring integer: up if `draw`, uniform in [0, 2^32), lies below the fraction.
-uint32_t RoundStochastically(double steps, uint32_t draw) {
-  auto below = static_cast<int64_t>(steps);  // towards zero
-  below -= static_cast<double>(below) > steps ? 1 : 0;
-  const double fraction = steps - static_cast<double>(below);
-  const bool up = static_cast<double>(draw) < fraction * 0x1p32;
-  return static_cast<uint32_t>(below + (up ? 1 : 0));
-}
-
-// Draws of 32 bits, fetched many at a time: a call of a keyed stream costs more than its bytes.
-class Draws {
- public:
-  explicit Draws(RandomSource& random) : random_(random) {}
-
-  uint32_t Next(size_t still_needed) {
-    if (next_ == filled_) {
-      filled_ = std::min(still_needed, draws_.size());
-      random_.Fill({reinterpret_cast<uint8_t*>(draws_.data()), filled_ * sizeof(uint32_t)});
-      next_ = 0;
-    }
-    return draws_[next_++];
-  }
-
- private:
-  RandomSource& random_;
-  std::array<uint32_t, 4096> draws_;
-  size_t next_ = 0;
-  size_t filled_ = 0;
-};
 
 }  // namespace
 
@@ -125,13 +95,13 @@ absl::StatusOr<EncodedUpdate> EncodeUpdate(std::span<const float> values, double
   const double scale = share * shrink * steps_per_unit;
   // Rounding of `shrink` must not lift a value over what Validate counted on.
   const double limit = options.clip_norm * steps_per_unit;
-  Draws draws(random);
+  StochasticRounder rounder(random);
   encoded.ring.resize(values.size() + 1);
   for (size_t i = 0; i < values.size(); ++i) {
     const double steps = std::clamp(double{values[i]} * scale, -limit, limit);
-    encoded.ring[i] = RoundStochastically(steps, draws.Next(values.size() + 1 - i));
+    encoded.ring[i] = static_cast<uint32_t>(rounder.Round(steps, values.size() + 1 - i));
   }
-  encoded.ring.back() = RoundStochastically(share * steps_per_unit, draws.Next(1));
+  encoded.ring.back() = static_cast<uint32_t>(rounder.Round(share * steps_per_unit, 1));
   return encoded;
 }
 

@@ -5,6 +5,7 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "tests/support/fixed_draws.h"
 #include "tests/support/status_matchers.h"
 
 namespace fleetune {
@@ -15,21 +16,6 @@ using testing::Each;
 using testing::ElementsAre;
 
 constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
-
-// Every draw is the same 32 bits: 0 rounds up whatever has a fraction, all ones rounds down.
-class FixedDraws final : public RandomSource {
- public:
-  explicit FixedDraws(uint8_t byte) : byte_(byte) {}
-  void Fill(std::span<uint8_t> bytes) override {
-    filled_ += bytes.size();
-    std::fill(bytes.begin(), bytes.end(), byte_);
-  }
-  size_t filled() const { return filled_; }
-
- private:
-  uint8_t byte_;
-  size_t filled_ = 0;
-};
 
 int32_t Signed(uint32_t element) { return static_cast<int32_t>(element); }
 
@@ -74,8 +60,7 @@ TEST(FixedPointOptionsTest, ASumThatCouldWrapIsRefusedWithTheBitsThatWouldDo) {
 TEST(EncodeUpdateTest, ScalesWeightsAndAppendsTheWeight) {
   FixedDraws random(0xff);
   const std::vector<float> values = {0.5f, -0.25f, 0, -0.0f};
-  const auto encoded =
-      EncodeUpdate(values, 3, {.clip_norm = 1, .fraction_bits = 8, .max_weight = 4}, random);
+  const auto encoded = EncodeUpdate(values, 3, {.clip_norm = 1, .fraction_bits = 8, .max_weight = 4}, random);
   ASSERT_THAT(encoded, IsOk());
   EXPECT_THAT(encoded->ring, ElementsAre(96u, static_cast<uint32_t>(-48), 0u, 0u, 192u));
   EXPECT_FALSE(encoded->clipped);
@@ -112,8 +97,7 @@ TEST(EncodeUpdateTest, HugeAndTinyValuesKeepTheirNorm) {
 
 TEST(EncodeUpdateTest, RefusesValuesThatAreNotFinite) {
   FixedDraws random(0);
-  for (const float bad : {std::numeric_limits<float>::quiet_NaN(),
-                          std::numeric_limits<float>::infinity(),
+  for (const float bad : {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity(),
                           -std::numeric_limits<float>::infinity()}) {
     EXPECT_THAT(EncodeUpdate(std::vector<float>{1, bad, bad}, 1, {}, random),
                 HasStatus(StatusCode::kInvalidArgument, "value 1 is not finite"));
@@ -127,8 +111,7 @@ TEST(EncodeUpdateTest, WeightIsLimitedOnBothSides) {
   EXPECT_THAT(EncodeUpdate(values, 0, options, random)->ring, Each(0u));
   EXPECT_EQ(EncodeUpdate(values, 2, options, random)->ring.back(), 65536u);
   for (const double bad : {-1e-9, std::nextafter(2.0, 3.0), kNan}) {
-    EXPECT_THAT(EncodeUpdate(values, bad, options, random),
-                HasStatus(StatusCode::kInvalidArgument, "weight"));
+    EXPECT_THAT(EncodeUpdate(values, bad, options, random), HasStatus(StatusCode::kInvalidArgument, "weight"));
   }
 }
 
@@ -223,10 +206,8 @@ TEST(FixedPointTest, AFullCohortAtTheLimitDoesNotWrap) {
 }
 
 TEST(DecodeMeanTest, RefusesATotalWeightThatIsNotPositive) {
-  EXPECT_THAT(DecodeMean(RingVector{1, 0}, {}),
-              HasStatus(StatusCode::kInvalidArgument, "total weight"));
-  EXPECT_THAT(DecodeMean(RingVector{1, 0xffffffffu}, {}),
-              HasStatus(StatusCode::kInvalidArgument, "total weight"));
+  EXPECT_THAT(DecodeMean(RingVector{1, 0}, {}), HasStatus(StatusCode::kInvalidArgument, "total weight"));
+  EXPECT_THAT(DecodeMean(RingVector{1, 0xffffffffu}, {}), HasStatus(StatusCode::kInvalidArgument, "total weight"));
   EXPECT_THAT(DecodeMean(RingVector{1, 1}, {})->mean, ElementsAre(1.0f));
 }
 
