@@ -84,7 +84,10 @@ std::optional<AgentEvent> StepPerformer::Train(const TrainRound& step) {
   const ServedVersion version{step.order.task, step.order.version, step.order.version_hash};
   absl::StatusOr<std::string> path = ports_.models->Path(step.plan.base);
   absl::StatusOr<ModelFootprint> model = Footprint(step.plan.base);
-  if (!path.ok() || !model.ok()) return ModelLost{step.plan.base};
+  if (!path.ok() || !model.ok()) {
+    ports_.models->Forget(step.plan.base);  // else Fetch would take it for being here
+    return ModelLost{step.plan.base};
+  }
   absl::StatusOr<StoredVersion> stored = ports_.adapters->Load(version);
   if (!stored.ok()) return AdapterLost{step.order.task};
   absl::StatusOr<Adapter> before = RebuildAdapter(*stored, model->sizes);
