@@ -34,7 +34,8 @@ struct PrivacyGuarantee {
 //   epsilon = value + ln(1 - 1/order) - ln(delta * order) / (order - 1), the least over all orders, not below 0.
 // Every published constant that rdp_accountant_test.cc holds is of this conversion. The older one of Mironov 2017,
 // value - ln(delta) / (order - 1), is looser (8.07 where this gives 7.33) and reproduces none of them.
-// 0 if every value is 0, infinite if every value is. InvalidArgument unless 0 < delta < 1 and the curve has orders > 1 and as many values.
+// 0 if every value is 0, infinite if every value is. InvalidArgument unless 0 < delta < 1 and the curve has orders > 1
+// and as many values.
 absl::StatusOr<PrivacyGuarantee> EpsilonAt(const RdpCurve& curve, double delta);
 
 // The inverse: the smallest delta at `epsilon` >= 0, at most 1. InvalidArgument likewise.
