@@ -104,10 +104,16 @@ int Serve(fleetune::JobChannel& channel) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  constexpr char kUsage[] =
+      "fleetune-trainer trains once, then ends. fleetune-client starts it and hands it its job through a socket.\n"
+      "usage: fleetune-trainer --socket-fd N [--nice 0..19]\n";
+  if (argc == 2 && (argv[1] == std::string_view("--help") || argv[1] == std::string_view("-h"))) {
+    std::fputs(kUsage, stdout);
+    return 0;
+  }
   const std::optional<Arguments> arguments = ParseArguments(argc, argv);
   if (!arguments.has_value()) {
-    std::fprintf(stderr, "fleetune-trainer is started by fleetune-client.\n"
-                         "usage: fleetune-trainer --socket-fd N [--nice 0..19]\n");
+    std::fputs(kUsage, stderr);
     return kWrongUse;
   }
   GiveUpRights(arguments->niceness);
