@@ -4,8 +4,8 @@
 #include <string>
 
 #include "gtest/gtest.h"
+#include "tests/support/model_command_line.h"
 #include "tests/support/status_matchers.h"
-#include "tools/model/command_line_fixture.h"
 
 namespace fleetune {
 namespace {

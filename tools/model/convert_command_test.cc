@@ -9,8 +9,8 @@
 #include "gtest/gtest.h"
 #include "inference/gguf/gguf_file.h"
 #include "lora/formats/adapter_file.h"
+#include "tests/support/model_command_line.h"
 #include "tests/support/status_matchers.h"
-#include "tools/model/command_line_fixture.h"
 #include "tools/model/opened_model.h"
 
 namespace fleetune {
