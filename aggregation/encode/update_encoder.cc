@@ -158,10 +158,10 @@ void UpdateEncoder::AddNoise(const NoiseSource& noise, RingVector& ring) const {
   }
 }
 
-absl::StatusOr<std::vector<double>> UpdateEncoder::GroupShares(std::span<const uint32_t> sum, uint32_t counted) const {
+absl::StatusOr<std::vector<double>> UpdateEncoder::GroupShares(std::span<const int32_t> sum, uint32_t counted) const {
   std::vector<double> shares(group_count_);
   for (uint32_t group = 0; group < group_count_; ++group) {
-    shares[group] = SignedElement(sum[options_.values + group], options_.lane) / share_unit_;
+    shares[group] = sum[options_.values + group] / share_unit_;
     if (shares[group] < 0 || (!options_.wrap_allowed && shares[group] > counted)) {
       return absl::InvalidArgumentError("the total weight of a sum of " + std::to_string(counted) +
                                         " inputs must be 0 to " + std::to_string(counted) + " max_weight, got " +
@@ -177,12 +177,20 @@ absl::StatusOr<std::vector<double>> UpdateEncoder::GroupShares(std::span<const u
 absl::StatusOr<DecodedUpdate> UpdateEncoder::Decode(std::span<const uint32_t> sum, uint32_t counted) const {
   CHECK(sum.size() == ring_length_);
   CHECK(counted >= 1 && counted <= options_.max_inputs);
+  std::vector<int32_t> numbers(sum.size());
+  for (size_t i = 0; i < sum.size(); ++i) numbers[i] = SignedElement(sum[i], options_.lane);
+  return DecodeWide(numbers, counted);
+}
+
+absl::StatusOr<DecodedUpdate> UpdateEncoder::DecodeWide(std::span<const int32_t> sum, uint32_t counted) const {
+  CHECK(sum.size() == ring_length_);
+  CHECK(counted >= 1);
   ASSIGN_OR_RETURN(const std::vector<double> shares, GroupShares(sum, counted));
 
   DecodedUpdate decoded;
   decoded.mean.resize(options_.values);
   for (size_t i = 0; i < decoded.mean.size(); ++i) {
-    decoded.mean[i] = static_cast<float>(SignedElement(sum[i], options_.lane) / steps_per_unit_);
+    decoded.mean[i] = static_cast<float>(sum[i] / steps_per_unit_);
   }
   if (options_.rotation.has_value()) RotateBack(decoded.mean, *options_.rotation);
   uint64_t first = 0;
@@ -197,8 +205,7 @@ absl::StatusOr<DecodedUpdate> UpdateEncoder::Decode(std::span<const uint32_t> su
 
   if (options_.telemetry) {
     const auto average = [&](size_t which) {
-      const uint32_t element = sum[options_.values + group_count_ + which];
-      return std::clamp(SignedElement(element, options_.lane) / share_unit_ / counted, 0.0, 1.0);
+      return std::clamp(sum[options_.values + group_count_ + which] / share_unit_ / counted, 0.0, 1.0);
     };
     decoded.telemetry = {
         .clamped_share = average(0), .clipped_devices_share = average(1), .mean_peak_share = average(2)};

@@ -82,6 +82,10 @@ class UpdateEncoder {
   // around, above counted; or if all are zero (nothing to average).
   absl::StatusOr<DecodedUpdate> Decode(std::span<const uint32_t> sum, uint32_t counted) const;
 
+  // The same for a sum of sums, of any number of devices: its elements are the numbers themselves (SignedElement of each
+  // sum), added in 32 bits. Requires counted >= 1.
+  absl::StatusOr<DecodedUpdate> DecodeWide(std::span<const int32_t> sum, uint32_t counted) const;
+
   const EncodingOptions& options() const { return options_; }
   uint64_t ring_length() const { return ring_length_; }
 
@@ -97,7 +101,7 @@ class UpdateEncoder {
   void RoundValues(std::span<const float> values, Factors factors, RandomSource& random, EncodedInput& encoded) const;
   void AppendShares(const UpdateInput& input, RandomSource& random, EncodedInput& encoded) const;
   void AddNoise(const NoiseSource& noise, RingVector& ring) const;
-  absl::StatusOr<std::vector<double>> GroupShares(std::span<const uint32_t> sum, uint32_t counted) const;
+  absl::StatusOr<std::vector<double>> GroupShares(std::span<const int32_t> sum, uint32_t counted) const;
 
   EncodingOptions options_;
   std::vector<GroupRun> runs_;  // never empty

@@ -1,9 +1,6 @@
 #include "aggregation/privacy/exact_coin.h"
 
 #include <cmath>
-#include <span>
-#include <utility>
-#include <vector>
 
 #include "gtest/gtest.h"
 

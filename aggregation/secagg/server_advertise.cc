@@ -1,0 +1,69 @@
+// Phase 0 on the coordinator: seats, and the roster.
+
+#include <utility>
+
+#include "aggregation/secagg/server_state.h"
+#include "aggregation/secagg/transcript.h"
+#include "base/status_macros.h"
+#include "fmt/format.h"
+
+namespace fleetune::secagg {
+
+ServerSession::State::MaybeEvent ServerSession::State::CheckAdvertise(const VerifiedPeer& peer,
+                                                                      std::span<const uint8_t> message) const {
+  const auto entry = entries.find(peer.device);
+  if (phase != ServerPhase::kAdvertise) {
+    const std::optional<uint32_t> seat = SeatOf(roster, peer.device);
+    if (seat.has_value() && EntryHash(message) == roster[*seat].entry) return std::nullopt;
+    return absl::FailedPreconditionError("advertisement: the roster of the cell is closed");
+  }
+  if (entry != entries.end()) {
+    if (std::ranges::equal(entry->second, message)) return std::nullopt;
+    return absl::FailedPreconditionError("advertisement: this device has a seat with other keys");
+  }
+  if (entries.size() >= config.max_cohort) return absl::FailedPreconditionError("advertisement: no seat is left");
+  ASSIGN_OR_RETURN(const Advertisement advertisement, ParseAdvertisement(message, config_hash));
+  const auto as_peer = [&peer](std::span<const uint8_t>) -> absl::StatusOr<VerifiedPeer> { return peer; };
+  RETURN_IF_ERROR(VerifyAdvertisement(advertisement, config_hash, as_peer).status());
+  return SessionEvent{.kind = SessionEvent::Kind::kAdvertised, .body = Bytes(message.begin(), message.end())};
+}
+
+void ServerSession::State::ApplyAdvertised(const SessionEvent& event) {
+  const absl::StatusOr<Advertisement> advertisement = ParseAdvertisement(event.body, config_hash);
+  if (advertisement.ok() && entries.size() < config.max_cohort) {
+    entries.try_emplace(advertisement->device, event.body);
+  }
+}
+
+void ServerSession::State::CloseRoster() {
+  for (const auto& [device, entry] : entries) roster.push_back({.device = device, .entry = EntryHash(entry)});
+  const absl::StatusOr<Topology> topology = MakeTopology(config, config_hash, roster);
+  if (!topology.ok()) {
+    roster.clear();
+    Fail(std::string(topology.status().message()));
+    return;
+  }
+  session = topology->session;
+  threshold = topology->parameters.threshold;
+  complete = topology->parameters.complete;
+  for (auto& [device, entry] : entries) {
+    const Advertisement advertisement = ParseAdvertisement(entry, config_hash).value();
+    const auto seat = static_cast<uint32_t>(participants.size());
+    Participant& participant = participants.emplace_back();
+    participant.device = device;
+    participant.entry = std::move(entry);
+    participant.mask_key = advertisement.mask_key;
+    participant.aes_instructions = advertisement.aes_instructions;
+    participant.neighbours = topology->graph.NeighboursOf(seat);
+  }
+  entries.clear();
+  phase = ServerPhase::kShareKeys;
+}
+
+Bytes ServerSession::State::RosterFor(const Participant& participant) const {
+  RosterMessage message{.roster = roster, .neighbours = {}};
+  for (const uint32_t seat : participant.neighbours) message.neighbours.push_back(participants[seat].entry);
+  return EncodeRosterMessage(message, config_hash);
+}
+
+}  // namespace fleetune::secagg

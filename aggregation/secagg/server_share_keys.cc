@@ -1,0 +1,78 @@
+// Phase 1 on the coordinator: sealed shares, which it hands on and cannot open.
+
+#include <algorithm>
+
+#include "aggregation/secagg/server_state.h"
+#include "base/check.h"
+#include "base/status_macros.h"
+#include "fmt/format.h"
+
+namespace fleetune::secagg {
+
+ServerSession::State::MaybeEvent ServerSession::State::CheckShareKeys(const VerifiedPeer& peer,
+                                                                      std::span<const uint8_t> message) const {
+  if (const auto seat = SeatOf(roster, peer.device);
+      seat.has_value() && std::ranges::equal(participants[*seat].shared_bytes, message)) {
+    return std::nullopt;
+  }
+  ASSIGN_OR_RETURN(const uint32_t seat, SeatIn(ServerPhase::kShareKeys, peer.device, "shares"));
+  const Participant& participant = participants[seat];
+  if (participant.shared()) return absl::FailedPreconditionError("shares: this device sent others before");
+  ASSIGN_OR_RETURN(const ShareKeysMessage parsed,
+                   ParseShareKeys(message, session, static_cast<uint32_t>(participant.neighbours.size())));
+  RETURN_IF_ERROR(peer.identity.Verify(SignPurpose::kSecAggShareKeys, SignedPart(parsed, session), parsed.signature));
+  return SessionEvent{.kind = SessionEvent::Kind::kShared, .seat = seat, .body = Bytes(message.begin(), message.end())};
+}
+
+void ServerSession::State::ApplyShared(const SessionEvent& event) {
+  Participant& participant = participants[event.seat];
+  const absl::StatusOr<ShareKeysMessage> parsed =
+      ParseShareKeys(event.body, session, static_cast<uint32_t>(participant.neighbours.size()));
+  if (!parsed.ok() || participant.shared()) return;
+  participant.shared_bytes = event.body;
+  participant.sealed = parsed->sealed;
+  participant.seed_hash = parsed->seed_hash;
+}
+
+// Who shared, without those of whose neighbours too few did: they will not go on, and their own secrets could not be
+// rebuilt. Taking one out may leave another with too few.
+Bitmap ServerSession::State::ActiveAfterSharing() const {
+  std::vector<bool> in(participants.size());
+  for (uint32_t seat = 0; seat < participants.size(); ++seat) in[seat] = participants[seat].shared();
+  for (bool changed = true; changed;) {
+    changed = false;
+    for (uint32_t seat = 0; seat < participants.size(); ++seat) {
+      const auto near =
+          std::ranges::count_if(participants[seat].neighbours, [&in](uint32_t other) { return in[other]; });
+      if (!in[seat] || near + (complete ? 1 : 0) >= threshold) continue;
+      in[seat] = false;
+      changed = true;
+    }
+  }
+  Bitmap result(static_cast<uint32_t>(participants.size()));
+  for (uint32_t seat = 0; seat < participants.size(); ++seat) {
+    if (in[seat]) result.Add(seat);
+  }
+  return result;
+}
+
+uint32_t ServerSession::State::PositionOf(const Participant& of, uint32_t neighbour) const {
+  const auto found = std::ranges::lower_bound(of.neighbours, neighbour);
+  CHECK(found != of.neighbours.end() && *found == neighbour);
+  return static_cast<uint32_t>(found - of.neighbours.begin());
+}
+
+Bytes ServerSession::State::SharesFor(const Participant& participant) const {
+  const uint32_t seat = *SeatOf(roster, participant.device);
+  SharesMessage message{.shared = Bitmap(static_cast<uint32_t>(participant.neighbours.size())), .sealed = {}};
+  for (uint32_t i = 0; i < participant.neighbours.size(); ++i) {
+    const uint32_t neighbour = participant.neighbours[i];
+    if (!active.Has(neighbour)) continue;
+    message.shared.Add(i);
+    const Participant& from = participants[neighbour];
+    message.sealed.push_back(from.sealed[PositionOf(from, seat)]);
+  }
+  return EncodeShares(message, session);
+}
+
+}  // namespace fleetune::secagg

@@ -1,0 +1,100 @@
+#pragma once
+
+// What a ServerSession holds. Of this folder only.
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "aggregation/secagg/advertise.h"
+#include "aggregation/secagg/bitmap.h"
+#include "aggregation/secagg/roster.h"
+#include "aggregation/secagg/server_session.h"
+#include "aggregation/secagg/share_keys.h"
+#include "aggregation/secagg/unmask.h"
+
+namespace fleetune::secagg {
+
+// A device with a seat.
+struct Participant {
+  std::string device;
+  Bytes entry;  // its advertisement, encoded
+  PublicKey mask_key{};
+  bool aes_instructions = false;
+
+  std::vector<uint32_t> neighbours;  // seats, ascending
+  Bytes shared_bytes;                // its share-keys message; empty until it came
+  std::vector<SealedPair> sealed;    // by neighbour
+  Digest seed_hash;
+  bool committed = false;
+  std::optional<Signature> view_signature;
+  Bytes unmask_bytes;  // its unmask message; empty until it came
+  UnmaskMessage unmask;
+
+  bool shared() const { return !shared_bytes.empty(); }
+  bool unmasked() const { return !unmask_bytes.empty(); }
+};
+
+struct ServerSession::State {
+  Bytes config_bytes;
+  SessionConfig config;
+  Digest config_hash;
+  ServerPhase phase = ServerPhase::kAdvertise;
+  std::string failure;
+
+  std::map<std::string, Bytes, std::less<>> entries;  // by device, until the roster closes
+
+  // From then on.
+  Roster roster;
+  Digest session;  // sid
+  uint32_t threshold = 0;
+  bool complete = false;                  // the graph: then a device holds a share of its own secrets, too
+  std::vector<Participant> participants;  // by seat
+  Bitmap active;                          // A1, once the shares are closed
+  bool inputs_closed = false;
+  Bitmap survivors;  // V, once inputs_closed
+  Digest view_hash;
+
+  bool malicious() const { return config.profile == Profile::kMalicious; }
+  // Where among the neighbours of `of` the seat `neighbour` stands. Requires that it is one.
+  uint32_t PositionOf(const Participant& of, uint32_t neighbour) const;
+  Bitmap ActiveAfterSharing() const;
+  // V would leave enough neighbours to everybody whose secret it needs.
+  bool InputsCanBeOpened() const;
+  bool SecretNeeded(uint32_t seat) const;
+
+  // What a participant is sent in phases 0 to 4.
+  Bytes RosterFor(const Participant& participant) const;
+  Bytes SharesFor(const Participant& participant) const;
+  Bytes ViewMessage() const;
+  UnmaskRequest UnmaskRequestFor(const Participant& participant) const;
+  // Whose secrets phase 4 asks a device for: its neighbours' in ascending order of seats, and its own at the end if the
+  // graph is complete.
+  std::vector<uint32_t> AskedOf(const Participant& participant) const;
+
+  // A participant in this phase. FailedPrecondition.
+  absl::StatusOr<uint32_t> SeatIn(ServerPhase wanted, std::string_view device, std::string_view what) const;
+
+  using MaybeEvent = absl::StatusOr<std::optional<SessionEvent>>;
+  MaybeEvent CheckAdvertise(const VerifiedPeer& peer, std::span<const uint8_t> message) const;
+  MaybeEvent CheckShareKeys(const VerifiedPeer& peer, std::span<const uint8_t> message) const;
+  MaybeEvent CheckViewSignature(const VerifiedPeer& peer, std::span<const uint8_t> message) const;
+  MaybeEvent CheckUnmask(const VerifiedPeer& peer, std::span<const uint8_t> message) const;
+
+  void ApplyAdvertised(const SessionEvent& event);
+  void CloseRoster();
+  void ApplyShared(const SessionEvent& event);
+  void CloseInputs();
+  void ApplyViewSigned(const SessionEvent& event);
+  void ApplyUnmasked(const SessionEvent& event);
+  absl::Status AppendTerms(const Participant& participant, Secret32 secret, std::vector<MaskTerm>& terms) const;
+  void Fail(std::string why);
+};
+
+}  // namespace fleetune::secagg

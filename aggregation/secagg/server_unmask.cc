@@ -1,0 +1,158 @@
+// Phase 4 on the coordinator: from released shares to the masks that lie on the sum.
+
+#include <algorithm>
+#include <iterator>
+#include <utility>
+
+#include "aggregation/secagg/error_correction.h"
+#include "aggregation/secagg/server_state.h"
+#include "base/status_macros.h"
+#include "fmt/format.h"
+
+namespace fleetune::secagg {
+namespace {
+
+// By seat: the shares of its secret that were released.
+using ReleasedShares = std::vector<std::vector<IndexedShare>>;
+
+}  // namespace
+
+std::vector<uint32_t> ServerSession::State::AskedOf(const Participant& participant) const {
+  std::vector<uint32_t> asked;
+  std::ranges::copy_if(participant.neighbours, std::back_inserter(asked), [this](uint32_t s) { return active.Has(s); });
+  if (complete) asked.push_back(*SeatOf(roster, participant.device));
+  return asked;
+}
+
+UnmaskRequest ServerSession::State::UnmaskRequestFor(const Participant& participant) const {
+  const auto size = static_cast<uint32_t>(participant.neighbours.size());
+  UnmaskRequest request{.survivors = survivors,
+                        .alive = Bitmap(size),
+                        .dropped = Bitmap(size),
+                        .vouching = Bitmap(size),
+                        .signatures = {}};
+  for (uint32_t i = 0; i < size; ++i) {
+    const uint32_t seat = participant.neighbours[i];
+    if (!active.Has(seat)) continue;
+    (survivors.Has(seat) ? request.alive : request.dropped).Add(i);
+    if (const std::optional<Signature>& signature = participants[seat].view_signature; signature.has_value()) {
+      request.vouching.Add(i);
+      request.signatures.push_back(*signature);
+    }
+  }
+  return request;
+}
+
+ServerSession::State::MaybeEvent ServerSession::State::CheckUnmask(const VerifiedPeer& peer,
+                                                                   std::span<const uint8_t> message) const {
+  if (const auto seat = SeatOf(roster, peer.device);
+      seat.has_value() && std::ranges::equal(participants[*seat].unmask_bytes, message)) {
+    return std::nullopt;
+  }
+  ASSIGN_OR_RETURN(const uint32_t seat, SeatIn(ServerPhase::kUnmask, peer.device, "unmask"));
+  const Participant& participant = participants[seat];
+  if (!participant.committed || participant.unmasked()) {
+    return absl::FailedPreconditionError("unmask: this device is not asked, or answered otherwise before");
+  }
+  const auto asked = static_cast<uint32_t>(AskedOf(participant).size());
+  ASSIGN_OR_RETURN(const UnmaskMessage parsed, ParseUnmask(message, session, view_hash, asked));
+  RETURN_IF_ERROR(
+      peer.identity.Verify(SignPurpose::kSecAggUnmask, SignedPart(parsed, session, view_hash), parsed.signature));
+  return SessionEvent{
+      .kind = SessionEvent::Kind::kUnmasked, .seat = seat, .body = Bytes(message.begin(), message.end())};
+}
+
+void ServerSession::State::ApplyUnmasked(const SessionEvent& event) {
+  Participant& participant = participants[event.seat];
+  const auto asked = static_cast<uint32_t>(AskedOf(participant).size());
+  absl::StatusOr<UnmaskMessage> parsed = ParseUnmask(event.body, session, view_hash, asked);
+  if (!parsed.ok() || !participant.committed || participant.unmasked()) return;
+  participant.unmask_bytes = event.body;
+  participant.unmask = *std::move(parsed);
+}
+
+// A dropped device's mask key is needed only if somebody in V has a mask with it.
+bool ServerSession::State::SecretNeeded(uint32_t seat) const {
+  if (!active.Has(seat)) return false;
+  if (participants[seat].committed) return true;
+  return std::ranges::any_of(participants[seat].neighbours, [this](uint32_t s) { return participants[s].committed; });
+}
+
+bool ServerSession::AllUnmasked() const { return answered() == asked(); }
+
+bool ServerSession::EnoughShares() const {
+  const State& state = *state_;
+  std::vector<uint32_t> shares(state.participants.size());
+  for (const Participant& participant : state.participants) {
+    if (!participant.unmasked()) continue;
+    const std::vector<uint32_t> asked = state.AskedOf(participant);
+    for (uint32_t i = 0; i < asked.size(); ++i) shares[asked[i]] += participant.unmask.given.Has(i) ? 1 : 0;
+  }
+  for (uint32_t seat = 0; seat < shares.size(); ++seat) {
+    if (state.SecretNeeded(seat) && shares[seat] < state.threshold) return false;
+  }
+  return true;
+}
+
+absl::StatusOr<RecoveredMasks> ServerSession::RecoverMasks() const {
+  const State& state = *state_;
+  if (state.phase != ServerPhase::kUnmask) return absl::FailedPreconditionError("masks: the cell is not unmasking");
+  ReleasedShares released(state.participants.size());
+  for (uint32_t seat = 0; seat < state.participants.size(); ++seat) {
+    const Participant& participant = state.participants[seat];
+    if (!participant.unmasked()) continue;
+    const std::vector<uint32_t> asked = state.AskedOf(participant);
+    size_t next = 0;
+    for (uint32_t i = 0; i < asked.size(); ++i) {
+      if (participant.unmask.given.Has(i)) {
+        released[asked[i]].push_back({.seat = seat, .share = participant.unmask.shares[next++]});
+      }
+    }
+  }
+
+  RecoveredMasks masks;
+  std::vector<bool> lied(state.participants.size());
+  for (uint32_t seat = 0; seat < state.participants.size(); ++seat) {
+    if (!state.SecretNeeded(seat)) continue;
+    const Participant& participant = state.participants[seat];
+    const auto accept = [&](const Secret32& secret) {
+      return participant.committed ? SeedHash(state.session, participant.device, secret) == participant.seed_hash
+                                   : X25519PublicKey(secret) == participant.mask_key;
+    };
+    absl::StatusOr<CorrectedSecret> recovered = RecoverSecret(released[seat], state.threshold, accept);
+    if (!recovered.ok()) {
+      return absl::DataLossError(fmt::format("the {} of {} cannot be rebuilt from {} shares: {}",
+                                             participant.committed ? "seed" : "mask key", participant.device,
+                                             released[seat].size(), std::string(recovered.status().message())));
+    }
+    for (const uint32_t liar : recovered->liars) lied[liar] = true;
+    RETURN_IF_ERROR(state.AppendTerms(participant, std::move(recovered->secret), masks.terms));
+  }
+  for (uint32_t seat = 0; seat < lied.size(); ++seat) {
+    if (lied[seat]) masks.liars.push_back(state.participants[seat].device);
+  }
+  return masks;
+}
+
+// What takes the masks of `participant` off the sum: its own, or those that survivors have with it.
+absl::Status ServerSession::State::AppendTerms(const Participant& participant, Secret32 secret,
+                                               std::vector<MaskTerm>& terms) const {
+  if (participant.committed) {
+    const bool aes = participant.aes_instructions;
+    terms.push_back({.cipher = CipherFor(aes, aes), .key = std::move(secret), .subtract = true});
+    return absl::OkStatus();
+  }
+  const X25519Key key = X25519Key::FromSecret(std::move(secret));
+  const EdgeEnd dropped{participant.device, participant.mask_key};
+  for (const uint32_t seat : participant.neighbours) {
+    const Participant& survivor = participants[seat];
+    if (!survivor.committed) continue;
+    ASSIGN_OR_RETURN(Secret32 seed, EdgeSeed(session, key, dropped, EdgeEnd{survivor.device, survivor.mask_key}));
+    terms.push_back({.cipher = CipherFor(participant.aes_instructions, survivor.aes_instructions),
+                     .key = std::move(seed),
+                     .subtract = !Subtracts(survivor.device, participant.device)});
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace fleetune::secagg

@@ -1,0 +1,37 @@
+// Phase 3 on the coordinator (profile M): what the survivors sign.
+
+#include <algorithm>
+
+#include "aggregation/secagg/server_state.h"
+#include "aggregation/secagg/view.h"
+#include "base/status_macros.h"
+
+namespace fleetune::secagg {
+
+Bytes ServerSession::State::ViewMessage() const { return EncodeView(survivors, session); }
+
+ServerSession::State::MaybeEvent ServerSession::State::CheckViewSignature(const VerifiedPeer& peer,
+                                                                          std::span<const uint8_t> message) const {
+  ASSIGN_OR_RETURN(const Signature signature, ParseViewSignature(message, session));
+  if (const auto seat = SeatOf(roster, peer.device);
+      seat.has_value() && participants[*seat].view_signature == signature) {
+    return std::nullopt;
+  }
+  ASSIGN_OR_RETURN(const uint32_t seat, SeatIn(ServerPhase::kView, peer.device, "view signature"));
+  if (!participants[seat].committed) {
+    return absl::FailedPreconditionError("view signature: this device is not among the survivors");
+  }
+  RETURN_IF_ERROR(peer.identity.Verify(SignPurpose::kSecAggView, view_hash.bytes, signature));
+  return SessionEvent{
+      .kind = SessionEvent::Kind::kViewSigned, .seat = seat, .body = Bytes(message.begin(), message.end())};
+}
+
+void ServerSession::State::ApplyViewSigned(const SessionEvent& event) {
+  Participant& participant = participants[event.seat];
+  const absl::StatusOr<Signature> signature = ParseViewSignature(event.body, session);
+  if (signature.ok() && participant.committed && !participant.view_signature.has_value()) {
+    participant.view_signature = *signature;
+  }
+}
+
+}  // namespace fleetune::secagg
