@@ -6,6 +6,7 @@
 
 #include "base/check.h"
 #include "base/crypto/certificate.h"
+#include "base/crypto/certificate_names.h"
 #include "base/crypto/random.h"
 #include "base/crypto/x509_pem.h"
 #include "base/status_macros.h"
@@ -19,6 +20,10 @@ constexpr std::chrono::hours kClockTolerance{1};
 constexpr char kCurve[] = "P-256";
 constexpr char kCurveInCertificates[] = "prime256v1";
 
+// The list alone: what is in it belongs to others.
+void FreeList(STACK_OF(X509_EXTENSION) * extensions) { sk_X509_EXTENSION_free(extensions); }
+using ExtensionList = openssl::Handle<STACK_OF(X509_EXTENSION), FreeList>;
+
 openssl::Key NewKey() {
   openssl::Key key(EVP_EC_gen(kCurve));
   CHECK(key != nullptr);
@@ -31,10 +36,8 @@ bool IsP256(EVP_PKEY* key) {
   char encoding[32] = {};
   const bool known =
       EVP_PKEY_is_a(key, "EC") == 1 &&
-      EVP_PKEY_get_utf8_string_param(key, OSSL_PKEY_PARAM_GROUP_NAME, group, sizeof(group),
-                                     nullptr) == 1 &&
-      EVP_PKEY_get_utf8_string_param(key, OSSL_PKEY_PARAM_EC_ENCODING, encoding, sizeof(encoding),
-                                     nullptr) == 1;
+      EVP_PKEY_get_utf8_string_param(key, OSSL_PKEY_PARAM_GROUP_NAME, group, sizeof(group), nullptr) == 1 &&
+      EVP_PKEY_get_utf8_string_param(key, OSSL_PKEY_PARAM_EC_ENCODING, encoding, sizeof(encoding), nullptr) == 1;
   ERR_clear_error();
   return known && std::string_view(group) == kCurveInCertificates &&
          std::string_view(encoding) == OSSL_PKEY_EC_ENCODING_GROUP;
@@ -54,10 +57,9 @@ void SetTime(ASN1_TIME* field, TimePoint time) {
 }
 
 void SetCommonName(X509* certificate, const std::string& name) {
-  CHECK(X509_NAME_add_entry_by_NID(X509_get_subject_name(certificate), NID_commonName,
-                                   MBSTRING_UTF8,
-                                   reinterpret_cast<const unsigned char*>(name.data()),
-                                   static_cast<int>(name.size()), -1, 0) == 1);
+  CHECK(X509_NAME_add_entry_by_NID(X509_get_subject_name(certificate), NID_commonName, MBSTRING_UTF8,
+                                   reinterpret_cast<const unsigned char*>(name.data()), static_cast<int>(name.size()),
+                                   -1, 0) == 1);
 }
 
 // `text` as in openssl's x509v3_config; only constants come here, never a name from outside.
@@ -68,26 +70,24 @@ void AddExtension(X509* certificate, X509* issuer, int nid, const char* text) {
   CHECK(extension != nullptr && X509_add_ext(certificate, extension.get(), -1) == 1);
 }
 
-openssl::GeneralName MakeName(int type, std::string_view text) {
-  openssl::GeneralName name(GENERAL_NAME_new());
-  CHECK(name != nullptr);
-  openssl::Handle<ASN1_IA5STRING, ASN1_IA5STRING_free> value(ASN1_IA5STRING_new());
-  CHECK(value != nullptr);
-  CHECK(ASN1_STRING_set(value.get(), text.data(), static_cast<int>(text.size())) == 1);
-  GENERAL_NAME_set0_value(name.get(), type, value.release());
-  return name;
-}
-
-openssl::GeneralName MakeAddress(const std::string& address) {
+void AppendAddress(GENERAL_NAMES* names, const std::string& address) {
   openssl::GeneralName name(GENERAL_NAME_new());
   ASN1_OCTET_STRING* value = a2i_IPADDRESS(address.c_str());
   CHECK(name != nullptr && value != nullptr);
   GENERAL_NAME_set0_value(name.get(), GEN_IPADD, value);
-  return name;
+  CHECK(sk_GENERAL_NAME_push(names, name.release()) > 0);
 }
 
-void Append(const openssl::GeneralNames& names, openssl::GeneralName name) {
-  CHECK(sk_GENERAL_NAME_push(names.get(), name.release()) > 0);
+// The subject alternative name.
+openssl::GeneralNames NoNames() {
+  openssl::GeneralNames names(GENERAL_NAMES_new());
+  CHECK(names != nullptr);
+  return names;
+}
+openssl::GeneralNames OneUri(std::string_view uri) {
+  openssl::GeneralNames names = NoNames();
+  openssl::AppendName(names.get(), GEN_URI, uri);
+  return names;
 }
 
 bool IsDnsName(std::string_view host) {
@@ -107,22 +107,9 @@ bool IsDnsName(std::string_view host) {
   return label > 0 && host.back() != '-';
 }
 
-std::string_view NameOf(AdminRole role) {
-  switch (role) {
-    case AdminRole::kViewer:
-      return "viewer";
-    case AdminRole::kOperator:
-      return "operator";
-    case AdminRole::kAdmin:
-      return "admin";
-  }
-  CHECK(false);
-}
-
 absl::Status CheckName(const char* what, const std::string& name) {
   if (openssl::IsIdentityName(name)) return absl::OkStatus();
-  return absl::InvalidArgumentError(std::string(what) +
-                                    " must be 1 to 64 letters, digits or . _ - @");
+  return absl::InvalidArgumentError(std::string(what) + " must be 1 to 64 letters, digits or . _ - @");
 }
 
 openssl::Certificate NewCertificate(EVP_PKEY* subject_key, TimePoint now, TimePoint not_after) {
@@ -138,15 +125,20 @@ openssl::Certificate NewCertificate(EVP_PKEY* subject_key, TimePoint now, TimePo
 
 }  // namespace
 
-absl::StatusOr<KeyAndRequest> MakeCertificateRequest() {
+absl::StatusOr<KeyAndRequest> MakeCertificateRequest(const VerifyKey& identity) {
   const openssl::Key key = NewKey();
   const openssl::Request request(X509_REQ_new());
   CHECK(request != nullptr);
   CHECK(X509_REQ_set_version(request.get(), X509_REQ_VERSION_1) == 1);
   CHECK(X509_REQ_set_pubkey(request.get(), key.get()) == 1);
+  const openssl::GeneralNames names = OneUri(openssl::RequestUri(identity));
+  const openssl::Extension extension(X509V3_EXT_i2d(NID_subject_alt_name, 0, names.get()));
+  const ExtensionList extensions(sk_X509_EXTENSION_new_null());
+  CHECK(extension != nullptr && extensions != nullptr);
+  CHECK(sk_X509_EXTENSION_push(extensions.get(), extension.get()) > 0);
+  CHECK(X509_REQ_add_extensions(request.get(), extensions.get()) == 1);
   CHECK(X509_REQ_sign(request.get(), key.get(), EVP_sha256()) > 0);
-  return KeyAndRequest{.key_pem = openssl::ToPem(key.get()),
-                       .request_pem = openssl::ToPem(request.get())};
+  return KeyAndRequest{.key_pem = openssl::ToPem(key.get()), .request_pem = openssl::ToPem(request.get())};
 }
 
 struct CertificateAuthority::State {
@@ -163,21 +155,17 @@ struct CertificateAuthority::State {
                                     std::chrono::hours lifetime) const;
 };
 
-absl::StatusOr<std::string> CertificateAuthority::State::Issue(const Subject& subject,
-                                                               EVP_PKEY* subject_key,
-                                                               TimePoint now,
-                                                               std::chrono::hours lifetime) const {
+absl::StatusOr<std::string> CertificateAuthority::State::Issue(const Subject& subject, EVP_PKEY* subject_key,
+                                                               TimePoint now, std::chrono::hours lifetime) const {
   if (lifetime <= std::chrono::hours(0) || lifetime > kCaLifetime) {
-    return absl::InvalidArgumentError("a certificate's lifetime must be 1 to " +
-                                      std::to_string(kCaLifetime.count()) + " hours, got " +
-                                      std::to_string(lifetime.count()));
+    return absl::InvalidArgumentError("a certificate's lifetime must be 1 to " + std::to_string(kCaLifetime.count()) +
+                                      " hours, got " + std::to_string(lifetime.count()));
   }
   const TimePoint ca_end = openssl::NotAfter(certificate.get());
   if (now >= ca_end) {
     return absl::FailedPreconditionError("the fleet's CA certificate has expired");
   }
-  const openssl::Certificate issued =
-      NewCertificate(subject_key, now, std::min<TimePoint>(now + lifetime, ca_end));
+  const openssl::Certificate issued = NewCertificate(subject_key, now, std::min<TimePoint>(now + lifetime, ca_end));
   X509* const x509 = issued.get();
   X509* const issuer = certificate.get();
   SetCommonName(x509, subject.common_name);
@@ -194,14 +182,12 @@ absl::StatusOr<std::string> CertificateAuthority::State::Issue(const Subject& su
   return openssl::ToPem(x509);
 }
 
-CertificateAuthority::CertificateAuthority(std::unique_ptr<State> state)
-    : state_(std::move(state)) {}
+CertificateAuthority::CertificateAuthority(std::unique_ptr<State> state) : state_(std::move(state)) {}
 CertificateAuthority::CertificateAuthority(CertificateAuthority&&) noexcept = default;
 CertificateAuthority& CertificateAuthority::operator=(CertificateAuthority&&) noexcept = default;
 CertificateAuthority::~CertificateAuthority() = default;
 
-absl::StatusOr<CertificateAuthority> CertificateAuthority::Create(const std::string& fleet_name,
-                                                                  TimePoint now) {
+absl::StatusOr<CertificateAuthority> CertificateAuthority::Create(const std::string& fleet_name, TimePoint now) {
   RETURN_IF_ERROR(CheckName("a fleet's name", fleet_name));
   auto state = std::make_unique<State>();
   state->key = NewKey();
@@ -213,8 +199,7 @@ absl::StatusOr<CertificateAuthority> CertificateAuthority::Create(const std::str
   AddExtension(x509, x509, NID_key_usage, "critical,keyCertSign,cRLSign");
   AddExtension(x509, x509, NID_subject_key_identifier, "hash");
   CHECK(X509_sign(x509, state->key.get(), EVP_sha256()) > 0);
-  state->pem = {.key_pem = openssl::ToPem(state->key.get()),
-                .certificate_pem = openssl::ToPem(x509)};
+  state->pem = {.key_pem = openssl::ToPem(state->key.get()), .certificate_pem = openssl::ToPem(x509)};
   return CertificateAuthority(std::move(state));
 }
 
@@ -227,8 +212,7 @@ absl::StatusOr<CertificateAuthority> CertificateAuthority::Load(const KeyAndCert
     return absl::InvalidArgumentError("a CA's key must be EC or RSA");
   }
   if (X509_check_private_key(state->certificate.get(), state->key.get()) != 1) {
-    return absl::InvalidArgumentError("the CA's key and certificate do not belong together: " +
-                                      openssl::TakeError());
+    return absl::InvalidArgumentError("the CA's key and certificate do not belong together: " + openssl::TakeError());
   }
   if (X509_check_ca(state->certificate.get()) != 1) {
     return absl::InvalidArgumentError("the certificate is none of a CA");
@@ -238,47 +222,35 @@ absl::StatusOr<CertificateAuthority> CertificateAuthority::Load(const KeyAndCert
 
 const KeyAndCertificate& CertificateAuthority::pem() const { return state_->pem; }
 
-absl::StatusOr<KeyAndCertificate> CertificateAuthority::IssueServer(
-    const std::vector<std::string>& hosts, TimePoint now, std::chrono::hours lifetime) const {
+absl::StatusOr<KeyAndCertificate> CertificateAuthority::IssueServer(const std::vector<std::string>& hosts,
+                                                                    TimePoint now, std::chrono::hours lifetime) const {
   if (hosts.empty()) return absl::InvalidArgumentError("a server needs at least one host name");
-  State::Subject subject{.common_name = "fleetune server",
-                         .usage = "serverAuth",
-                         .names = openssl::GeneralNames(GENERAL_NAMES_new())};
-  CHECK(subject.names != nullptr);
+  State::Subject subject{.common_name = "fleetune server", .usage = "serverAuth", .names = NoNames()};
   for (const std::string& host : hosts) {
     if (openssl::IsIpAddress(host)) {
-      Append(subject.names, MakeAddress(host));
+      AppendAddress(subject.names.get(), host);
     } else if (IsDnsName(host)) {
-      Append(subject.names, MakeName(GEN_DNS, host));
+      openssl::AppendName(subject.names.get(), GEN_DNS, host);
     } else {
       return absl::InvalidArgumentError("'" + host + "' is neither a host name nor an IP address");
     }
   }
   const openssl::Key key = NewKey();
   ASSIGN_OR_RETURN(std::string certificate_pem, state_->Issue(subject, key.get(), now, lifetime));
-  return KeyAndCertificate{.key_pem = openssl::ToPem(key.get()),
-                           .certificate_pem = std::move(certificate_pem)};
+  return KeyAndCertificate{.key_pem = openssl::ToPem(key.get()), .certificate_pem = std::move(certificate_pem)};
 }
 
-absl::StatusOr<KeyAndCertificate> CertificateAuthority::IssueAdmin(
-    const std::string& name, AdminRole role, TimePoint now, std::chrono::hours lifetime) const {
+absl::StatusOr<KeyAndCertificate> CertificateAuthority::IssueAdmin(const std::string& name, AdminRole role,
+                                                                   TimePoint now, std::chrono::hours lifetime) const {
   RETURN_IF_ERROR(CheckName("an admin's name", name));
-  State::Subject subject{.common_name = name,
-                         .usage = "clientAuth",
-                         .names = openssl::GeneralNames(GENERAL_NAMES_new())};
-  CHECK(subject.names != nullptr);
-  std::string uri(openssl::kAdminUri);
-  uri.append(name).append("?role=").append(NameOf(role));
-  Append(subject.names, MakeName(GEN_URI, uri));
+  State::Subject subject{.common_name = name, .usage = "clientAuth", .names = OneUri(openssl::AdminUri(name, role))};
   const openssl::Key key = NewKey();
   ASSIGN_OR_RETURN(std::string certificate_pem, state_->Issue(subject, key.get(), now, lifetime));
-  return KeyAndCertificate{.key_pem = openssl::ToPem(key.get()),
-                           .certificate_pem = std::move(certificate_pem)};
+  return KeyAndCertificate{.key_pem = openssl::ToPem(key.get()), .certificate_pem = std::move(certificate_pem)};
 }
 
 absl::StatusOr<std::string> CertificateAuthority::IssueDevice(const std::string& request_pem,
-                                                              const std::string& device_id,
-                                                              TimePoint now,
+                                                              const std::string& device_id, TimePoint now,
                                                               std::chrono::hours lifetime) const {
   RETURN_IF_ERROR(CheckName("a device's id", device_id));
   ASSIGN_OR_RETURN(const openssl::Request request, openssl::ReadRequest(request_pem));
@@ -289,16 +261,20 @@ absl::StatusOr<std::string> CertificateAuthority::IssueDevice(const std::string&
   }
   if (X509_REQ_verify(request.get(), key) != 1) {
     ERR_clear_error();
-    return absl::InvalidArgumentError(
-        "the certificate request is not signed with the key that it names");
+    return absl::InvalidArgumentError("the certificate request is not signed with the key that it names");
   }
-  // Only the key is taken from the request: names and extensions in it are the device's wish.
-  State::Subject subject{.common_name = device_id,
-                         .usage = "clientAuth",
-                         .names = openssl::GeneralNames(GENERAL_NAMES_new())};
-  CHECK(subject.names != nullptr);
-  Append(subject.names, MakeName(GEN_URI, std::string(openssl::kDeviceUri) + device_id));
-  return state_->Issue(subject, key, now, lifetime);
+  // All else in the request is the device's wish.
+  ASSIGN_OR_RETURN(const VerifyKey identity, openssl::IdentityKeyOf(request.get()));
+  const State::Subject subject{
+      .common_name = device_id, .usage = "clientAuth", .names = OneUri(openssl::DeviceUri(device_id, identity))};
+  ASSIGN_OR_RETURN(std::string certificate_pem, state_->Issue(subject, key, now, lifetime));
+  ASSIGN_OR_RETURN(const Bytes der, CertificateDer(certificate_pem));
+  if (der.size() > kMaxDeviceCertificateBytes) {
+    return absl::FailedPreconditionError(
+        "the fleet's CA has a name or key that is too long: a device's certificate would have " +
+        std::to_string(der.size()) + " bytes; at most " + std::to_string(kMaxDeviceCertificateBytes) + " are allowed");
+  }
+  return certificate_pem;
 }
 
 }  // namespace fleetune

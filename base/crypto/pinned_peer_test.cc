@@ -164,7 +164,7 @@ TEST_F(PinnedPeerTest, ALiarThatShowsTheRightCaIsUnauthenticated) {
 }
 
 TEST_F(PinnedPeerTest, ADeviceThatPlaysTheServerIsUnauthenticated) {
-  const KeyAndRequest request = *MakeCertificateRequest();
+  const KeyAndRequest request = *MakeCertificateRequest(SigningKey::Generate().verify_key());
   TlsOptions options = Genuine();
   options.own = {.key_pem = request.key_pem,
                  .certificate_pem = *ca_.IssueDevice(request.request_pem, "127.0.0.1", kNow, hours(24))};

@@ -287,9 +287,11 @@ class Daemon {
   }
 
   absl::Status Renew() {
-    ASSIGN_OR_RETURN(KeyAndRequest request, MakeCertificateRequest());
+    const VerifyKey identity_key = identity_.identity_key.verify_key();
+    ASSIGN_OR_RETURN(KeyAndRequest request, MakeCertificateRequest(identity_key));
     ASSIGN_OR_RETURN(std::string certificate, link_->RenewCertificate(request.request_pem));
-    RETURN_IF_ERROR(VerifyCertificate(certificate, identity_.ca_pem, "", clock_.Now()));
+    RETURN_IF_ERROR(CheckOwnCertificate(certificate, identity_.ca_pem,
+                                        {.device_id = identity_.device_id, .identity_key = identity_key}, clock_.Now()));
     RETURN_IF_ERROR(ReplaceCertificate(options_.folder, request.key_pem, certificate, clock_.Now(), identity_));
     link_ = Connect();
     performer_.UseLink(link_.get());

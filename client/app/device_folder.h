@@ -10,7 +10,8 @@ struct DeviceFolder {
 
   std::string settings() const { return root + "/client.toml"; }     // its owner's
   std::string enrolled() const { return root + "/enrolled.toml"; }   // identity.h
-  std::string key() const { return root + "/device.key"; }
+  std::string identity_key() const { return root + "/identity.key"; }
+  std::string key() const { return root + "/device.key"; }  // of the certificate, for TLS
   std::string certificate() const { return root + "/device.crt"; }
   std::string ca() const { return root + "/ca.crt"; }
   std::string state() const { return root + "/state.db"; }           // state_store.h

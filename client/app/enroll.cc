@@ -1,10 +1,11 @@
 #include "client/app/enroll.h"
 
-#include <array>
-#include <filesystem>
-
 #include <fmt/format.h>
 #include <unistd.h>
+
+#include <array>
+#include <filesystem>
+#include <utility>
 
 #include "base/crypto/certificate.h"
 #include "base/crypto/pinned_peer.h"
@@ -36,20 +37,18 @@ absl::StatusOr<DeviceIdentity> Enroll(const DeviceFolder& folder, const EnrollOp
         fmt::format("--name: expected at most {} bytes, got {}", kMaxDeviceNameBytes, options.name.size()));
   }
   ASSIGN_OR_RETURN(JoinToken token, ReadJoinToken(options.token));
-  ASSIGN_OR_RETURN(std::string ca_pem,
-                   FetchPinnedCa({.host = token.host, .port = token.port, .ca_fingerprint = token.ca_fingerprint},
-                                 clock.Now()));
-  ASSIGN_OR_RETURN(KeyAndRequest key, MakeCertificateRequest());
+  ASSIGN_OR_RETURN(
+      std::string ca_pem,
+      FetchPinnedCa({.host = token.host, .port = token.port, .ca_fingerprint = token.ca_fingerprint}, clock.Now()));
+  SigningKey identity_key = SigningKey::Generate();
+  ASSIGN_OR_RETURN(KeyAndRequest key, MakeCertificateRequest(identity_key.verify_key()));
   const std::string name = options.name.empty() ? HostName() : options.name;
-  ASSIGN_OR_RETURN(JoinAnswer answer,
-                   JoinFleet(token, ca_pem, {.certificate_request = key.request_pem, .device_name = name},
-                             kEnrollTimeout));
-  RETURN_IF_ERROR(VerifyCertificate(answer.certificate_pem, ca_pem, "", clock.Now()));
-  ASSIGN_OR_RETURN(PeerIdentity certificate, ReadIdentity(answer.certificate_pem));
-  if (certificate.kind != PeerKind::kDevice || certificate.name != answer.device_id) {
-    return absl::UnauthenticatedError(fmt::format("the certificate that came is for \"{}\", expected device \"{}\"",
-                                                  certificate.name, answer.device_id));
-  }
+  ASSIGN_OR_RETURN(
+      JoinAnswer answer,
+      JoinFleet(token, ca_pem, {.certificate_request = key.request_pem, .device_name = name}, kEnrollTimeout));
+  RETURN_IF_ERROR(CheckOwnCertificate(answer.certificate_pem, ca_pem,
+                                      {.device_id = answer.device_id, .identity_key = identity_key.verify_key()},
+                                      clock.Now()));
   DeviceIdentity identity{.device_id = answer.device_id,
                           .name = name,
                           .profile = options.profile,
@@ -59,7 +58,8 @@ absl::StatusOr<DeviceIdentity> Enroll(const DeviceFolder& folder, const EnrollOp
                           .release_key = answer.release_key,
                           .ca_pem = ca_pem,
                           .key_pem = key.key_pem,
-                          .certificate_pem = answer.certificate_pem};
+                          .certificate_pem = answer.certificate_pem,
+                          .identity_key = std::move(identity_key)};
   RETURN_IF_ERROR(SaveIdentity(folder, identity));
   return identity;
 }

@@ -15,9 +15,10 @@ struct EnrollOptions {
   std::string profile;  // of client/core/profile.h; may be empty
 };
 
-// Joins a fleet: fetches the CA that the token names, makes a key, gets a certificate, writes the identity.
+// Joins a fleet: fetches the CA that the token names, makes its two keys, gets a certificate, writes the identity.
 // AlreadyExists if the folder is enrolled; InvalidArgument (token, name, profile); errors of FetchPinnedCa and
-// JoinFleet; Unauthenticated if the certificate that came is not of the CA or not for the key's device.
+// JoinFleet; Unauthenticated if the certificate that came is not of the CA or not for this device and its
+// identity key.
 absl::StatusOr<DeviceIdentity> Enroll(const DeviceFolder& folder, const EnrollOptions& options, const Clock& clock);
 
 }  // namespace fleetune

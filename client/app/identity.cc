@@ -1,14 +1,17 @@
 #include "client/app/identity.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
 #include <filesystem>
-
-#include <fmt/format.h>
+#include <span>
+#include <utility>
 
 #include "base/bytes.h"
+#include "base/crypto/certificate.h"
 #include "base/files.h"
 #include "base/hex.h"
 #include "base/status_macros.h"
@@ -37,35 +40,67 @@ std::string FormatEnrolled(const DeviceIdentity& identity) {
       ToMillis(identity.certificate_since), ToHex(identity.release_key));
 }
 
-absl::StatusOr<DeviceIdentity> ParseEnrolled(const std::string& path, std::string_view text) {
+absl::StatusOr<DeviceIdentity> ParseEnrolled(const std::string& path, std::string_view text, SigningKey identity_key) {
   auto damaged = [&path](std::string_view what) {
     return absl::DataLossError(fmt::format("{}: damaged: {}", path, what));
   };
   const toml::parse_result parsed = toml::parse(text);
   if (!parsed) return damaged(std::string(parsed.error().description()));
   const toml::table& table = parsed.table();
-  DeviceIdentity identity;
-  identity.device_id = table["device_id"].value_or(std::string());
-  identity.name = table["name"].value_or(std::string());
-  identity.profile = table["profile"].value_or(std::string());
-  identity.host = table["host"].value_or(std::string());
+  DeviceIdentity identity{.device_id = table["device_id"].value_or(std::string()),
+                          .name = table["name"].value_or(std::string()),
+                          .profile = table["profile"].value_or(std::string()),
+                          .host = table["host"].value_or(std::string()),
+                          .certificate_since = FromMillis(table["certificate_since"].value_or(int64_t{0})),
+                          .ca_pem = {},
+                          .key_pem = {},
+                          .certificate_pem = {},
+                          .identity_key = std::move(identity_key)};
   const int64_t port = table["port"].value_or(int64_t{0});
   if (identity.device_id.empty() || identity.host.empty()) return damaged("device_id or host is missing");
   if (port < 1 || port > 65535) return damaged("port is out of range");
   identity.port = static_cast<uint16_t>(port);
-  identity.certificate_since = FromMillis(table["certificate_since"].value_or(int64_t{0}));
   absl::StatusOr<std::vector<uint8_t>> key = FromHex(table["release_key"].value_or(std::string()));
   if (!key.ok() || key->size() != identity.release_key.size()) return damaged("release_key is not 32 bytes");
   std::copy(key->begin(), key->end(), identity.release_key.begin());
   return identity;
 }
 
+void WipeText(std::string& text) { Wipe({reinterpret_cast<uint8_t*>(text.data()), text.size()}); }
+
+absl::Status Damaged(const absl::Status& read) {
+  return absl::DataLossError("this device's identity is damaged: " + std::string(read.message()));
+}
+
 absl::StatusOr<std::string> ReadPem(const std::string& path) {
   absl::StatusOr<Bytes> bytes = ReadFile(path, kMaxIdentityFileBytes);
-  if (!bytes.ok()) {
-    return absl::DataLossError("this device's identity is damaged: " + std::string(bytes.status().message()));
-  }
+  if (!bytes.ok()) return Damaged(bytes.status());
   return std::string(AsText(*bytes));
+}
+
+absl::Status SaveIdentityKey(const std::string& path, const SigningKey& key) {
+  std::string text = ToHex(key.seed().bytes());
+  const absl::Status written = WriteFileAtomic(path, AsBytes(text), 0600);
+  WipeText(text);
+  return written;
+}
+
+absl::StatusOr<SigningKey> LoadIdentityKey(const DeviceFolder& folder) {
+  const auto lost = [&folder](std::string_view why) {
+    return absl::DataLossError(
+        fmt::format("{}: {}; this device must be enrolled again: remove {} and run `fleetune-client --dir {} enroll "
+                    "--token T` with a new token",
+                    folder.identity_key(), why, folder.enrolled(), folder.root));
+  };
+  absl::StatusOr<Bytes> text = ReadFile(folder.identity_key(), kMaxIdentityFileBytes);
+  if (absl::IsNotFound(text.status())) return lost("there is no such key");
+  if (!text.ok()) return Damaged(text.status());
+  absl::StatusOr<std::vector<uint8_t>> seed = FromHex(AsText(*text));
+  Wipe(*text);
+  if (!seed.ok() || seed->size() != 32) return lost("expected 64 hexadecimal digits");
+  Secret32 secret{std::span<const uint8_t, 32>(*seed)};
+  Wipe(*seed);
+  return SigningKey::FromSeed(std::move(secret));
 }
 
 absl::Status Rename(const std::string& from, const std::string& to) {
@@ -90,6 +125,7 @@ absl::Status SaveIdentity(const DeviceFolder& folder, const DeviceIdentity& iden
   std::filesystem::create_directories(folder.root, error);
   if (error) return absl::UnavailableError(fmt::format("{}: {}", folder.root, error.message()));
   std::filesystem::remove(folder.certificate() + ".next", error);
+  RETURN_IF_ERROR(SaveIdentityKey(folder.identity_key(), identity.identity_key));
   RETURN_IF_ERROR(WriteFileAtomic(folder.key(), AsBytes(identity.key_pem), 0600));
   RETURN_IF_ERROR(WriteFileAtomic(folder.certificate(), AsBytes(identity.certificate_pem)));
   RETURN_IF_ERROR(WriteFileAtomic(folder.ca(), AsBytes(identity.ca_pem)));
@@ -104,12 +140,29 @@ absl::StatusOr<DeviceIdentity> LoadIdentity(const DeviceFolder& folder) {
         folder.root, folder.root));
   }
   RETURN_IF_ERROR(enrolled.status());
-  ASSIGN_OR_RETURN(DeviceIdentity identity, ParseEnrolled(folder.enrolled(), AsText(*enrolled)));
+  ASSIGN_OR_RETURN(SigningKey identity_key, LoadIdentityKey(folder));
+  ASSIGN_OR_RETURN(DeviceIdentity identity,
+                   ParseEnrolled(folder.enrolled(), AsText(*enrolled), std::move(identity_key)));
   RETURN_IF_ERROR(FinishRenewal(folder));
   ASSIGN_OR_RETURN(identity.key_pem, ReadPem(folder.key()));
   ASSIGN_OR_RETURN(identity.certificate_pem, ReadPem(folder.certificate()));
   ASSIGN_OR_RETURN(identity.ca_pem, ReadPem(folder.ca()));
   return identity;
+}
+
+absl::Status CheckOwnCertificate(const std::string& certificate_pem, const std::string& ca_pem,
+                                 const OwnCertificate& expected, TimePoint now) {
+  const absl::StatusOr<Bytes> der = CertificateDer(certificate_pem);
+  if (!der.ok()) return absl::UnauthenticatedError(std::string(der.status().message()));
+  ASSIGN_OR_RETURN(const PeerIdentity certificate, VerifyDeviceCertificate(*der, ca_pem, now));
+  if (certificate.name != expected.device_id) {
+    return absl::UnauthenticatedError(fmt::format("the certificate that came is for \"{}\", expected device \"{}\"",
+                                                  certificate.name, expected.device_id));
+  }
+  if (certificate.identity_key->raw() != expected.identity_key.raw()) {
+    return absl::UnauthenticatedError("the certificate that came names another identity key than this device's");
+  }
+  return absl::OkStatus();
 }
 
 absl::Status ReplaceCertificate(const DeviceFolder& folder, const std::string& key_pem,
@@ -123,8 +176,6 @@ absl::Status ReplaceCertificate(const DeviceFolder& folder, const std::string& k
   return WriteFileAtomic(folder.enrolled(), AsBytes(FormatEnrolled(identity)));
 }
 
-bool RenewalIsDue(TimePoint since, TimePoint until, TimePoint now) {
-  return now - since >= (until - since) * 2 / 3;
-}
+bool RenewalIsDue(TimePoint since, TimePoint until, TimePoint now) { return now - since >= (until - since) * 2 / 3; }
 
 }  // namespace fleetune

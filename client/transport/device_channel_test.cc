@@ -76,7 +76,8 @@ class DeviceChannelTest : public ::testing::Test {
   ~DeviceChannelTest() override { server_->Shutdown(); }
 
   ChannelCredentials Credentials(const CertificateAuthority& device_authority, const std::string& ca_pem) const {
-    const KeyAndRequest key = MakeCertificateRequest().value();
+    const VerifyKey identity = SigningKey::Generate().verify_key();
+    const KeyAndRequest key = MakeCertificateRequest(identity).value();
     return {.host = "127.0.0.1",
             .port = port_,
             .ca_pem = ca_pem,

@@ -39,7 +39,12 @@ class Fleet {
   absl::StatusOr<Enrollment> Enroll(const EnrollmentRequest& request);
   // Unauthenticated if the device is unknown or revoked: services ask before every device call.
   absl::Status CheckDevice(const std::string& device) const;
-  absl::StatusOr<std::string> RenewCertificate(const std::string& device, const std::string& certificate_request);
+  // A certificate with a new key of TLS and the same identity key. `identity` is the one in the certificate that the
+  // device calls with. Certificates are the record of identity keys, and there is no other: the first one binds the
+  // key of the enrolment, and each further one is given only for the key in the one before. InvalidArgument: bad
+  // request, or it names another identity key (a device gets another one by enrolling as a new device).
+  absl::StatusOr<std::string> RenewCertificate(const std::string& device, const VerifyKey& identity,
+                                               const std::string& certificate_request);
 
   // --- devices (callers have run CheckDevice) ---
   // A device that was invited and is not counted gets the same invitation again. InvalidArgument: a report over

@@ -121,11 +121,16 @@ absl::Status Fleet::CheckDevice(const std::string& device) const {
   return state_->FindDevice(device).status();
 }
 
-absl::StatusOr<std::string> Fleet::RenewCertificate(const std::string& device, const std::string& certificate_request) {
+absl::StatusOr<std::string> Fleet::RenewCertificate(const std::string& device, const VerifyKey& identity,
+                                                    const std::string& certificate_request) {
   RETURN_IF_ERROR(state_->Refresh());
   RETURN_IF_ERROR(state_->FindDevice(device).status());
   RETURN_IF_ERROR(
       CheckEnrollmentRequest({.token_secret = {}, .certificate_request = certificate_request, .device_name = {}}));
+  ASSIGN_OR_RETURN(const VerifyKey requested, RequestedIdentityKey(certificate_request));
+  if (requested.raw() != identity.raw()) {
+    return absl::InvalidArgumentError("a renewal keeps the identity key, and this certificate request names another");
+  }
   ASSIGN_OR_RETURN(
       std::string certificate,
       state_->ports.authority->IssueDevice(certificate_request, device, state_->Now(), kDeviceCertificateLifetime));

@@ -28,6 +28,7 @@ TEST_F(FleetEnrolmentTest, ADeviceGetsAnIdAndItsCertificate) {
   ASSERT_THAT(identity, IsOk());
   EXPECT_EQ(identity->kind, PeerKind::kDevice);
   EXPECT_EQ(identity->name, enrollment->device_id);
+  EXPECT_EQ(identity->identity_key->raw(), SmallFleet::DeviceIdentityKey().raw());
   EXPECT_THAT(small.fleet->CheckDevice(enrollment->device_id), IsOk());
   const auto devices = small.fleet->Devices("lamp");
   ASSERT_THAT(devices, IsOk());
@@ -127,7 +128,8 @@ TEST_F(FleetEnrolmentTest, RevokedDevicesAreRefusedEverywhere) {
   ASSERT_THAT(small.fleet->RevokeDevice("ann", device), IsOk());
   EXPECT_THAT(small.fleet->RevokeDevice("ann", device), IsOk());
   EXPECT_THAT(small.fleet->CheckDevice(device), HasStatus(kUnauthenticated, "revoked"));
-  EXPECT_THAT(small.fleet->RenewCertificate(device, SmallFleet::NewRequest()), HasStatus(kUnauthenticated, "revoked"));
+  EXPECT_THAT(small.fleet->RenewCertificate(device, SmallFleet::DeviceIdentityKey(), SmallFleet::NewRequest()),
+              HasStatus(kUnauthenticated, "revoked"));
   EXPECT_THAT(small.fleet->CheckIn(device, {}), HasStatus(kUnauthenticated, "revoked"));
   EXPECT_THAT(small.fleet->Enroll(request), HasStatus(kUnauthenticated, "revoked"));
   small.Reopen();
@@ -137,10 +139,24 @@ TEST_F(FleetEnrolmentTest, RevokedDevicesAreRefusedEverywhere) {
 
 TEST_F(FleetEnrolmentTest, CertificatesAreRenewed) {
   const std::string device = small.AddDevice();
-  const absl::StatusOr<std::string> renewed = small.fleet->RenewCertificate(device, SmallFleet::NewRequest());
+  const absl::StatusOr<std::string> renewed =
+      small.fleet->RenewCertificate(device, SmallFleet::DeviceIdentityKey(), SmallFleet::NewRequest());
   ASSERT_THAT(renewed, IsOk());
   EXPECT_EQ(ReadIdentity(*renewed)->name, device);
-  EXPECT_THAT(small.fleet->RenewCertificate(device, ""), HasStatus(kInvalid, "certificate request"));
+  EXPECT_EQ(ReadIdentity(*renewed)->identity_key->raw(), SmallFleet::DeviceIdentityKey().raw());
+  EXPECT_THAT(small.fleet->RenewCertificate(device, SmallFleet::DeviceIdentityKey(), ""),
+              HasStatus(kInvalid, "certificate request"));
+}
+
+TEST_F(FleetEnrolmentTest, ARenewalKeepsTheIdentityKey) {
+  const std::string device = small.AddDevice();
+  const VerifyKey other = SigningKey::Generate().verify_key();
+  const uint64_t written = small.fleet->Audit(0, 0)->records.size();
+  EXPECT_THAT(small.fleet->RenewCertificate(device, SmallFleet::DeviceIdentityKey(), SmallFleet::NewRequest(other)),
+              HasStatus(kInvalid, "keeps the identity key"));
+  EXPECT_THAT(small.fleet->RenewCertificate(device, SmallFleet::DeviceIdentityKey(), "no request"),
+              HasStatus(kInvalid, "certificate request"));
+  EXPECT_EQ(small.fleet->Audit(0, 0)->records.size(), written);
 }
 
 }  // namespace

@@ -3,7 +3,6 @@
 #include "base/status_macros.h"
 #include "coordinator/rpc/grpc_status.h"
 #include "coordinator/rpc/log_fields.h"
-#include "coordinator/rpc/peer.h"
 
 namespace fleetune {
 namespace {
@@ -37,7 +36,7 @@ Desk::Open Desk::Begin(Call call, std::string peer) const {
               .began = ports_.clock->Now()};
 }
 
-absl::StatusOr<std::string> Desk::Device(Call call) const {
+absl::StatusOr<DevicePeer> Desk::Device(Call call) const {
   ASSIGN_OR_RETURN(const PeerIdentity peer, ReadPeer(*call.context->auth_context(), ports_.clock->Now()));
   return RequireDevice(peer, call.name);
 }

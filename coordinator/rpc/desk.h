@@ -11,6 +11,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "base/crypto/certificate.h"
+#include "coordinator/rpc/peer.h"
 #include "coordinator/rpc/ports.h"
 
 namespace fleetune {
@@ -39,16 +40,16 @@ class Desk {
     });
   }
 
-  // `work` is absl::Status(Fleet&, const std::string& device, const T& request); the device is not revoked.
+  // `work` is absl::Status(Fleet&, const DevicePeer& device, const T& request); the device is not revoked.
   template <typename T, typename Work>
   grpc::ServerUnaryReactor* AnswerDevice(Call call, absl::StatusOr<T> request, Work work) {
-    absl::StatusOr<std::string> device = Device(call);
-    Open open = Begin(call, device.ok() ? "device:" + *device : "unknown");
+    absl::StatusOr<DevicePeer> device = Device(call);
+    Open open = Begin(call, device.ok() ? "device:" + device->id : "unknown");
     if (!device.ok()) return open.Refuse(device.status());
     if (!request.ok()) return open.Refuse(request.status());
     return PostToFleet(std::move(open), [device = *std::move(device), request = *std::move(request),
                                          work = std::move(work)](Fleet& fleet) mutable -> absl::Status {
-      if (absl::Status known = fleet.CheckDevice(device); !known.ok()) return known;
+      if (absl::Status known = fleet.CheckDevice(device.id); !known.ok()) return known;
       return work(fleet, device, request);
     });
   }
@@ -71,14 +72,14 @@ class Desk {
   using DiskWork = absl::AnyInvocable<absl::Status() &&>;
   template <typename T, typename Work>
   grpc::ServerUnaryReactor* AnswerDeviceFromDisk(Call call, absl::StatusOr<T> request, Work work) {
-    absl::StatusOr<std::string> device = Device(call);
-    Open open = Begin(call, device.ok() ? "device:" + *device : "unknown");
+    absl::StatusOr<DevicePeer> device = Device(call);
+    Open open = Begin(call, device.ok() ? "device:" + device->id : "unknown");
     if (!device.ok()) return open.Refuse(device.status());
     if (!request.ok()) return open.Refuse(request.status());
     return PostToFleetThenDisk(
         std::move(open), [device = *std::move(device), request = *std::move(request),
                           work = std::move(work)](Fleet& fleet) mutable -> absl::StatusOr<DiskWork> {
-          if (absl::Status known = fleet.CheckDevice(device); !known.ok()) return known;
+          if (absl::Status known = fleet.CheckDevice(device.id); !known.ok()) return known;
           return work(fleet, device, request);
         });
   }
@@ -113,7 +114,7 @@ class Desk {
   };
 
   Open Begin(Call call, std::string peer) const;
-  absl::StatusOr<std::string> Device(Call call) const;
+  absl::StatusOr<DevicePeer> Device(Call call) const;
   absl::StatusOr<std::string> Admin(Call call, AdminRole needed) const;
   grpc::ServerUnaryReactor* PostToFleet(Open open, absl::AnyInvocable<absl::Status(Fleet&) &&> work) const;
   grpc::ServerUnaryReactor* PostToFleetThenDisk(

@@ -12,8 +12,9 @@ Reactor* DeviceServiceImpl::RenewCertificate(Context* context, const v1::RenewCe
                                              v1::RenewCertificateResponse* response) {
   return desk_.AnswerDevice(
       {context, "RenewCertificate"}, FromProto(*request),
-      [response](Fleet& fleet, const std::string& device, const CertificateRenewal& renewal) -> absl::Status {
-        ASSIGN_OR_RETURN(std::string certificate, fleet.RenewCertificate(device, renewal.certificate_request));
+      [response](Fleet& fleet, const DevicePeer& device, const CertificateRenewal& renewal) -> absl::Status {
+        ASSIGN_OR_RETURN(std::string certificate,
+                         fleet.RenewCertificate(device.id, device.identity, renewal.certificate_request));
         response->set_certificate(std::move(certificate));
         return absl::OkStatus();
       });
@@ -23,8 +24,8 @@ Reactor* DeviceServiceImpl::CheckIn(Context* context, const v1::CheckInRequest* 
                                     v1::CheckInResponse* response) {
   return desk_.AnswerDevice(
       {context, "CheckIn"}, FromProto(*request),
-      [response](Fleet& fleet, const std::string& device, const DeviceReport& report) -> absl::Status {
-        ASSIGN_OR_RETURN(const CheckInAnswer answer, fleet.CheckIn(device, report));
+      [response](Fleet& fleet, const DevicePeer& device, const DeviceReport& report) -> absl::Status {
+        ASSIGN_OR_RETURN(const CheckInAnswer answer, fleet.CheckIn(device.id, report));
         *response = ToProto(answer);
         return absl::OkStatus();
       });
@@ -34,7 +35,7 @@ Reactor* DeviceServiceImpl::FetchModel(Context* context, const v1::FetchModelReq
                                        v1::FetchModelResponse* response) {
   return desk_.AnswerDeviceFromDisk(
       {context, "FetchModel"}, FromProto(*request),
-      [this, response](Fleet&, const std::string&, const ModelPartQuery& query) -> absl::StatusOr<Desk::DiskWork> {
+      [this, response](Fleet&, const DevicePeer&, const ModelPartQuery& query) -> absl::StatusOr<Desk::DiskWork> {
         return [models = desk_.ports().models, query, response]() -> absl::Status {
           ASSIGN_OR_RETURN(const ModelFilePart part, models->ReadPart(query.sha256, query.offset));
           response->set_part(part.bytes.data(), part.bytes.size());
@@ -48,7 +49,7 @@ Reactor* DeviceServiceImpl::PlanUpdate(Context* context, const v1::PlanUpdateReq
                                        v1::PlanUpdateResponse* response) {
   return desk_.AnswerDevice(
       {context, "PlanUpdate"}, FromProto(*request),
-      [response](Fleet& fleet, const std::string&, const UpdatePlanQuery& query) -> absl::Status {
+      [response](Fleet& fleet, const DevicePeer&, const UpdatePlanQuery& query) -> absl::Status {
         ASSIGN_OR_RETURN(const std::vector<UpdatePieceRef> pieces,
                          fleet.PlanUpdate(query.have.task, query.have, query.holds_nothing, query.want_version));
         *response = ToProto(pieces);
@@ -60,8 +61,8 @@ Reactor* DeviceServiceImpl::FetchUpdate(Context* context, const v1::FetchUpdateR
                                         v1::FetchUpdateResponse* response) {
   return desk_.AnswerDevice(
       {context, "FetchUpdate"}, FromProto(*request),
-      [response](Fleet& fleet, const std::string& device, const UpdatePartQuery& query) -> absl::Status {
-        ASSIGN_OR_RETURN(const Bytes part, fleet.FetchUpdate(device, query.task, query.sha256, query.offset));
+      [response](Fleet& fleet, const DevicePeer& device, const UpdatePartQuery& query) -> absl::Status {
+        ASSIGN_OR_RETURN(const Bytes part, fleet.FetchUpdate(device.id, query.task, query.sha256, query.offset));
         response->set_part(part.data(), part.size());
         return absl::OkStatus();
       });
@@ -71,8 +72,9 @@ Reactor* DeviceServiceImpl::OpenUpload(Context* context, const v1::OpenUploadReq
                                        v1::OpenUploadResponse* response) {
   return desk_.AnswerDevice(
       {context, "OpenUpload"}, FromProto(*request),
-      [request, response](Fleet& fleet, const std::string& device, const UploadAnnouncement& upload) -> absl::Status {
-        ASSIGN_OR_RETURN(const UploadState state, fleet.OpenUpload(device, upload.round, upload.size, upload.sha256));
+      [request, response](Fleet& fleet, const DevicePeer& device, const UploadAnnouncement& upload) -> absl::Status {
+        ASSIGN_OR_RETURN(const UploadState state,
+                         fleet.OpenUpload(device.id, upload.round, upload.size, upload.sha256));
         fleet.CountBytesUp(upload.round, request->ByteSizeLong());
         *response = ToProto(state);
         return absl::OkStatus();
@@ -83,8 +85,8 @@ Reactor* DeviceServiceImpl::PutUploadChunk(Context* context, const v1::PutUpload
                                            v1::PutUploadChunkResponse*) {
   return desk_.AnswerDevice(
       {context, "PutUploadChunk"}, FromProto(*request),
-      [request](Fleet& fleet, const std::string& device, const UploadChunk& chunk) -> absl::Status {
-        RETURN_IF_ERROR(fleet.PutUploadChunk(device, chunk.round, chunk.index, chunk.bytes));
+      [request](Fleet& fleet, const DevicePeer& device, const UploadChunk& chunk) -> absl::Status {
+        RETURN_IF_ERROR(fleet.PutUploadChunk(device.id, chunk.round, chunk.index, chunk.bytes));
         fleet.CountBytesUp(chunk.round, request->ByteSizeLong());
         return absl::OkStatus();
       });
@@ -94,10 +96,10 @@ Reactor* DeviceServiceImpl::CommitUpload(Context* context, const v1::CommitUploa
                                          v1::CommitUploadResponse* response) {
   return desk_.AnswerDevice(
       {context, "CommitUpload"}, FromProto(*request),
-      [request, response](Fleet& fleet, const std::string& device, const UploadCommit& commit) -> absl::Status {
+      [request, response](Fleet& fleet, const DevicePeer& device, const UploadCommit& commit) -> absl::Status {
         // Before the commit: that may end the round, and its books with it.
         fleet.CountBytesUp(commit.round, request->ByteSizeLong());
-        RETURN_IF_ERROR(fleet.CommitUpload(device, commit.round, commit.sha256));
+        RETURN_IF_ERROR(fleet.CommitUpload(device.id, commit.round, commit.sha256));
         response->set_counted(true);
         return absl::OkStatus();
       });
@@ -106,8 +108,8 @@ Reactor* DeviceServiceImpl::CommitUpload(Context* context, const v1::CommitUploa
 Reactor* DeviceServiceImpl::DeclineRound(Context* context, const v1::DeclineRoundRequest* request,
                                          v1::DeclineRoundResponse*) {
   return desk_.AnswerDevice({context, "DeclineRound"}, FromProto(*request),
-                            [](Fleet& fleet, const std::string& device, const RoundRefusal& refusal) {
-                              return fleet.DeclineRound(device, refusal.round, refusal.reason);
+                            [](Fleet& fleet, const DevicePeer& device, const RoundRefusal& refusal) {
+                              return fleet.DeclineRound(device.id, refusal.round, refusal.reason);
                             });
 }
 

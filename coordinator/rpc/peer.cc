@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include "base/check.h"
 #include "base/status_macros.h"
 
 namespace fleetune {
@@ -46,8 +47,11 @@ absl::StatusOr<PeerIdentity> ReadPeer(const grpc::AuthContext& context, TimePoin
   return peer;
 }
 
-absl::StatusOr<std::string> RequireDevice(const PeerIdentity& peer, std::string_view call) {
-  if (peer.kind == PeerKind::kDevice) return peer.name;
+absl::StatusOr<DevicePeer> RequireDevice(const PeerIdentity& peer, std::string_view call) {
+  if (peer.kind == PeerKind::kDevice) {
+    CHECK(peer.identity_key.has_value());  // ReadIdentity takes no device without one
+    return DevicePeer{.id = peer.name, .identity = *peer.identity_key};
+  }
   return absl::PermissionDeniedError(fmt::format("{} is a call of devices, and the certificate is that of {} ({})", call,
                                                  KindName(peer.kind), peer.name));
 }

@@ -9,6 +9,7 @@
 #include "absl/status/statusor.h"
 #include "base/clock.h"
 #include "base/crypto/certificate.h"
+#include "base/crypto/signature.h"
 
 namespace fleetune {
 
@@ -16,9 +17,14 @@ namespace fleetune {
 // Unauthenticated if none was shown, it names nobody of a fleet, or it has expired since the handshake.
 absl::StatusOr<PeerIdentity> ReadPeer(const grpc::AuthContext& context, TimePoint now);
 
-// The id of the device that speaks. PermissionDenied for an admin or a server. Says nothing on revocation:
-// Fleet::CheckDevice does.
-absl::StatusOr<std::string> RequireDevice(const PeerIdentity& peer, std::string_view call);
+// The device that speaks, as its certificate says.
+struct DevicePeer {
+  std::string id;
+  VerifyKey identity;  // what it signs its messages to other devices with
+};
+
+// PermissionDenied for an admin or a server. Says nothing on revocation: Fleet::CheckDevice does.
+absl::StatusOr<DevicePeer> RequireDevice(const PeerIdentity& peer, std::string_view call);
 
 // The name of the admin who speaks. PermissionDenied for a device or server, and for an admin whose role is
 // below `needed`.

@@ -191,7 +191,7 @@ class ServerTest : public testing::Test {
     ClientKeys keys;
   };
   EnrolledDevice EnrollDevice() {
-    const auto request = MakeCertificateRequest();
+    const auto request = MakeCertificateRequest(SmallFleet::DeviceIdentityKey());
     v1::EnrollResponse response;
     const absl::Status enrolled = Enroll(EnrollWith(MakeToken().secret, *request), &response);
     CHECK(enrolled.ok());
@@ -322,8 +322,8 @@ TEST_F(ServerTest, TokenCarriesAddressAndFingerprint) {
 }
 
 TEST_F(ServerTest, EnrolmentWithAnExpiredUsedOrUnknownTokenIsRefused) {
-  const auto first = MakeCertificateRequest();
-  const auto second = MakeCertificateRequest();
+  const auto first = MakeCertificateRequest(SmallFleet::DeviceIdentityKey());
+  const auto second = MakeCertificateRequest(SmallFleet::DeviceIdentityKey());
   const EnrollmentToken token = MakeToken(60);
   v1::EnrollResponse response;
   EXPECT_THAT(Enroll(EnrollWith(token.secret, *first), &response), IsOk());
@@ -336,6 +336,24 @@ TEST_F(ServerTest, EnrolmentWithAnExpiredUsedOrUnknownTokenIsRefused) {
   small_.clock.now += std::chrono::seconds(61);
   EXPECT_THAT(Enroll(EnrollWith(short_lived.secret, *second), &response),
               HasStatus(absl::StatusCode::kUnauthenticated, "expired"));
+}
+
+TEST_F(ServerTest, RenewalKeepsTheIdentityKeyOfTheCertificate) {
+  const EnrolledDevice device = EnrollDevice();
+  auto stub = Device(device.keys);
+  v1::RenewCertificateRequest renew;
+  renew.set_certificate_request(SmallFleet::NewRequest(SigningKey::Generate().verify_key()));
+  v1::RenewCertificateResponse renewed;
+  EXPECT_THAT(Call(*stub, &v1::DeviceService::Stub::RenewCertificate, renew, &renewed),
+              HasStatus(absl::StatusCode::kInvalidArgument, "keeps the identity key"));
+  const auto request = MakeCertificateRequest(SmallFleet::DeviceIdentityKey());
+  renew.set_certificate_request(request->request_pem);
+  ASSERT_THAT(Call(*stub, &v1::DeviceService::Stub::RenewCertificate, renew, &renewed), IsOk());
+  const auto identity = ReadIdentity(renewed.certificate());
+  ASSERT_THAT(identity, IsOk());
+  EXPECT_EQ(identity->name, device.id);
+  EXPECT_EQ(identity->identity_key->raw(), SmallFleet::DeviceIdentityKey().raw());
+  EXPECT_THAT(CheckIn({Ca(), request->key_pem, renewed.certificate()}), IsOk());
 }
 
 TEST_F(ServerTest, RevokedDeviceIsRefusedOnEveryCall) {

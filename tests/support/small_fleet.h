@@ -135,8 +135,14 @@ class SmallFleet {
     }
   }
 
-  static std::string NewRequest() {
-    const absl::StatusOr<KeyAndRequest> made = MakeCertificateRequest();
+  // Of every device that is enrolled here.
+  static const VerifyKey& DeviceIdentityKey() {
+    static const VerifyKey key = SigningKey::Generate().verify_key();
+    return key;
+  }
+
+  static std::string NewRequest(const VerifyKey& identity = DeviceIdentityKey()) {
+    const absl::StatusOr<KeyAndRequest> made = MakeCertificateRequest(identity);
     CHECK(made.ok());
     return made->request_pem;
   }
