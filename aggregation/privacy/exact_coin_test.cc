@@ -1,6 +1,9 @@
 #include "aggregation/privacy/exact_coin.h"
 
 #include <cmath>
+#include <span>
+#include <utility>
+#include <vector>
 
 #include "gtest/gtest.h"
 

@@ -186,6 +186,13 @@ TEST(RdpAccountantTest, NonsenseIsRefusedByName) {
   EXPECT_THAT(SkellamRdp({.sensitivity = {nan, 1}, .variance = 4}), HasStatus(StatusCode::kInvalidArgument, "l2"));
   EXPECT_THAT(SkellamRdp({.sensitivity = {1, -1}, .variance = 4}), HasStatus(StatusCode::kInvalidArgument, "l1"));
   EXPECT_THAT(SkellamRdp({.sensitivity = {1, 1}}), HasStatus(StatusCode::kInvalidArgument, "variance"));
+  EXPECT_THAT(Validate(SkellamRelease{.sensitivity = {kMaxReleaseL2, 1}, .variance = kMinReleaseVariance}), IsOk());
+  EXPECT_THAT(Validate(SkellamRelease{.sensitivity = {2 * kMaxReleaseL2, 1}, .variance = 1}),
+              HasStatus(StatusCode::kInvalidArgument, "l2"));
+  EXPECT_THAT(Validate(SkellamRelease{.sensitivity = {1, 1}, .variance = 2 * kMaxReleaseVariance}),
+              HasStatus(StatusCode::kInvalidArgument, "variance"));
+  EXPECT_THAT(Validate(SkellamRelease{.sensitivity = {1, 1}, .variance = kMinReleaseVariance / 2}),
+              HasStatus(StatusCode::kInvalidArgument, "variance"));
   EXPECT_THAT(NoiseMultiplierFor({.epsilon = 0}), HasStatus(StatusCode::kInvalidArgument, "epsilon"));
   EXPECT_THAT(NoiseMultiplierFor({.releases = 0}), HasStatus(StatusCode::kInvalidArgument, "releases"));
   EXPECT_THAT(NoiseMultiplierFor({.epsilon = 1e-9, .releases = UINT64_MAX}),

@@ -66,14 +66,15 @@ IntegerSensitivity RoundedSensitivity(double scaled_clip, uint64_t dimension) {
 }
 
 absl::Status Validate(const SkellamRelease& release) {
-  const auto check = [](const char* name, double value, bool valid) {
-    return valid ? absl::OkStatus() : absl::InvalidArgumentError(fmt::format("{} of a release is {}", name, value));
+  const auto check = [](const char* name, double value, double least, double most) {
+    if (value >= least && value <= most) return absl::OkStatus();
+    return absl::InvalidArgumentError(
+        fmt::format("{} of a release is {}, not in [{:.3g}, {:.3g}]", name, value, least, most));
   };
-  const auto& [l2, l1] = release.sensitivity;
-  RETURN_IF_ERROR(check("sensitivity.l2", l2, l2 >= 0 && std::isfinite(l2)));
-  RETURN_IF_ERROR(check("sensitivity.l1", l1, l1 >= 0 && std::isfinite(l1)));
-  RETURN_IF_ERROR(check("variance", release.variance, release.variance > 0 && std::isfinite(release.variance)));
-  return check("sampling_rate", release.sampling_rate, release.sampling_rate >= 0 && release.sampling_rate <= 1);
+  RETURN_IF_ERROR(check("sensitivity.l2", release.sensitivity.l2, 0, kMaxReleaseL2));
+  RETURN_IF_ERROR(check("sensitivity.l1", release.sensitivity.l1, 0, kMaxReleaseL2 * kMaxReleaseL2));
+  RETURN_IF_ERROR(check("variance", release.variance, kMinReleaseVariance, kMaxReleaseVariance));
+  return check("sampling_rate", release.sampling_rate, 0, 1);
 }
 
 absl::StatusOr<RdpCurve> SkellamRdp(const SkellamRelease& release, std::span<const double> orders) {

@@ -22,10 +22,15 @@ struct IntegerSensitivity {
 // then round toward zero, which keeps the norm below c. Requires scaled_clip >= 0; checked.
 IntegerSensitivity RoundedSensitivity(double scaled_clip, uint64_t dimension);
 
+// Far beyond what 32 bits hold, and such that no bound below overflows a double.
+inline constexpr double kMaxReleaseL2 = 0x1p60;
+inline constexpr double kMinReleaseVariance = 0x1p-20;
+inline constexpr double kMaxReleaseVariance = 0x1p120;
+
 // A sum of integers with Skellam noise.
 struct SkellamRelease {
-  IntegerSensitivity sensitivity;  // both >= 0 and finite
-  double variance = 0;             // of the noise of all who are honest and present, > 0 and finite
+  IntegerSensitivity sensitivity;  // l2 in [0, kMaxReleaseL2], l1 in [0, kMaxReleaseL2^2]
+  double variance = 0;             // of all who are honest and present, [kMinReleaseVariance, kMaxReleaseVariance]
   double sampling_rate = 1;        // [0, 1]; of who is in the sum at all, as an outsider sees it
 
   friend bool operator==(const SkellamRelease& a, const SkellamRelease& b) {

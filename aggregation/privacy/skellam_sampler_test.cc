@@ -1,9 +1,9 @@
 #include "aggregation/privacy/skellam_sampler.h"
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
-#include <iostream>
+#include <utility>
+#include <vector>
 
 #include "aggregation/privacy/exact_coin.h"
 #include "gtest/gtest.h"
@@ -167,12 +167,9 @@ TEST(SkellamSamplerTest, VarianceIsLimitedAndZeroIsNoNoise) {
   EXPECT_THAT(AddSkellamNoise(std::span<int64_t>(), 9, random), IsOk());
 }
 
-TEST(SkellamSamplerTest, AMillionDrawsAreFast) {
+TEST(SkellamSamplerTest, AMillionDrawsReachAsFarAsTheyShould) {
   for (const uint64_t variance : {1000ull, (1ull << 18) - 1, 1ull << 30}) {
-    const auto start = std::chrono::steady_clock::now();
     const std::vector<int64_t> draws = Draws(variance, 1'000'000, 8);
-    const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
-    std::cout << "variance " << variance << ": " << took.count() << " s\n";
     const auto [low, high] = std::minmax_element(draws.begin(), draws.end());
     // A million draws reach 4 to 7 standard deviations (each fails with less than 10^-6).
     const double sigma = std::sqrt(static_cast<double>(variance));
