@@ -4,6 +4,8 @@
 
 #include "aggregation/secagg/session_config.h"
 #include "aggregation/secagg/transcript.h"
+#include "base/crypto/secret.h"
+#include "base/crypto/x25519.h"
 #include "base/status_macros.h"
 
 namespace fleetune::secagg {
@@ -23,6 +25,13 @@ template <size_t Size>
 absl::Status ReadArray(ByteReader& reader, std::array<uint8_t, Size>& into) {
   ASSIGN_OR_RETURN(const std::span<const uint8_t> bytes, reader.ReadBytes(Size));
   std::ranges::copy(bytes, into.begin());
+  return absl::OkStatus();
+}
+
+// A point of small order is one with which every secret agrees on zero, so any secret finds it out.
+absl::Status CheckOrder(const PublicKey& key) {
+  const X25519Key any = X25519Key::FromSecret(Secret32());
+  if (!any.Agree(key).ok()) return absl::InvalidArgumentError("advertisement: a key is a point of small order");
   return absl::OkStatus();
 }
 
@@ -69,6 +78,8 @@ absl::StatusOr<VerifiedPeer> VerifyAdvertisement(const Advertisement& advertisem
   }
   RETURN_IF_ERROR(peer.identity.Verify(SignPurpose::kSecAggAdvertise, SignedPart(advertisement, config_hash),
                                        advertisement.signature));
+  RETURN_IF_ERROR(CheckOrder(advertisement.channel_key));
+  RETURN_IF_ERROR(CheckOrder(advertisement.mask_key));
   return peer;
 }
 

@@ -50,6 +50,7 @@ struct VerifiedPeer {
 using PeerVerifier = absl::FunctionRef<absl::StatusOr<VerifiedPeer>(std::span<const uint8_t> certificate)>;
 
 // Whose it is, if the certificate is good, names the same device, and its identity signed. Otherwise Unauthenticated.
+// InvalidArgument if one of its keys is a point of small order: nobody could seal shares for it, or mask with it.
 absl::StatusOr<VerifiedPeer> VerifyAdvertisement(const Advertisement& advertisement, const Digest& config_hash,
                                                  PeerVerifier verify);
 
