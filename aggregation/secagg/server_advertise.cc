@@ -10,7 +10,8 @@
 namespace fleetune::secagg {
 
 ServerSession::State::MaybeEvent ServerSession::State::CheckAdvertise(const VerifiedPeer& peer,
-                                                                      std::span<const uint8_t> message) const {
+                                                                      std::span<const uint8_t> message,
+                                                                      PeerVerifier verify) const {
   const auto entry = entries.find(peer.device);
   if (phase != ServerPhase::kAdvertise) {
     const std::optional<uint32_t> seat = SeatOf(roster, peer.device);
@@ -23,8 +24,10 @@ ServerSession::State::MaybeEvent ServerSession::State::CheckAdvertise(const Veri
   }
   if (entries.size() >= config.max_cohort) return absl::FailedPreconditionError("advertisement: no seat is left");
   ASSIGN_OR_RETURN(const Advertisement advertisement, ParseAdvertisement(message, config_hash));
-  const auto as_peer = [&peer](std::span<const uint8_t>) -> absl::StatusOr<VerifiedPeer> { return peer; };
-  RETURN_IF_ERROR(VerifyAdvertisement(advertisement, config_hash, as_peer).status());
+  ASSIGN_OR_RETURN(const VerifiedPeer shown, VerifyAdvertisement(advertisement, config_hash, verify));
+  if (shown.device != peer.device || shown.identity.raw() != peer.identity.raw()) {
+    return absl::UnauthenticatedError("advertisement: its certificate is not of the identity that is connected");
+  }
   return SessionEvent{.kind = SessionEvent::Kind::kAdvertised, .body = Bytes(message.begin(), message.end())};
 }
 

@@ -65,11 +65,12 @@ absl::StatusOr<ServerSession> ServerSession::Replay(std::span<const SessionEvent
 SessionEvent ServerSession::OpenedEvent() const { return {.kind = Kind::kOpened, .body = state_->config_bytes}; }
 
 absl::StatusOr<std::optional<SessionEvent>> ServerSession::Check(const VerifiedPeer& peer,
-                                                                 std::span<const uint8_t> message) const {
+                                                                 std::span<const uint8_t> message,
+                                                                 PeerVerifier verify) const {
   ASSIGN_OR_RETURN(const MessageKind kind, PeekKind(message));
   switch (kind) {
     case MessageKind::kAdvertise:
-      return state_->CheckAdvertise(peer, message);
+      return state_->CheckAdvertise(peer, message, verify);
     case MessageKind::kShareKeys:
       return state_->CheckShareKeys(peer, message);
     case MessageKind::kViewSignature:

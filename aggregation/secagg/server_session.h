@@ -75,10 +75,13 @@ class ServerSession {
   ~ServerSession();
 
   // Checks a device's message (but not its masked input) and gives the event that it makes; none if it came before and
-  // made its event already. `peer`: from the certificate of the connection.
-  // InvalidArgument, DataLoss, ResourceExhausted (no message of this phase), Unauthenticated (signature),
+  // made its event already. `peer`: from the certificate of the connection. `verify`: as the devices verify each other,
+  // so that nobody takes a seat whom its neighbours would refuse.
+  // InvalidArgument, DataLoss, ResourceExhausted (no message of this phase), Unauthenticated (signature,
+  // or an advertisement with the certificate of another identity than the connection's),
   // FailedPrecondition (the wrong phase, another message than before, no seat left, or not in the roster).
-  absl::StatusOr<std::optional<SessionEvent>> Check(const VerifiedPeer& peer, std::span<const uint8_t> message) const;
+  absl::StatusOr<std::optional<SessionEvent>> Check(const VerifiedPeer& peer, std::span<const uint8_t> message,
+                                                    PeerVerifier verify) const;
 
   // The event of a device's whole input, which has arrived. FailedPrecondition if the session does not wait for it;
   // none if it is counted already.

@@ -82,7 +82,7 @@ struct ServerSession::State {
   absl::StatusOr<uint32_t> SeatIn(ServerPhase wanted, std::string_view device, std::string_view what) const;
 
   using MaybeEvent = absl::StatusOr<std::optional<SessionEvent>>;
-  MaybeEvent CheckAdvertise(const VerifiedPeer& peer, std::span<const uint8_t> message) const;
+  MaybeEvent CheckAdvertise(const VerifiedPeer& peer, std::span<const uint8_t> message, PeerVerifier verify) const;
   MaybeEvent CheckShareKeys(const VerifiedPeer& peer, std::span<const uint8_t> message) const;
   MaybeEvent CheckViewSignature(const VerifiedPeer& peer, std::span<const uint8_t> message) const;
   MaybeEvent CheckUnmask(const VerifiedPeer& peer, std::span<const uint8_t> message) const;

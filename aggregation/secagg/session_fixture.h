@@ -2,8 +2,8 @@
 
 // A whole session in one place, for tests: devices with identities, a coordinator, and what they say to each other.
 
+#include <algorithm>
 #include <cstdint>
-#include <map>
 #include <memory>
 #include <optional>
 #include <set>
@@ -17,7 +17,9 @@
 #include "aggregation/secagg/ring_lanes.h"
 #include "aggregation/secagg/server_session.h"
 #include "base/check.h"
-#include "base/crypto/random.h"
+#include "base/crypto/secret.h"
+#include "base/crypto/sha256.h"
+#include "base/crypto/signature.h"
 #include "base/random.h"
 
 namespace fleetune::secagg {
@@ -38,9 +40,10 @@ inline SessionConfig TestConfig(uint32_t cohort, Profile profile = Profile::kHon
   return config;
 }
 
-// A device as TLS and enrolment leave it: its "certificate" is its name and key.
+// A device as TLS and enrolment leave it: its "certificate" is its name and key. The same name has the same key.
 struct TestDevice {
-  explicit TestDevice(const std::string& device_name) : name(device_name), key(SigningKey::Generate()) {}
+  explicit TestDevice(const std::string& device_name)
+      : name(device_name), key(SigningKey::FromSeed(Secret32(Sha256(AsBytes(device_name)).bytes))) {}
 
   ClientIdentity identity(bool aes = true) const {
     return {.device = name, .certificate = Certificate(), .key = &key, .aes_instructions = aes};
@@ -83,7 +86,7 @@ class SessionFixture {
 
   // The event that a device's message makes, applied. None if it was known.
   absl::Status Deliver(uint32_t device, std::span<const uint8_t> message) {
-    auto event = server.Check(devices[device]->peer(), message);
+    auto event = server.Check(devices[device]->peer(), message, ReadTestCertificate);
     if (!event.ok()) return event.status();
     if (event->has_value()) Log(**event);
     return absl::OkStatus();
