@@ -10,11 +10,11 @@ namespace fleetune::secagg {
 namespace {
 
 template <typename Element>
-void ApplyTiled(std::span<Element> values, std::span<const MaskTerm> terms, ParallelFor parallel) {
+void ApplyTiled(std::span<Element> values, std::span<const MaskTerm> terms, ParallelFor parallel, MaskKernel kernel) {
   if (terms.empty()) return;
   std::vector<MaskStream> streams;
   streams.reserve(terms.size());
-  for (const MaskTerm& term : terms) streams.emplace_back(term.cipher, term.key, kInputVector);
+  for (const MaskTerm& term : terms) streams.emplace_back(term.cipher, term.key, kInputVector, kernel);
   constexpr size_t kTile = kMaskTileBytes / sizeof(Element);
   parallel((values.size() + kTile - 1) / kTile, [&](size_t tile) {
     const size_t first = tile * kTile;
@@ -50,12 +50,12 @@ void OneAfterTheOther(size_t tasks, absl::FunctionRef<void(size_t)> work) {
   for (size_t i = 0; i < tasks; ++i) work(i);
 }
 
-void ApplyMasks(std::span<uint32_t> values, std::span<const MaskTerm> terms, ParallelFor parallel) {
-  ApplyTiled(values, terms, parallel);
+void ApplyMasks(std::span<uint32_t> values, std::span<const MaskTerm> terms, ParallelFor parallel, MaskKernel kernel) {
+  ApplyTiled(values, terms, parallel, kernel);
 }
 
-void ApplyMasks(std::span<uint16_t> values, std::span<const MaskTerm> terms, ParallelFor parallel) {
-  ApplyTiled(values, terms, parallel);
+void ApplyMasks(std::span<uint16_t> values, std::span<const MaskTerm> terms, ParallelFor parallel, MaskKernel kernel) {
+  ApplyTiled(values, terms, parallel, kernel);
 }
 
 }  // namespace fleetune::secagg

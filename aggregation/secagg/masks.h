@@ -52,8 +52,10 @@ inline constexpr size_t kMaskTileBytes = 64 * 1024;
 
 // Applies all masks to `values`, ring elements of 32 or (lanes of 16 bits) 16 bits. Tile by tile, so that each tile is
 // read and written once whatever the number of masks: no temporaries, no reduction, the same result on any number of
-// threads.
-void ApplyMasks(std::span<uint32_t> values, std::span<const MaskTerm> terms, ParallelFor parallel);
-void ApplyMasks(std::span<uint16_t> values, std::span<const MaskTerm> terms, ParallelFor parallel);
+// threads and with any kernel that the processor supports (checked).
+void ApplyMasks(std::span<uint32_t> values, std::span<const MaskTerm> terms, ParallelFor parallel,
+                MaskKernel kernel = BestMaskKernel());
+void ApplyMasks(std::span<uint16_t> values, std::span<const MaskTerm> terms, ParallelFor parallel,
+                MaskKernel kernel = BestMaskKernel());
 
 }  // namespace fleetune::secagg

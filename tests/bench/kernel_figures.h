@@ -1,0 +1,20 @@
+#pragma once
+
+#include <cstdint>
+
+#include "base/crypto/mask_stream.h"
+#include "tests/bench/figures.h"
+
+namespace fleetune::bench {
+
+// Bytes of keystream a second that one thread writes to a tile of a core's second-level cache: the kernel's own speed.
+double KeystreamBytesPerSecond(MaskKernel kernel);
+
+// How fast masks lie on a vector of `dimension` elements of 32 and of 16 bits, against the raw keystream.
+void MeasureMasks(MaskKernel kernel, uint64_t dimension, Figures& figures);
+
+// How fast packed inputs of `dimension` elements are added to the sum, against memcpy of the same bytes. The inputs lie
+// in memory, as they come from the network: they are too many for the caches.
+void MeasureIngest(uint64_t dimension, Figures& figures);
+
+}  // namespace fleetune::bench

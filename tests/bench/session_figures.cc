@@ -1,0 +1,320 @@
+#include "tests/bench/session_figures.h"
+
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmath>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "aggregation/secagg/ring_lanes.h"
+#include "aggregation/secagg/server_session.h"
+#include "base/check.h"
+#include "base/clock.h"
+#include "base/crypto/certificate.h"
+#include "base/crypto/sha256.h"
+#include "fmt/format.h"
+#include "tests/bench/channel.h"
+#include "tests/bench/crew.h"
+#include "tests/bench/session_clients.h"
+
+namespace fleetune::bench {
+namespace {
+
+using secagg::NextForDevice;
+using secagg::RingLanes;
+using secagg::ServerSession;
+using secagg::SessionEvent;
+
+constexpr double kRingVectorsAllowed = 3;
+constexpr double kBytesPerClientAllowed = 64 * 1024;
+
+uint64_t PeakMemoryBytes() {
+  rusage usage = {};
+  CHECK(getrusage(RUSAGE_SELF, &usage) == 0);
+  return static_cast<uint64_t>(usage.ru_maxrss) * 1024;
+}
+
+struct ServerEfforts {
+  Effort seats;     // advertisements: parsed, certificates and signatures checked
+  Effort sharing;   // rosters out, sealed shares in
+  Effort inputs;    // shares out, inputs noted
+  Effort views;     // profile M
+  Effort answers;   // requests out, released shares in
+  Effort recovery;  // secrets from shares, key agreements
+  Effort masks;     // taken off the sum
+  Effort ingest;    // inputs added to the sum; not part of Phases()
+
+  Effort Phases() const {
+    Effort sum;
+    for (const Effort& part : {seats, sharing, inputs, views, answers, recovery, masks}) sum += part;
+    return sum;
+  }
+};
+
+// The coordinator's side. Only what a coordinator does is measured, not how bytes come from the child.
+class Server {
+ public:
+  Server(const SessionSetup& setup, Channel& channel)
+      : setup_(setup),
+        channel_(channel),
+        crew_(setup.threads),
+        now_(SystemClock().Now()),
+        session_(ServerSession::Open(secagg::EncodeSessionConfig(ConfigOf(setup))).value()),
+        sum_(setup.lane_bits, setup.dimension) {}
+
+  void Run() {
+    MeetDevices();
+    Seat();
+    Answers(true, efforts_.sharing);
+    CollectInputs();
+    if (setup_.profile == secagg::Profile::kMalicious) Answers(false, efforts_.views);
+    Answers(false, efforts_.answers);
+    Open();
+    peak_bytes_ = PeakMemoryBytes();
+    Digest expected;
+    channel_.ReceiveRaw(expected.bytes);
+    channel_.ReceiveRaw({reinterpret_cast<uint8_t*>(&client_seconds_), sizeof client_seconds_});
+    const RingVector opened = sum_.Values();
+    correct_ = expected == Sha256({reinterpret_cast<const uint8_t*>(opened.data()), opened.size() * sizeof(uint32_t)});
+  }
+
+  bool correct() const { return correct_; }
+  void Report(double keystream, Figures& figures) const;
+
+ private:
+  void MeetDevices() {
+    const Bytes ca = channel_.Receive();
+    verifier_ = DeviceCertificateVerifier::Create(std::string(AsText(ca))).value();
+    for (uint32_t i = 0; i < setup_.devices; ++i) {
+      std::array<uint8_t, 32> key;
+      channel_.ReceiveRaw(key);
+      peers_.push_back({.device = DeviceName(i), .identity = VerifyKey::FromRaw(key).value()});
+    }
+  }
+
+  void Seat() {
+    const size_t signature_bytes = sizeof(Signature);
+    channel_.Send(session_.config_bytes());
+    down_ += static_cast<double>(Staying().size() * (session_.config_bytes().size() + signature_bytes));
+    ForBatches(true, [&](const std::vector<uint32_t>& batch) { Take(batch, efforts_.seats); });
+  }
+
+  // What the session has to say to each device, and what each answers.
+  void Answers(bool all, Effort& effort) {
+    ForBatches(all, [&](const std::vector<uint32_t>& batch) {
+      Say(batch, effort);
+      Take(batch, effort);
+    });
+  }
+
+  void CollectInputs() {
+    Bytes packed(sum_.packed_bytes());
+    ForBatches(true, [&](const std::vector<uint32_t>& batch) {
+      Say(batch, efforts_.inputs);
+      for (const uint32_t i : batch) {
+        if (DropsOut(setup_, i)) continue;
+        channel_.ReceiveRaw(packed);
+        up_ += static_cast<double>(packed.size());
+        std::optional<SessionEvent> event;
+        efforts_.inputs += crew_.Measure([&] { event = session_.CheckInput(DeviceName(i)).value(); });
+        efforts_.ingest += crew_.Measure([&] { CHECK(sum_.Add(packed).ok()); });
+        efforts_.inputs += crew_.Measure([&] { ApplyEvent(*event); });
+      }
+    });
+    efforts_.inputs += crew_.Measure([&] { EndPhase(true); });
+  }
+
+  void Open() {
+    std::optional<secagg::RecoveredMasks> masks;
+    efforts_.recovery += crew_.Measure([&] { masks = session_.RecoverMasks().value(); });
+    CHECK(masks->liars.empty());
+    expansions_ = masks->terms.size();
+    efforts_.masks += crew_.Measure([&] {
+      sum_.Apply(masks->terms, [&](size_t tasks, absl::FunctionRef<void(size_t)> work) { crew_.For(tasks, work); });
+    });
+    efforts_.masks += crew_.Measure([&] { session_.Apply({.kind = SessionEvent::Kind::kFinished, .body = {}}); });
+  }
+
+  void Say(const std::vector<uint32_t>& batch, Effort& effort) {
+    std::vector<Bytes> messages(batch.size());
+    effort += crew_.Measure([&] {
+      crew_.For(batch.size(), [&](size_t j) {
+        NextForDevice next = session_.NextFor(DeviceName(batch[j])).value();
+        CHECK(next.kind == NextForDevice::Kind::kMessage);
+        messages[j] = std::move(next.message);
+      });
+    });
+    for (size_t j = 0; j < batch.size(); ++j) {
+      channel_.Send(messages[j]);
+      if (!DropsOut(setup_, batch[j])) down_ += static_cast<double>(messages[j].size());
+    }
+  }
+
+  void Take(const std::vector<uint32_t>& batch, Effort& effort) {
+    std::vector<Bytes> messages(batch.size());
+    for (size_t j = 0; j < batch.size(); ++j) {
+      messages[j] = channel_.Receive();
+      if (!DropsOut(setup_, batch[j])) up_ += static_cast<double>(messages[j].size());
+    }
+    const auto verify = [this](std::span<const uint8_t> der) -> absl::StatusOr<secagg::VerifiedPeer> {
+      absl::StatusOr<PeerIdentity> peer = verifier_->Verify(der, now_);
+      if (!peer.ok()) return peer.status();
+      return secagg::VerifiedPeer{.device = peer->name, .identity = *peer->identity_key};
+    };
+    effort += crew_.Measure([&] {
+      std::vector<std::optional<SessionEvent>> events(batch.size());
+      crew_.For(batch.size(),
+                [&](size_t j) { events[j] = session_.Check(peers_[batch[j]], messages[j], verify).value(); });
+      for (const std::optional<SessionEvent>& event : events) ApplyEvent(*event);
+    });
+  }
+
+  // As a coordinator does after each event.
+  void ApplyEvent(const SessionEvent& event) {
+    session_.Apply(event);
+    EndPhase(false);
+    if (session_.phase() == secagg::ServerPhase::kUnmask) enough_ = session_.EnoughShares();
+  }
+
+  void EndPhase(bool time_over) {
+    if (const std::optional<SessionEvent> due = session_.Due(time_over); due.has_value()) {
+      CHECK(due->kind != SessionEvent::Kind::kFailed);
+      session_.Apply(*due);
+    }
+  }
+
+  std::vector<uint32_t> Staying() const {
+    std::vector<uint32_t> staying;
+    for (uint32_t i = 0; i < setup_.devices; ++i) {
+      if (!DropsOut(setup_, i)) staying.push_back(i);
+    }
+    return staying;
+  }
+
+  template <typename Work>
+  void ForBatches(bool all, const Work& work) {
+    std::vector<uint32_t> batch;
+    for (uint32_t i = 0; i < setup_.devices; ++i) {
+      if (all || !DropsOut(setup_, i)) batch.push_back(i);
+      if (batch.size() == kBatchDevices || (i + 1 == setup_.devices && !batch.empty())) {
+        work(batch);
+        batch.clear();
+      }
+    }
+  }
+
+  const SessionSetup& setup_;
+  Channel& channel_;
+  Crew crew_;
+  TimePoint now_;
+  ServerSession session_;
+  RingLanes sum_;
+  std::optional<DeviceCertificateVerifier> verifier_;
+  std::vector<secagg::VerifiedPeer> peers_;
+
+  ServerEfforts efforts_;
+  ClientSeconds client_seconds_;
+  double up_ = 0;  // bytes of all devices that finish
+  double down_ = 0;
+  uint64_t expansions_ = 0;
+  uint64_t peak_bytes_ = 0;
+  bool enough_ = false;
+  bool correct_ = false;
+};
+
+void Server::Report(double keystream, Figures& figures) const {
+  const bool malicious = setup_.profile == secagg::Profile::kMalicious;
+  const std::string group = fmt::format("session, profile {}", malicious ? "M" : "H");
+  const auto add = [&](std::string name, double value, std::string unit, std::optional<double> at_most = {}) {
+    figures.push_back({group, std::move(name), value, std::move(unit), {}, at_most});
+  };
+  const auto staying = static_cast<double>(Staying().size());
+  const auto packed = static_cast<double>(sum_.packed_bytes());
+  const secagg::GraphParameters graph =
+      secagg::ComputeGraphParameters(setup_.devices, 0.1, 0.1, setup_.profile).value();
+  add("devices", setup_.devices, "");
+  add("inputs in the sum", staying, "");
+  add("elements", static_cast<double>(setup_.dimension), "");
+  add("bits of a lane", setup_.lane_bits, "");
+  add("neighbours", graph.neighbours, "");
+  add("threshold", graph.threshold, "");
+  add("sum as expected", correct_ ? 1 : 0, "");
+
+  const ClientSeconds& client = client_seconds_;
+  add("client: joining", client.join, "s");
+  add("client: roster", client.roster, "s");
+  add("client: shares", client.shares, "s");
+  add("client: masks", client.mask, "s");
+  if (malicious) add("client: view", client.view, "s");
+  add("client: releasing shares", client.unmask, "s");
+  add("client: all", client.join + client.roster + client.shares + client.mask + client.view + client.unmask, "s");
+  add("client: keystream", (graph.neighbours + 1) * packed / 1e6, "MB");
+  add("client: bytes up", up_ / staying, "B");
+  add("client: bytes up beside the input", up_ / staying - packed, "B");
+  add("client: bytes down", down_ / staying, "B");
+  add("client: bytes up / input", up_ / staying / packed, "");
+  add("client: bytes down / input", down_ / staying / packed, "");
+  // The target is for H; in M it is shown.
+  const std::optional<double> bytes_target = malicious ? std::nullopt : std::optional(1.05);
+  add("client: bytes up and down / input", (up_ + down_) / staying / packed, "", bytes_target);
+
+  add("server: expansions", static_cast<double>(expansions_), "");
+  add("server: threads", static_cast<double>(setup_.threads), "");
+  const auto effort = [&](const std::string& name, const Effort& spent) {
+    add("server: " + name, spent.longest, "s");
+    add("server: " + name + ", all threads", spent.total, "s");
+  };
+  effort("seats", efforts_.seats);
+  effort("sharing keys", efforts_.sharing);
+  effort("shares out, inputs noted", efforts_.inputs);
+  if (malicious) effort("views", efforts_.views);
+  effort("released shares", efforts_.answers);
+  effort("recovering secrets", efforts_.recovery);
+  effort("unmasking", efforts_.masks);
+  effort("all phases", efforts_.Phases());
+  effort("ingest", efforts_.ingest);
+  const double lane_bytes = setup_.lane_bits == 16 ? 2 : 4;
+  const double ideal = static_cast<double>(expansions_) * static_cast<double>(setup_.dimension) * lane_bytes /
+                       (static_cast<double>(setup_.threads) * keystream);
+  add("server: keystream alone", ideal, "s");
+  add("server: all phases / keystream alone", efforts_.Phases().longest / ideal, "", 1.25);
+  const double ring_bytes = static_cast<double>(setup_.dimension) * lane_bytes;
+  add("server: peak RSS", static_cast<double>(peak_bytes_) / 1e6, "MB",
+      (kRingVectorsAllowed * ring_bytes + kBytesPerClientAllowed * setup_.devices) / 1e6);
+}
+
+}  // namespace
+
+bool MeasureSession(const SessionSetup& setup, double keystream, Figures& figures) {
+  int sockets[2];
+  CHECK(socketpair(AF_UNIX, SOCK_STREAM, 0, sockets) == 0);
+  const pid_t child = fork();
+  CHECK(child >= 0);
+  if (child == 0) {
+    close(sockets[0]);
+    {
+      Channel channel(sockets[1]);
+      RunClients(setup, channel);
+    }
+    _exit(0);
+  }
+  close(sockets[1]);
+  bool correct = false;
+  {
+    Channel channel(sockets[0]);
+    Server server(setup, channel);
+    server.Run();
+    server.Report(keystream, figures);
+    correct = server.correct();
+  }
+  int status = 0;
+  CHECK(waitpid(child, &status, 0) == child);
+  return correct && WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
+}  // namespace fleetune::bench
