@@ -51,7 +51,8 @@ ServerSession::State::MaybeEvent ServerSession::State::CheckUnmask(const Verifie
   }
   ASSIGN_OR_RETURN(const uint32_t seat, SeatIn(ServerPhase::kUnmask, peer.device, "unmask"));
   const Participant& participant = participants[seat];
-  if (!participant.committed || participant.unmasked()) {
+  const bool is_asked = participant.committed && (!malicious() || participant.view_signature.has_value());
+  if (!is_asked || participant.unmasked()) {
     return absl::FailedPreconditionError("unmask: this device is not asked, or answered otherwise before");
   }
   const auto asked = static_cast<uint32_t>(AskedOf(participant).size());
@@ -82,6 +83,7 @@ bool ServerSession::AllUnmasked() const { return answered() == asked(); }
 
 bool ServerSession::EnoughShares() const {
   const State& state = *state_;
+  if (!state.inputs_closed) return false;
   std::vector<uint32_t> shares(state.participants.size());
   for (const Participant& participant : state.participants) {
     if (!participant.unmasked()) continue;
