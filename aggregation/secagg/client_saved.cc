@@ -161,7 +161,6 @@ absl::Status ClientSession::State::Read(ByteReader& reader) {
   if (size > kMaxCohort || cohort > kMaxCohort) return absl::DataLossError("more devices than a session may have");
   for (uint32_t i = 0; i < size; ++i) {
     ASSIGN_OR_RETURN(ReadBack read, ReadNeighbour(reader));
-    if (read.neighbour.seat >= cohort) return absl::DataLossError("a neighbour's seat is not in the roster");
     neighbours.push_back(std::move(read.neighbour));
     opened.push_back(std::move(read.opened));
   }
@@ -172,7 +171,31 @@ absl::Status ClientSession::State::Read(ByteReader& reader) {
   RETURN_IF_ERROR(ReadAnswered(reader, view));
   RETURN_IF_ERROR(ReadArray(reader, view_hash.bytes));
   RETURN_IF_ERROR(ReadAnswered(reader, unmask));
-  return reader.ExpectEnd();
+  RETURN_IF_ERROR(reader.ExpectEnd());
+  return CheckRead();
+}
+
+absl::Status ClientSession::State::CheckRead() const {
+  const bool signs_view = config.profile == Profile::kMalicious;
+  if (roster.has_value() != (phase >= ClientPhase::kShared) || shares.has_value() != (phase >= ClientPhase::kReady) ||
+      input.has_value() != (phase >= ClientPhase::kMasked) ||
+      view.has_value() != (signs_view && phase >= ClientPhase::kViewSigned) ||
+      unmask.has_value() != (phase == ClientPhase::kUnmasked) || (phase == ClientPhase::kViewSigned && !signs_view)) {
+    return absl::DataLossError("what was answered does not fit the phase");
+  }
+  if (!roster.has_value()) {
+    if (cohort != 0 || !neighbours.empty()) return absl::DataLossError("neighbours without a roster");
+    return absl::OkStatus();
+  }
+  if (seat >= cohort || neighbours.size() >= cohort || threshold < kMinThreshold) {
+    return absl::DataLossError("seat, neighbours or threshold do not fit the roster");
+  }
+  for (size_t i = 0; i < neighbours.size(); ++i) {
+    if (neighbours[i].seat >= cohort || (i > 0 && neighbours[i - 1].seat >= neighbours[i].seat)) {
+      return absl::DataLossError("neighbours' seats are not in the roster, or not in order");
+    }
+  }
+  return absl::OkStatus();
 }
 
 absl::StatusOr<ClientSession> ClientSession::Load(const ClientIdentity& identity, const SessionPolicy& policy,

@@ -83,6 +83,8 @@ struct ClientSession::State {
 
   // What Save wrote after the config.
   absl::Status Read(ByteReader& reader);
+  // DataLoss if no session can be in this state: what is there must fit the phase, and seats the roster.
+  absl::Status CheckRead() const;
 
   // The neighbours that shared, and are in V (or are not).
   Bitmap NeighboursIn(const Bitmap& survivors, bool in) const;
