@@ -131,12 +131,11 @@ class Server {
 
   void Open() {
     std::optional<secagg::RecoveredMasks> masks;
-    efforts_.recovery += crew_.Measure([&] { masks = session_.RecoverMasks().value(); });
+    const auto parallel = [this](size_t tasks, absl::FunctionRef<void(size_t)> work) { crew_.For(tasks, work); };
+    efforts_.recovery += crew_.Measure([&] { masks = session_.RecoverMasks(parallel).value(); });
     CHECK(masks->liars.empty());
     expansions_ = masks->terms.size();
-    efforts_.masks += crew_.Measure([&] {
-      sum_.Apply(masks->terms, [&](size_t tasks, absl::FunctionRef<void(size_t)> work) { crew_.For(tasks, work); });
-    });
+    efforts_.masks += crew_.Measure([&] { sum_.Apply(masks->terms, parallel); });
     efforts_.masks += crew_.Measure([&] { session_.Apply({.kind = SessionEvent::Kind::kFinished, .body = {}}); });
   }
 
