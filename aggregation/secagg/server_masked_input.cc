@@ -38,6 +38,9 @@ void ServerSession::State::CloseInputs() {
     if (participants[seat].committed) survivors.Add(seat);
   }
   inputs_closed = true;
+  released.assign(participants.size(), 0);
+  for (uint32_t seat = 0; seat < participants.size(); ++seat) secrets_short += SecretNeeded(seat) ? 1 : 0;
+  for (Participant& participant : participants) participant.sealed = {};  // no device asks for them any more
   view_hash = ViewHash(session, survivors);
   phase = malicious() ? ServerPhase::kView : ServerPhase::kUnmask;
 }

@@ -147,8 +147,10 @@ void ServerSession::Apply(const SessionEvent& event) {
       state.phase = ServerPhase::kMaskedInput;
       return;
     case Kind::kCommitted:
-      if (in(ServerPhase::kMaskedInput) && seated && state.active.Has(event.seat)) {
+      if (in(ServerPhase::kMaskedInput) && seated && state.active.Has(event.seat) &&
+          !state.participants[event.seat].committed) {
         state.participants[event.seat].committed = true;
+        ++state.committed;
       }
       return;
     case Kind::kInputsClosed:
@@ -242,27 +244,20 @@ bool ServerSession::Advertised(std::string_view device) const {
   return state_->entries.contains(device) || SeatOf(state_->roster, device).has_value();
 }
 
-uint32_t ServerSession::committed() const {
-  return static_cast<uint32_t>(std::ranges::count(state_->participants, true, &Participant::committed));
-}
+uint32_t ServerSession::committed() const { return state_->committed; }
 
-uint32_t ServerSession::shared() const {
-  return static_cast<uint32_t>(std::ranges::count_if(state_->participants, &Participant::shared));
-}
+uint32_t ServerSession::shared() const { return state_->shared; }
 
 uint32_t ServerSession::answered() const {
-  const auto count = [this](auto has_answered) {
-    return static_cast<uint32_t>(std::ranges::count_if(state_->participants, has_answered));
-  };
   switch (state_->phase) {
     case ServerPhase::kAdvertise:
       return advertised();
     case ServerPhase::kShareKeys:
       return shared();
     case ServerPhase::kView:
-      return count([](const Participant& p) { return p.view_signature.has_value(); });
+      return state_->view_signed;
     case ServerPhase::kUnmask:
-      return count(&Participant::unmasked);
+      return state_->unmasked;
     default:
       return committed();
   }
@@ -277,9 +272,7 @@ uint32_t ServerSession::asked() const {
     case ServerPhase::kMaskedInput:
       return state_->active.Count();
     case ServerPhase::kUnmask:
-      if (!state_->malicious()) return committed();
-      return static_cast<uint32_t>(std::ranges::count_if(
-          state_->participants, [](const Participant& p) { return p.view_signature.has_value(); }));
+      return state_->malicious() ? state_->view_signed : committed();
     default:
       return committed();
   }

@@ -32,6 +32,7 @@ void ServerSession::State::ApplyShared(const SessionEvent& event) {
   participant.shared_bytes = event.body;
   participant.sealed = parsed->sealed;
   participant.seed_hash = parsed->seed_hash;
+  ++shared;
 }
 
 // Who shared, without those of whose neighbours too few did: they will not go on, and their own secrets could not be

@@ -60,6 +60,12 @@ struct ServerSession::State {
   bool inputs_closed = false;
   Bitmap survivors;  // V, once inputs_closed
   Digest view_hash;
+  uint32_t shared = 0;  // how many participants have done what
+  uint32_t committed = 0;
+  uint32_t view_signed = 0;
+  uint32_t unmasked = 0;
+  std::vector<uint32_t> released;  // by seat: shares of its secret, once inputs_closed
+  uint32_t secrets_short = 0;      // secrets that are needed, and have fewer shares than the threshold
 
   bool malicious() const { return config.profile == Profile::kMalicious; }
   // Where among the neighbours of `of` the seat `neighbour` stands. Requires that it is one.

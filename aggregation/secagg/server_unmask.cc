@@ -65,11 +65,17 @@ ServerSession::State::MaybeEvent ServerSession::State::CheckUnmask(const Verifie
 
 void ServerSession::State::ApplyUnmasked(const SessionEvent& event) {
   Participant& participant = participants[event.seat];
-  const auto asked = static_cast<uint32_t>(AskedOf(participant).size());
-  absl::StatusOr<UnmaskMessage> parsed = ParseUnmask(event.body, session, view_hash, asked);
+  const std::vector<uint32_t> asked = AskedOf(participant);
+  absl::StatusOr<UnmaskMessage> parsed =
+      ParseUnmask(event.body, session, view_hash, static_cast<uint32_t>(asked.size()));
   if (!parsed.ok() || !participant.committed || participant.unmasked()) return;
   participant.unmask_bytes = event.body;
   participant.unmask = *std::move(parsed);
+  ++unmasked;
+  for (uint32_t i = 0; i < asked.size(); ++i) {
+    if (!participant.unmask.given.Has(i)) continue;
+    if (++released[asked[i]] == threshold && SecretNeeded(asked[i])) --secrets_short;
+  }
 }
 
 // A dropped device's mask key is needed only if somebody in V has a mask with it.
@@ -81,20 +87,7 @@ bool ServerSession::State::SecretNeeded(uint32_t seat) const {
 
 bool ServerSession::AllUnmasked() const { return answered() == asked(); }
 
-bool ServerSession::EnoughShares() const {
-  const State& state = *state_;
-  if (!state.inputs_closed) return false;
-  std::vector<uint32_t> shares(state.participants.size());
-  for (const Participant& participant : state.participants) {
-    if (!participant.unmasked()) continue;
-    const std::vector<uint32_t> asked = state.AskedOf(participant);
-    for (uint32_t i = 0; i < asked.size(); ++i) shares[asked[i]] += participant.unmask.given.Has(i) ? 1 : 0;
-  }
-  for (uint32_t seat = 0; seat < shares.size(); ++seat) {
-    if (state.SecretNeeded(seat) && shares[seat] < state.threshold) return false;
-  }
-  return true;
-}
+bool ServerSession::EnoughShares() const { return state_->inputs_closed && state_->secrets_short == 0; }
 
 absl::StatusOr<RecoveredMasks> ServerSession::RecoverMasks() const {
   const State& state = *state_;

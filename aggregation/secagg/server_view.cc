@@ -31,6 +31,7 @@ void ServerSession::State::ApplyViewSigned(const SessionEvent& event) {
   const absl::StatusOr<Signature> signature = ParseViewSignature(event.body, session);
   if (signature.ok() && participant.committed && !participant.view_signature.has_value()) {
     participant.view_signature = *signature;
+    ++view_signed;
   }
 }
 
