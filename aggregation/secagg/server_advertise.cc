@@ -60,13 +60,18 @@ void ServerSession::State::CloseRoster() {
     participant.neighbours = topology->graph.NeighboursOf(seat);
   }
   entries.clear();
+  roster_message = EncodeRosterMessage({.roster = roster, .neighbours = {}}, config_hash);
+  roster_message.resize(roster_message.size() - sizeof(uint32_t));  // the number of neighbours, here 0
   phase = ServerPhase::kShareKeys;
 }
 
 Bytes ServerSession::State::RosterFor(const Participant& participant) const {
-  RosterMessage message{.roster = roster, .neighbours = {}};
-  for (const uint32_t seat : participant.neighbours) message.neighbours.push_back(participants[seat].entry);
-  return EncodeRosterMessage(message, config_hash);
+  // EncodeRosterMessage's bytes, without a copy of the roster for each device.
+  ByteWriter message;
+  message.WriteBytes(roster_message);
+  message.Write(static_cast<uint32_t>(participant.neighbours.size()));
+  for (const uint32_t seat : participant.neighbours) message.WriteBlob(participants[seat].entry);
+  return message.Take();
 }
 
 }  // namespace fleetune::secagg

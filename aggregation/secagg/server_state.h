@@ -52,7 +52,8 @@ struct ServerSession::State {
 
   // From then on.
   Roster roster;
-  Digest session;  // sid
+  Bytes roster_message;  // its bytes up to the receiver's neighbours: the same for everybody
+  Digest session;        // sid
   uint32_t threshold = 0;
   bool complete = false;                  // the graph: then a device holds a share of its own secrets, too
   std::vector<Participant> participants;  // by seat
