@@ -59,7 +59,9 @@ struct RecoveredMasks {
 // the state changes nothing. The sum itself is the caller's: it adds an input and makes kCommitted durable in one
 // write.
 //
-// Not thread-safe. Copyable: no secret of a device is in it until it is released by enough neighbours.
+// Not thread-safe, but for const methods, any number of which may run at once: messages may be checked and written side
+// by side, and applied one after the other. Copyable: no secret of a device is in it until it is released by enough
+// neighbours.
 class ServerSession {
  public:
   // InvalidArgument, DataLoss: the config.
@@ -101,8 +103,9 @@ class ServerSession {
   // kUnmask: every secret that is needed has enough shares, so RecoverMasks is worth trying.
   bool EnoughShares() const;
   // The masks that are on the sum of the inputs in V. DataLoss: too few good shares, which names liars where it can.
-  // Costs a curve multiplication for each neighbour of a dropped device.
-  absl::StatusOr<RecoveredMasks> RecoverMasks() const;
+  // Costs a curve multiplication for each neighbour of a dropped device; one task of `parallel` is one secret. The same
+  // result, terms in the same order, on any number of threads.
+  absl::StatusOr<RecoveredMasks> RecoverMasks(ParallelFor parallel = OneAfterTheOther) const;
 
   ServerPhase phase() const;
   std::chrono::milliseconds phase_time() const;  // how long the present phase may take; 0 after the end

@@ -16,6 +16,7 @@
 #include "aggregation/secagg/bitmap.h"
 #include "aggregation/secagg/roster.h"
 #include "aggregation/secagg/server_session.h"
+#include "aggregation/secagg/shamir.h"
 #include "aggregation/secagg/share_keys.h"
 #include "aggregation/secagg/unmask.h"
 
@@ -39,6 +40,11 @@ struct Participant {
 
   bool shared() const { return !shared_bytes.empty(); }
   bool unmasked() const { return !unmask_bytes.empty(); }
+};
+
+struct TermsOfSecret {
+  std::vector<MaskTerm> terms;
+  std::vector<uint32_t> liars;
 };
 
 struct ServerSession::State {
@@ -101,6 +107,8 @@ struct ServerSession::State {
   void ApplyViewSigned(const SessionEvent& event);
   void ApplyUnmasked(const SessionEvent& event);
   absl::Status AppendTerms(const Participant& participant, Secret32 secret, std::vector<MaskTerm>& terms) const;
+  // The masks that one device's secret gives, from the shares of it that were released, and the seats of liars.
+  absl::StatusOr<TermsOfSecret> RecoverTerms(uint32_t seat, std::span<const IndexedShare> shares) const;
   void Fail(std::string why);
 };
 

@@ -89,7 +89,25 @@ bool ServerSession::AllUnmasked() const { return answered() == asked(); }
 
 bool ServerSession::EnoughShares() const { return state_->inputs_closed && state_->secrets_short == 0; }
 
-absl::StatusOr<RecoveredMasks> ServerSession::RecoverMasks() const {
+absl::StatusOr<TermsOfSecret> ServerSession::State::RecoverTerms(uint32_t seat,
+                                                                 std::span<const IndexedShare> shares) const {
+  const Participant& participant = participants[seat];
+  const auto accept = [&](const Secret32& secret) {
+    return participant.committed ? SeedHash(session, participant.device, secret) == participant.seed_hash
+                                 : X25519PublicKey(secret) == participant.mask_key;
+  };
+  absl::StatusOr<CorrectedSecret> recovered = RecoverSecret(shares, threshold, accept);
+  if (!recovered.ok()) {
+    return absl::DataLossError(fmt::format("the {} of {} cannot be rebuilt from {} shares: {}",
+                                           participant.committed ? "seed" : "mask key", participant.device,
+                                           shares.size(), std::string(recovered.status().message())));
+  }
+  TermsOfSecret result{.terms = {}, .liars = std::move(recovered->liars)};
+  RETURN_IF_ERROR(AppendTerms(participant, std::move(recovered->secret), result.terms));
+  return result;
+}
+
+absl::StatusOr<RecoveredMasks> ServerSession::RecoverMasks(ParallelFor parallel) const {
   const State& state = *state_;
   if (state.phase != ServerPhase::kUnmask) return absl::FailedPreconditionError("masks: the cell is not unmasking");
   ReleasedShares released(state.participants.size());
@@ -105,23 +123,22 @@ absl::StatusOr<RecoveredMasks> ServerSession::RecoverMasks() const {
     }
   }
 
+  // Dropped devices come first: theirs is most of the work, so threads that share the seats have like parts of it.
+  std::vector<uint32_t> needed;
+  for (const bool committed : {false, true}) {
+    for (uint32_t seat = 0; seat < state.participants.size(); ++seat) {
+      if (state.participants[seat].committed == committed && state.SecretNeeded(seat)) needed.push_back(seat);
+    }
+  }
+  std::vector<absl::StatusOr<TermsOfSecret>> recovered(needed.size());
+  parallel(needed.size(), [&](size_t i) { recovered[i] = state.RecoverTerms(needed[i], released[needed[i]]); });
+
   RecoveredMasks masks;
   std::vector<bool> lied(state.participants.size());
-  for (uint32_t seat = 0; seat < state.participants.size(); ++seat) {
-    if (!state.SecretNeeded(seat)) continue;
-    const Participant& participant = state.participants[seat];
-    const auto accept = [&](const Secret32& secret) {
-      return participant.committed ? SeedHash(state.session, participant.device, secret) == participant.seed_hash
-                                   : X25519PublicKey(secret) == participant.mask_key;
-    };
-    absl::StatusOr<CorrectedSecret> recovered = RecoverSecret(released[seat], state.threshold, accept);
-    if (!recovered.ok()) {
-      return absl::DataLossError(fmt::format("the {} of {} cannot be rebuilt from {} shares: {}",
-                                             participant.committed ? "seed" : "mask key", participant.device,
-                                             released[seat].size(), std::string(recovered.status().message())));
-    }
-    for (const uint32_t liar : recovered->liars) lied[liar] = true;
-    RETURN_IF_ERROR(state.AppendTerms(participant, std::move(recovered->secret), masks.terms));
+  for (absl::StatusOr<TermsOfSecret>& secret : recovered) {
+    if (!secret.ok()) return secret.status();
+    std::ranges::move(secret->terms, std::back_inserter(masks.terms));
+    for (const uint32_t liar : secret->liars) lied[liar] = true;
   }
   for (uint32_t seat = 0; seat < lied.size(); ++seat) {
     if (lied[seat]) masks.liars.push_back(state.participants[seat].device);
