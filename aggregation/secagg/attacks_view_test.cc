@@ -209,7 +209,76 @@ TEST(ViewSignatureTest, AnotherViewThanTheSignedOne) {
       IsOk());
 }
 
-TEST(DeadNeighbourhoodTest, AnH_DeviceWantsAsManyNeighboursAliveAsTheThreshold) {
+// The victim is told that only few shared, which leaves it with masks of few honest devices; then these are called
+// dead, so that their mask keys and the victim's seed are all that is on its input. It does not sign that itself: can
+// the others be made to?
+class FewShared {
+ public:
+  explicit FewShared(uint32_t liars) : session_(TestConfig(21, Profile::kMalicious), 21), coordinator_(Begin()) {
+    session_.ShareKeys();
+    partners_ = coordinator_.threshold() - 1 - liars;  // with the liars and itself just enough
+    Devices told;
+    for (uint32_t device = 1; device <= partners_; ++device) told.insert(device);
+    const Devices dead = told;
+    for (uint32_t device = 21 - liars; device < 21; ++device) told.insert(device);
+    const SharesMessage all = ParseShares(session_.MessageFor(0).value(), coordinator_.sid(), 20).value();
+    SharesMessage few{.shared = Bitmap(20), .sealed = {}};
+    const std::vector<uint32_t> neighbours = coordinator_.NeighboursOf(0);
+    for (uint32_t i = 0; i < 20; ++i) {
+      if (!told.contains(neighbours[i])) continue;
+      few.shared.Add(i);
+      few.sealed.push_back(all.sealed[i]);
+    }
+    CHECK(session_.clients[0].OnShares(EncodeShares(few, coordinator_.sid())).ok());
+    CHECK(session_.clients[0].Mask(session_.inputs[0]).ok());
+    for (uint32_t device = 1; device < 21; ++device) {
+      CHECK(session_.clients[device].OnShares(session_.MessageFor(device).value()).ok());
+      CHECK(session_.clients[device].Mask(session_.inputs[device]).ok());
+    }
+    const Bitmap view = coordinator_.ViewWithout(dead);
+    const std::map<uint32_t, Signature> signatures = coordinator_.CollectSignatures(view);
+    victim_signed_ = signatures.contains(0);
+    loot_.emplace(coordinator_, session_);
+    for (const auto& [device, signature] : signatures) {
+      const absl::StatusOr<Bytes> answer = session_.clients[device].OnUnmaskRequest(
+          coordinator_.Encode(coordinator_.RequestFor(device, view, signatures)));
+      if (answer.ok()) loot_->Add(device, view, *answer);
+    }
+  }
+  bool victim_signed() const { return victim_signed_; }
+  size_t released() const { return loot_->released(); }
+  bool OpensTheVictim() const {
+    bool opens = loot_->OpensSeed(0);
+    for (uint32_t device = 1; device <= partners_; ++device) opens = opens && loot_->OpensMaskKey(device);
+    return opens;
+  }
+
+ private:
+  SessionFixture& Begin() {
+    session_.Advertise();
+    return session_;
+  }
+  SessionFixture session_;
+  LyingCoordinator coordinator_;
+  uint32_t partners_ = 0;
+  bool victim_signed_ = false;
+  std::optional<Loot> loot_;
+};
+
+TEST(FewSharedTest, TheOthersDoNotVouchForADeadNeighbourhood) {
+  const FewShared attack(2);  // as many liars as the session allows for
+  EXPECT_FALSE(attack.victim_signed());
+  EXPECT_EQ(attack.released(), 0u);
+  EXPECT_FALSE(attack.OpensTheVictim());
+}
+
+TEST(FewSharedTest, WithOneLiarMoreTheyWould) {
+  const FewShared attack(3);
+  EXPECT_FALSE(attack.victim_signed());
+  EXPECT_TRUE(attack.OpensTheVictim());
+}
+
+TEST(DeadNeighbourhoodTest, AnHDeviceWantsAsManyNeighboursAliveAsTheThreshold) {
   Masked masked = MaskedH(64);
   const LyingCoordinator& coordinator = masked.coordinator;
   ASSERT_FALSE(coordinator.complete());
