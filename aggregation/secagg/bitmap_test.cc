@@ -2,6 +2,7 @@
 
 #include "aggregation/secagg/parser_checks.h"
 #include "gtest/gtest.h"
+#include "tests/support/status_matchers.h"
 
 namespace fleetune::secagg {
 namespace {

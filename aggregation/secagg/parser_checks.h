@@ -5,16 +5,23 @@
 #include <cstdint>
 #include <span>
 
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "base/bytes.h"
 #include "gtest/gtest.h"
-#include "tests/support/status_matchers.h"
 
 namespace fleetune::secagg {
+
+inline absl::StatusCode CodeOf(const absl::Status& status) { return status.code(); }
+template <typename T>
+absl::StatusCode CodeOf(const absl::StatusOr<T>& result) {
+  return result.status().code();
+}
 
 // `message` parses, but none of its beginnings, nor `message` with a byte more.
 template <typename Parse>
 void ExpectNoOtherLength(std::span<const uint8_t> message, Parse parse) {
-  ASSERT_THAT(parse(message), IsOk());
+  ASSERT_TRUE(parse(message).ok());
   for (size_t size = 0; size < message.size(); ++size) {
     // A copy of exactly this size, so that a sanitizer sees a read past its end.
     const Bytes cut(message.begin(), message.begin() + static_cast<std::ptrdiff_t>(size));
@@ -31,14 +38,14 @@ void ExpectHeadIsChecked(std::span<const uint8_t> message, Parse parse) {
   for (size_t at = 0; at < 33; ++at) {
     Bytes other(message.begin(), message.end());
     other[at] ^= 0x10;
-    EXPECT_THAT(parse(other), HasStatus(absl::StatusCode::kInvalidArgument, "message:")) << "byte " << at;
+    EXPECT_EQ(CodeOf(parse(other)), absl::StatusCode::kInvalidArgument) << "byte " << at;
   }
 }
 
 // `parse` of `message` with any one bit flipped fails.
 template <typename Parse>
 void ExpectEveryBitCounts(std::span<const uint8_t> message, Parse parse) {
-  ASSERT_THAT(parse(message), IsOk());
+  ASSERT_TRUE(parse(message).ok());
   for (size_t bit = 0; bit < message.size() * 8; ++bit) {
     Bytes flipped(message.begin(), message.end());
     flipped[bit / 8] = static_cast<uint8_t>(flipped[bit / 8] ^ 1u << (bit % 8));

@@ -9,6 +9,7 @@
 #include "base/crypto/sha256.h"
 #include "fmt/format.h"
 #include "gtest/gtest.h"
+#include "tests/support/status_matchers.h"
 
 namespace fleetune::secagg {
 namespace {

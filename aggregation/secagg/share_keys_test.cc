@@ -9,6 +9,7 @@
 #include "aggregation/secagg/small_order_points.h"
 #include "base/crypto/sha256.h"
 #include "gtest/gtest.h"
+#include "tests/support/status_matchers.h"
 
 namespace fleetune::secagg {
 namespace {

@@ -5,6 +5,7 @@
 #include "aggregation/secagg/parser_checks.h"
 #include "base/crypto/sha256.h"
 #include "gtest/gtest.h"
+#include "tests/support/status_matchers.h"
 
 namespace fleetune::secagg {
 namespace {

@@ -4,6 +4,7 @@
 #include "aggregation/secagg/session_fixture.h"
 #include "base/crypto/sha256.h"
 #include "gtest/gtest.h"
+#include "tests/support/status_matchers.h"
 
 namespace fleetune::secagg {
 namespace {
