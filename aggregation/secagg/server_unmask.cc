@@ -111,6 +111,9 @@ absl::StatusOr<RecoveredMasks> ServerSession::RecoverMasks(ParallelFor parallel)
   const State& state = *state_;
   if (state.phase != ServerPhase::kUnmask) return absl::FailedPreconditionError("masks: the cell is not unmasking");
   ReleasedShares released(state.participants.size());
+  for (uint32_t seat = 0; seat < released.size(); ++seat) {
+    released[seat].reserve(state.participants[seat].neighbours.size() + (state.complete ? 1 : 0));
+  }
   for (uint32_t seat = 0; seat < state.participants.size(); ++seat) {
     const Participant& participant = state.participants[seat];
     if (!participant.unmasked()) continue;
