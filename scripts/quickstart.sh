@@ -17,13 +17,15 @@ With --base and --data: your model, and one file of DIR (.txt or .jsonl, in orde
   --local-epochs E     passes over its data that a device makes a round (default depends on the data)
   --learning-rate X    of the devices' AdamW
   --prompt TEXT        the prompt that is answered before and after
+  --secure MODE        who sees single updates: semi-honest (nobody, if the coordinator follows the
+                       protocol; default), malicious (nobody, even if it lies), off (the coordinator)
   --out DIR            where everything is put (default build/quickstart; emptied first)
   --no-build           use the programs in build/release/bin as they are
 EOF
 }
 fail() { echo "quickstart: $*" >&2; exit 1; }
 
-base="" data="" devices=5 rounds=3 rank=8 epochs="" rate="" prompt="" out=build/quickstart build=1
+base="" data="" devices=5 rounds=3 rank=8 epochs="" rate="" prompt="" secure="" out=build/quickstart build=1
 while [ $# -gt 0 ]; do
   case "$1" in
     --base) base=${2:?--base needs a file}; shift 2 ;;
@@ -34,6 +36,7 @@ while [ $# -gt 0 ]; do
     --local-epochs) epochs=${2:?--local-epochs needs a number}; shift 2 ;;
     --learning-rate) rate=${2:?--learning-rate needs a number}; shift 2 ;;
     --prompt) prompt=${2:?--prompt needs a text}; shift 2 ;;
+    --secure) secure=${2:?--secure needs semi-honest, malicious or off}; shift 2 ;;
     --out) out=${2:?--out needs a folder}; shift 2 ;;
     --no-build) build=0; shift ;;
     --help|-h) usage; exit 0 ;;
@@ -46,6 +49,13 @@ fi
 for number in "$devices" "$rounds" "$rank"; do
   [[ "$number" =~ ^[1-9][0-9]*$ ]] || { echo "quickstart: expected a whole number above 0, got '$number'" >&2; exit 2; }
 done
+# A sum of two tells each of the two about the other.
+[ -n "$secure" ] || { [ "$devices" -ge 3 ] && secure=semi-honest || secure=off; }
+case "$secure" in
+  semi-honest|malicious) [ "$devices" -ge 3 ] || fail "--secure $secure needs at least 3 devices, got $devices" ;;
+  off) ;;
+  *) echo "quickstart: --secure: expected semi-honest, malicious or off, got '$secure'" >&2; exit 2 ;;
+esac
 if [ -n "$base" ]; then
   [ -f "$base" ] || fail "no base model at $base"
   [ -d "$data" ] || fail "no folder of data at $data"
@@ -132,7 +142,7 @@ admin model add "$base" --name base
 cat >"$out/task.toml" <<EOF
 name = "quickstart"
 base = "base"
-secure_aggregation = "off"
+secure_aggregation = "$secure"
 
 [adapter]
 rank = $rank
@@ -202,9 +212,9 @@ printf 'prompt:\n%s\n\nbase model:\n%s\n\nwith the adapter of %s rounds:\n%s\n' 
 
 parameters=$(admin task show quickstart --json | jq -r .trained_parameters)
 jq -n --argjson devices "$devices" --argjson rounds "$rows" --argjson base_loss "$base_loss" --argjson parameters "$parameters" \
-  --arg base "$base" --arg prompt "$prompt" --arg before "$before" --arg after "$after" \
+  --arg secure "$secure" --arg base "$base" --arg prompt "$prompt" --arg before "$before" --arg after "$after" \
   --argjson seconds "$(($(date +%s) - started))" \
-  '{devices: $devices, base: $base, trained_parameters: $parameters, base_held_out_loss: $base_loss, rounds: $rounds,
+  '{devices: $devices, secure_aggregation: $secure, base: $base, trained_parameters: $parameters, base_held_out_loss: $base_loss, rounds: $rounds,
     prompt: $prompt, answer_before: $before, answer_after: $after, seconds: $seconds}' >"$out/summary.json"
 
 step "summary"

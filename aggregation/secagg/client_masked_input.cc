@@ -47,7 +47,7 @@ absl::Status ClientSession::OnShares(std::span<const uint8_t> message) {
 
 absl::StatusOr<Bytes> ClientSession::Mask(std::span<const uint32_t> ring) {
   CHECK(ring.size() == state_->config.dimension);
-  if (state_->phase < ClientPhase::kReady) return WrongPhase("masks");
+  if (state_->phase < ClientPhase::kReady || state_->phase == ClientPhase::kUnmasked) return WrongPhase("masks");
   const Digest input = LabelledHash(
       "input", {state_->session.bytes, {reinterpret_cast<const uint8_t*>(ring.data()), ring.size_bytes()}});
   if (state_->input.has_value() && *state_->input != input) {

@@ -23,6 +23,14 @@ const SessionConfig& ClientSession::config() const { return state_->config; }
 const Digest& ClientSession::config_hash() const { return state_->config_hash; }
 uint32_t ClientSession::cohort() const { return state_->cohort; }
 
+void ClientSession::State::ForgetSecrets() {
+  channel_key = X25519Key::FromSecret(Secret32());
+  mask_key = X25519Key::FromSecret(Secret32());
+  seed = Secret32();
+  own_share = Share();
+  for (std::optional<SharePair>& pair : opened) pair.reset();
+}
+
 Bitmap ClientSession::State::NeighboursIn(const Bitmap& survivors, bool in) const {
   Bitmap result(static_cast<uint32_t>(neighbours.size()));
   for (uint32_t i = 0; i < neighbours.size(); ++i) {

@@ -74,8 +74,8 @@ class ClientSession {
   absl::Status OnShares(std::span<const uint8_t> message);
 
   // The masked input, packed into lanes. Requires `ring` of the config's dimension; checked. FailedPrecondition before
-  // OnShares, and for another `ring` than at the first call: two inputs under the same masks would tell their
-  // difference.
+  // OnShares or after the last answer, and for another `ring` than at the first call: two inputs under the same masks
+  // would tell their difference.
   absl::StatusOr<Bytes> Mask(std::span<const uint32_t> ring);
 
   // Profile M: returns the signature to send.

@@ -81,6 +81,9 @@ struct ClientSession::State {
   Digest view_hash;  // that was signed
   std::optional<AnsweredMessage> unmask;
 
+  // Nothing needs them after the last answer: whoever takes the device later finds nothing that opens its masks.
+  void ForgetSecrets();
+
   // What Save wrote after the config.
   absl::Status Read(ByteReader& reader);
   // DataLoss if no session can be in this state: what is there must fit the phase, and seats the roster.

@@ -70,6 +70,7 @@ absl::StatusOr<Bytes> ClientSession::OnUnmaskRequest(std::span<const uint8_t> me
       state_->identity.key->Sign(SignPurpose::kSecAggUnmask, SignedPart(answer, state_->session, view_hash));
   state_->unmask = Answered(message, EncodeUnmask(answer, state_->session, view_hash));
   state_->phase = ClientPhase::kUnmasked;
+  state_->ForgetSecrets();
   return state_->unmask->answer;
 }
 

@@ -246,6 +246,11 @@ bool ServerSession::Advertised(std::string_view device) const {
 
 uint32_t ServerSession::committed() const { return state_->committed; }
 
+bool ServerSession::Committed(std::string_view device) const {
+  const std::optional<uint32_t> seat = SeatOf(state_->roster, device);
+  return seat.has_value() && state_->participants[*seat].committed;
+}
+
 uint32_t ServerSession::shared() const { return state_->shared; }
 
 uint32_t ServerSession::answered() const {

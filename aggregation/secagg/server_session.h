@@ -49,7 +49,7 @@ struct NextForDevice {
 // The masks that lie on the sum, and who lied about them.
 struct RecoveredMasks {
   std::vector<MaskTerm> terms;     // to apply to the sum: afterwards it is the sum of the inputs in V
-  std::vector<std::string> liars;  // devices whose shares were wrong
+  std::vector<std::string> liars;  // whose shares were wrong, or were dealt wrong to them: a hint, no proof
 };
 
 // The coordinator's side of one secure aggregation: a pure state machine. No clock, I/O, threads or randomness. The
@@ -115,6 +115,7 @@ class ServerSession {
   uint32_t advertised() const;  // seats taken
   bool Advertised(std::string_view device) const;
   uint32_t committed() const;  // inputs in the sum
+  bool Committed(std::string_view device) const;
   uint32_t shared() const;
   uint32_t answered() const;                 // of the present phase
   uint32_t asked() const;                    // of the present phase, at most

@@ -93,6 +93,33 @@ TEST(SmallSessionTest, OneOfThreeMayVanishOnceItsInputIsThere) {
   EXPECT_EQ(*sum, session.ExpectedSum());
 }
 
+// Whoever takes a device after its last answer finds the answer, and nothing that opens its masks or its neighbours'.
+TEST(SmallSessionTest, SecretsAreForgottenAfterTheLastAnswer) {
+  SessionFixture session(TestConfig(3), 3);
+  session.Advertise();
+  session.ShareKeys();
+  session.MaskInputs();
+  const Bytes before = session.clients[0].Save();
+  const Bytes request = session.MessageFor(0).value();
+  const Bytes answer = session.clients[0].OnUnmaskRequest(request).value();
+  const Bytes after = session.clients[0].Save();
+  const auto bytes_shared = [&](size_t from, size_t size) {
+    return std::search(after.begin(), after.end(), before.begin() + static_cast<int64_t>(from),
+                       before.begin() + static_cast<int64_t>(from + size)) != after.end();
+  };
+  // Format, device and config are followed by phase, flag, and the three secrets.
+  ByteReader reader(before);
+  ASSERT_THAT(reader.Skip(4), IsOk());
+  ASSERT_THAT(reader.ReadBlob(kMaxNameBytes), IsOk());
+  ASSERT_THAT(reader.ReadBlob(kMaxSessionConfigBytes), IsOk());
+  const size_t secrets = reader.position() + 2;
+  for (size_t i = 0; i < 3; ++i) EXPECT_FALSE(bytes_shared(secrets + 32 * i, 32)) << i;
+  EXPECT_THAT(session.clients[0].Mask(session.inputs[0]), HasStatus(absl::StatusCode::kFailedPrecondition, "phase"));
+  absl::StatusOr<ClientSession> again = ClientSession::Load(session.devices[0]->identity(false), session.policy, after);
+  ASSERT_THAT(again, IsOk());
+  EXPECT_EQ(again->OnUnmaskRequest(request).value(), answer);
+}
+
 TEST(SmallSessionTest, TwoInputsOfThreeAreNeverOpened) {
   SessionFixture session(TestConfig(3), 3);
   session.Advertise();

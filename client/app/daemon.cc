@@ -12,8 +12,10 @@
 #include "base/crypto/certificate.h"
 #include "base/crypto/random.h"
 #include "base/status_macros.h"
+#include "client/app/aes_instructions.h"
 #include "client/app/daemon_lock.h"
 #include "client/app/payload_files.h"
+#include "client/app/privacy_words.h"
 #include "client/app/state_store.h"
 #include "client/app/step_performer.h"
 #include "client/data/audit_log.h"
@@ -43,7 +45,8 @@ struct DaemonStores {
   AdapterShelf adapters;
   ModelShelf models;
 
-  static absl::StatusOr<DaemonStores> Open(const DaemonOptions& options, const Clock& clock) {
+  static absl::StatusOr<DaemonStores> Open(const DaemonOptions& options, const SigningKey& identity,
+                                           const Clock& clock) {
     const DeviceFolder& folder = options.folder;
     ASSIGN_OR_RETURN(StateStore state, StateStore::Open(folder.state()));
     ASSIGN_OR_RETURN(ExampleStore examples, ExampleStore::Open(folder.root, clock));
@@ -54,28 +57,47 @@ struct DaemonStores {
     return DaemonStores{.state = std::move(state),
                         .examples = std::move(examples),
                         .audit = std::move(audit),
-                        .payloads = PayloadFiles(folder.uploads()),
+                        .payloads = PayloadFiles(folder.uploads(), PayloadKey(identity)),
                         .adapters = AdapterShelf(folder.adapters()),
                         .models = std::move(models)};
   }
 };
 
+// What a daemon starts with.
+struct DaemonParts {
+  DeviceIdentity identity;
+  Bytes certificate;  // DER
+  DeviceCertificateVerifier neighbours;
+  DeviceBudget budget;
+  VerifyKey release_key;
+  DeviceState state;
+};
+
 class Daemon {
  public:
-  Daemon(const DaemonOptions& options, const Clock& clock, StopSignal& stop, DeviceIdentity identity,
-         DeviceBudget budget, const VerifyKey& release_key, DaemonStores& stores, DeviceState state)
-      : options_(options), clock_(clock), stop_(stop), identity_(std::move(identity)), budget_(std::move(budget)),
-        stores_(stores), link_(Connect()), saved_(state), agent_(std::move(state), {}, &random_),
+  Daemon(const DaemonOptions& options, const Clock& clock, StopSignal& stop, DaemonStores& stores, DaemonParts parts)
+      : options_(options), clock_(clock), stop_(stop), identity_(std::move(parts.identity)),
+        neighbours_(std::move(parts.neighbours)), budget_(std::move(parts.budget)), stores_(stores), link_(Connect()),
+        saved_(parts.state), agent_(std::move(parts.state), OptionsOf(options.settings), &random_),
+        cells_({.link = link_.get(), .payloads = &stores.payloads, .random = &random_},
+               {.release_key = parts.release_key,
+                .policy = options.settings.privacy.session,
+                .identity = {.device = identity_.device_id,
+                             .certificate = std::move(parts.certificate),
+                             .key = &identity_.identity_key,
+                             .aes_instructions = HasAesInstructions()},
+                .verify_peer = [this](std::span<const uint8_t> der) { return VerifyPeer(der); }}),
         performer_({.link = link_.get(),
                     .examples = &stores.examples,
                     .payloads = &stores.payloads,
                     .adapters = &stores.adapters,
                     .models = &stores.models,
-                    .random = &random_},
+                    .random = &random_,
+                    .cells = &cells_},
                    {.downloads = options.folder.downloads(),
                     .trainer = options.trainer,
                     .threads = options.settings.threads,
-                    .release_key = release_key,
+                    .release_key = parts.release_key,
                     .warn = [](const std::string& text) { spdlog::warn("{}", text); }}) {}
 
   absl::Status Run() {
@@ -111,6 +133,17 @@ class Daemon {
                           .certificate_pem = identity_.certificate_pem});
   }
 
+  static AgentOptions OptionsOf(const ClientSettings& settings) {
+    AgentOptions options;
+    options.privacy = settings.privacy;
+    return options;
+  }
+
+  absl::StatusOr<secagg::VerifiedPeer> VerifyPeer(std::span<const uint8_t> der) const {
+    ASSIGN_OR_RETURN(const PeerIdentity peer, neighbours_.Verify(der, clock_.Now()));
+    return secagg::VerifiedPeer{.device = peer.name, .identity = *peer.identity_key};
+  }
+
   AgentEvent Started() {
     AgentStarted started{.served = {}, .models = stores_.models.models(), .conditions = conditions_};
     for (const StoredVersion& stored : stores_.adapters.Serving()) started.served.push_back(stored.version);
@@ -144,9 +177,7 @@ class Daemon {
     if (agent_.state() != saved_) {
       RETURN_IF_ERROR(stores_.state.Save(agent_.state()));
       saved_ = agent_.state();
-      std::vector<Digest> wanted;
-      if (saved_.pending.has_value()) wanted.push_back(saved_.pending->sha256);
-      RETURN_IF_ERROR(stores_.payloads.KeepOnly(wanted));
+      RETURN_IF_ERROR(stores_.payloads.KeepOnly(PayloadsOf(saved_)));
     }
     if (decision.stop_training) performer_.EndRun();
     return absl::OkStatus();
@@ -154,7 +185,9 @@ class Daemon {
 
   absl::Status Audit(const std::string& text) {
     const bool leaves = text.starts_with("sending");
-    const uint64_t bytes = leaves && agent_.state().pending.has_value() ? agent_.state().pending->size : 0;
+    const std::optional<PendingUpdate>& pending = agent_.state().pending;
+    uint64_t bytes = leaves && pending.has_value() ? pending->size : 0;
+    if (bytes > 0 && pending->seat.has_value() && pending->seat->masked.has_value()) bytes = pending->seat->masked->size;
     return stores_.audit
         .Append({.time = clock_.Now(),
                  .direction = leaves ? AuditDirection::kLeft : AuditDirection::kLocal,
@@ -163,9 +196,13 @@ class Daemon {
         .status();
   }
 
+  bool IsSeated() const {
+    return agent_.state().pending.has_value() && agent_.state().pending->seat.has_value();
+  }
+
   // Until `time`, or the trainer, the owner or the machine has something to say.
   absl::Status Wait(TimePoint time, std::vector<AgentEvent>& events) {
-    RETURN_IF_ERROR(Beat(conditions_.paused ? "paused" : offline_ ? "offline" : "idle"));
+    RETURN_IF_ERROR(Beat(conditions_.paused ? "paused" : offline_ ? "offline" : IsSeated() ? "averaging" : "idle"));
     for (;;) {
       const TimePoint now = clock_.Now();
       const milliseconds left = std::max(milliseconds(0), std::min<milliseconds>(time - now, kLook));
@@ -223,6 +260,7 @@ class Daemon {
       offline_ = false;
       beat_.last_check_in = clock_.Now();
       beat_.next_check_in = clock_.Now() + answered->next_check_in;
+      NoteTasks(answered->tasks);
       if (answered->invitation.has_value()) {
         spdlog::debug("invited round={} task={} version={}", answered->invitation->round, answered->invitation->task,
                       answered->invitation->version);
@@ -234,6 +272,16 @@ class Daemon {
     } else if (const auto* model = std::get_if<ModelReady>(&event)) {
       spdlog::info("base model {} is here", model->sha256.ToHex());
     }
+  }
+
+  void NoteTasks(const std::vector<KnownTask>& known) {
+    std::vector<TaskPrivacy> tasks;
+    for (const KnownTask& task : known) tasks.push_back({.task = task.plan.task, .secure = task.plan.secure});
+    if (tasks == tasks_) return;
+    const absl::Status written = stores_.state.WriteTasks(tasks);
+    if (!written.ok()) return spdlog::warn("tasks: {}", Words(written));
+    for (const TaskPrivacy& task : tasks) spdlog::info("updates of task {} are {}", task.task, MaskWords(task.secure));
+    tasks_ = std::move(tasks);
   }
 
   void NoteAdapter(const ServedVersion& version) {
@@ -293,8 +341,11 @@ class Daemon {
     RETURN_IF_ERROR(CheckOwnCertificate(certificate, identity_.ca_pem,
                                         {.device_id = identity_.device_id, .identity_key = identity_key}, clock_.Now()));
     RETURN_IF_ERROR(ReplaceCertificate(options_.folder, request.key_pem, certificate, clock_.Now(), identity_));
+    ASSIGN_OR_RETURN(Bytes der, CertificateDer(certificate));
     link_ = Connect();
     performer_.UseLink(link_.get());
+    cells_.UseLink(link_.get());
+    cells_.UseCertificate(std::move(der));
     return absl::OkStatus();
   }
 
@@ -302,7 +353,8 @@ class Daemon {
     if (std::holds_alternative<CheckInNow>(step)) return "checking in";
     if (std::holds_alternative<FetchBaseModel>(step) || std::holds_alternative<BringAdapter>(step)) return "downloading";
     if (std::holds_alternative<ExamineTask>(step)) return "idle";
-  if (std::holds_alternative<TrainRound>(step)) return "training";
+    if (std::holds_alternative<TakeCellSeat>(step) || std::holds_alternative<ExchangeInCell>(step)) return "averaging";
+    if (std::holds_alternative<TrainRound>(step)) return "training";
     return "uploading";
   }
 
@@ -322,6 +374,7 @@ class Daemon {
       return fmt::format("round {}, step {} of {}", performer_.run()->order().order.round, progress.step,
                          progress.steps);
     }
+    if (phase == "averaging" && IsSeated()) return fmt::format("cell {}", agent_.state().pending->seat->cell);
     if (phase == "uploading" && agent_.state().pending.has_value()) {
       return fmt::format("round {}", agent_.state().pending->order.round);
     }
@@ -332,15 +385,18 @@ class Daemon {
   const Clock& clock_;
   StopSignal& stop_;
   DeviceIdentity identity_;
+  const DeviceCertificateVerifier neighbours_;
   const DeviceBudget budget_;
   DaemonStores& stores_;
   SecureRandom random_;
   std::unique_ptr<CoordinatorLink> link_;
   DeviceState saved_;  // as it is on the disk
   Agent agent_;
+  CellPerformer cells_;
   StepPerformer performer_;
   DeviceConditions conditions_;
   std::vector<ServedVersion> served_;
+  std::vector<TaskPrivacy> tasks_;
   bool offline_ = false;
   uint32_t told_tenth_ = 0;
   uint32_t told_step_ = 0;
@@ -356,9 +412,17 @@ absl::Status RunDaemon(const DaemonOptions& options, const Clock& clock, StopSig
   ASSIGN_OR_RETURN(DeviceBudget budget, BudgetOf(options.settings, identity.profile));
   RETURN_IF_ERROR(Validate(options.settings.governor));
   ASSIGN_OR_RETURN(VerifyKey release_key, VerifyKey::FromRaw(identity.release_key));
-  ASSIGN_OR_RETURN(DaemonStores stores, DaemonStores::Open(options, clock));
+  ASSIGN_OR_RETURN(Bytes certificate, CertificateDer(identity.certificate_pem));
+  ASSIGN_OR_RETURN(DeviceCertificateVerifier neighbours, DeviceCertificateVerifier::Create(identity.ca_pem));
+  ASSIGN_OR_RETURN(DaemonStores stores, DaemonStores::Open(options, identity.identity_key, clock));
   ASSIGN_OR_RETURN(DeviceState state, stores.state.Load());
-  Daemon daemon(options, clock, stop, std::move(identity), std::move(budget), release_key, stores, std::move(state));
+  Daemon daemon(options, clock, stop, stores,
+                {.identity = std::move(identity),
+                 .certificate = std::move(certificate),
+                 .neighbours = std::move(neighbours),
+                 .budget = std::move(budget),
+                 .release_key = release_key,
+                 .state = std::move(state)});
   return daemon.Run();
 }
 

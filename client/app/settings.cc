@@ -68,6 +68,14 @@ class TableReader {
     return absl::OkStatus();
   }
 
+  absl::Status Flag(std::string_view key, bool& value) {
+    const toml::node* node = Take(key);
+    if (node == nullptr) return absl::OkStatus();
+    if (!node->is_boolean()) return Wrong(Name(key), *node, "true or false");
+    value = **node->as_boolean();
+    return absl::OkStatus();
+  }
+
   // "06:30" as minutes of the day.
   absl::Status TimeOfDay(std::string_view key, int& minutes) {
     const toml::node* node = Take(key);
@@ -129,6 +137,19 @@ absl::Status ReadGovernor(const toml::table& table, GovernorLimits& limits) {
   return reader.RefuseOthers();
 }
 
+absl::Status ReadPrivacy(const toml::table& table, PrivacyPolicy& policy) {
+  TableReader reader(table, "privacy.");
+  secagg::SessionPolicy& session = policy.session;
+  RETURN_IF_ERROR(reader.Integer("min_cohort", secagg::kMinCohort, secagg::kMaxCohort, session.min_cohort));
+  RETURN_IF_ERROR(reader.Integer("min_survivors", secagg::kMinCohort, secagg::kMaxCohort, session.min_survivors));
+  RETURN_IF_ERROR(reader.Integer("min_threshold", 2, secagg::kMaxCohort, session.min_threshold));
+  RETURN_IF_ERROR(reader.Number("min_adversarial", 0, 0.5, session.min_adversarial));
+  RETURN_IF_ERROR(reader.Number("max_corruption", 0, 1, session.max_corruption));
+  RETURN_IF_ERROR(reader.Flag("malicious_profile_only", session.malicious_profile_only));
+  RETURN_IF_ERROR(reader.Flag("refuse_unmasked", policy.refuse_unmasked));
+  return reader.RefuseOthers();
+}
+
 }  // namespace
 
 absl::StatusOr<ClientSettings> ParseSettings(std::string_view toml_text) {
@@ -152,6 +173,8 @@ absl::StatusOr<ClientSettings> ParseSettings(std::string_view toml_text) {
   RETURN_IF_ERROR(reader.Text("trainer", settings.trainer));
   ASSIGN_OR_RETURN(const toml::table* governor, reader.Table("governor"));
   if (governor != nullptr) RETURN_IF_ERROR(ReadGovernor(*governor, settings.governor));
+  ASSIGN_OR_RETURN(const toml::table* privacy, reader.Table("privacy"));
+  if (privacy != nullptr) RETURN_IF_ERROR(ReadPrivacy(*privacy, settings.privacy));
   RETURN_IF_ERROR(reader.RefuseOthers());
   return settings;
 }

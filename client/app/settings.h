@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "client/core/cell_check.h"
 #include "client/governor/governor.h"
 
 namespace fleetune {
@@ -18,6 +19,7 @@ struct ClientSettings {
   std::vector<std::string> models;  // GGUF files that the machine has already; used where they lie
   std::string trainer;            // path of fleetune-trainer; empty: beside this program
   GovernorLimits governor;        // [governor]; its max_memory_bytes follows from the two above
+  PrivacyPolicy privacy;          // [privacy]
 };
 
 inline constexpr size_t kMaxSettingsBytes = 64 * 1024;
@@ -29,6 +31,10 @@ inline constexpr size_t kMaxSettingsBytes = 64 * 1024;
 //   min_battery_percent_unplugged = 50    min_battery_percent_plugged = 20    max_celsius = 85.0
 //   max_load_per_cpu = 0.0                memory_reserve_megabytes = 128
 //   train_from = "22:00"                  train_until = "06:00"
+//   [privacy]
+//   min_cohort = 3             min_survivors = 3     min_threshold = 2
+//   min_adversarial = 0.0      max_corruption = 0.5
+//   malicious_profile_only = false                   refuse_unmasked = false
 // InvalidArgument naming key and line: an unknown key, a wrong type, a value out of range.
 absl::StatusOr<ClientSettings> ParseSettings(std::string_view toml);
 

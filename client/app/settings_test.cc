@@ -37,6 +37,14 @@ max_load_per_cpu = 1.5
 memory_reserve_megabytes = 256
 train_from = "22:00"
 train_until = "06:30"
+[privacy]
+min_cohort = 10
+min_survivors = 8
+min_threshold = 5
+min_adversarial = 0.05
+max_corruption = 0.3
+malicious_profile_only = true
+refuse_unmasked = true
 )");
   ASSERT_THAT(settings, IsOk());
   EXPECT_EQ(settings->profile, "raspberry_pi");
@@ -49,12 +57,33 @@ train_until = "06:30"
   EXPECT_EQ(settings->governor.memory_reserve_bytes, 256'000'000u);
   EXPECT_EQ(settings->governor.from_minute, 22 * 60);
   EXPECT_EQ(settings->governor.to_minute, 6 * 60 + 30);
+  EXPECT_EQ(settings->privacy.session.min_cohort, 10u);
+  EXPECT_EQ(settings->privacy.session.min_survivors, 8u);
+  EXPECT_EQ(settings->privacy.session.min_threshold, 5u);
+  EXPECT_EQ(settings->privacy.session.min_adversarial, 0.05);
+  EXPECT_EQ(settings->privacy.session.max_corruption, 0.3);
+  EXPECT_TRUE(settings->privacy.session.malicious_profile_only);
+  EXPECT_TRUE(settings->privacy.refuse_unmasked);
 }
 
 TEST(SettingsTest, UnknownKeysAreRefusedByNameAndLine) {
   EXPECT_THAT(ParseSettings("threads = 1\nthreds = 2\n"), HasStatus(kInvalid, "line 2: unknown key \"threds\""));
   EXPECT_THAT(ParseSettings("[governor]\nmax = 1\n"), HasStatus(kInvalid, "line 2: unknown key \"governor.max\""));
   EXPECT_THAT(ParseSettings("\n[govnor]\n"), HasStatus(kInvalid, "line 2: unknown key \"govnor\""));
+}
+
+TEST(SettingsTest, PrivacyIsRefusedByNameAndLine) {
+  EXPECT_THAT(ParseSettings("[privacy]\nmin_cohort = 3\nmin = 1\n"),
+              HasStatus(kInvalid, "line 3: unknown key \"privacy.min\""));
+  EXPECT_THAT(ParseSettings("privacy = 1"), HasStatus(kInvalid, "privacy: expected a table"));
+  EXPECT_THAT(ParseSettings("[privacy]\nrefuse_unmasked = 1"),
+              HasStatus(kInvalid, "line 2: privacy.refuse_unmasked: expected true or false"));
+  EXPECT_THAT(ParseSettings("[privacy]\nmin_cohort = 2"), HasStatus(kInvalid, "from 3 to 4096"));
+  EXPECT_THAT(ParseSettings("[privacy]\nmin_survivors = 4096"), IsOk());
+  EXPECT_THAT(ParseSettings("[privacy]\nmin_survivors = 4097"), HasStatus(kInvalid, "privacy.min_survivors"));
+  EXPECT_THAT(ParseSettings("[privacy]\nmin_threshold = 1"), HasStatus(kInvalid, "privacy.min_threshold"));
+  EXPECT_THAT(ParseSettings("[privacy]\nmin_adversarial = 0.6"), HasStatus(kInvalid, "privacy.min_adversarial"));
+  EXPECT_THAT(ParseSettings("[privacy]\nmax_corruption = nan"), HasStatus(kInvalid, "privacy.max_corruption"));
 }
 
 TEST(SettingsTest, WrongTypesAreRefusedByNameAndLine) {

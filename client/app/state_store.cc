@@ -59,6 +59,38 @@ absl::Status StateStore::WriteHeartbeat(const Heartbeat& heartbeat) {
   return Put("heartbeat", value.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
 }
 
+absl::StatusOr<std::vector<TaskPrivacy>> StateStore::ReadTasks() {
+  ASSIGN_OR_RETURN(std::optional<std::string> text, Get("tasks"));
+  std::vector<TaskPrivacy> tasks;
+  if (!text.has_value()) return tasks;
+  try {
+    for (const nlohmann::json& value : nlohmann::json::parse(*text)) {
+      tasks.push_back({.task = value.at("task"),
+                       .secure = {.mode = static_cast<SecureMode>(value.at("mode").get<uint8_t>()),
+                                  .min_cohort = value.at("min_cohort"),
+                                  .min_survivors = value.at("min_survivors"),
+                                  .adversarial = value.at("adversarial"),
+                                  .dropout = value.at("dropout")}});
+    }
+  } catch (const std::exception& error) {
+    return absl::DataLossError(std::string("the daemon's list of tasks is damaged: ") + error.what());
+  }
+  return tasks;
+}
+
+absl::Status StateStore::WriteTasks(const std::vector<TaskPrivacy>& tasks) {
+  nlohmann::json values = nlohmann::json::array();
+  for (const TaskPrivacy& task : tasks) {
+    values.push_back({{"task", task.task},
+                      {"mode", static_cast<uint8_t>(task.secure.mode)},
+                      {"min_cohort", task.secure.min_cohort},
+                      {"min_survivors", task.secure.min_survivors},
+                      {"adversarial", task.secure.adversarial},
+                      {"dropout", task.secure.dropout}});
+  }
+  return Put("tasks", values.dump());
+}
+
 absl::StatusOr<std::optional<std::string>> StateStore::Get(std::string_view name) {
   ASSIGN_OR_RETURN(DeviceStatement select, database_.Prepare("SELECT value FROM device_state WHERE name = ?1"));
   select.Bind(1, name);

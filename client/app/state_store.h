@@ -4,24 +4,34 @@
 #include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "base/clock.h"
 #include "client/core/ports.h"
 #include "client/data/database.h"
+#include "lora/plan/training_plan.h"
 
 namespace fleetune {
 
 // What the daemon is doing, for `status`.
 struct Heartbeat {
-  std::string phase = "stopped";  // stopped, idle, checking in, downloading, training, uploading, paused, offline
+  std::string phase = "stopped";  // stopped, idle, checking in, downloading, training, uploading, averaging, paused, offline
   std::string detail;             // in words; may be empty
   TimePoint time;                 // of the last change
   TimePoint last_check_in;        // epoch: never
   TimePoint next_check_in;
 
   friend bool operator==(const Heartbeat&, const Heartbeat&) = default;
+};
+
+// What a task that concerns this device does with updates, for `status`.
+struct TaskPrivacy {
+  std::string task;
+  SecurePlan secure;
+
+  friend bool operator==(const TaskPrivacy&, const TaskPrivacy&) = default;
 };
 
 // What daemon and verbs share in a device's folder: the agent's state, what the owner asked for, and what the daemon
@@ -38,6 +48,10 @@ class StateStore final : public DeviceStateStore {
 
   absl::StatusOr<Heartbeat> ReadHeartbeat();
   absl::Status WriteHeartbeat(const Heartbeat& heartbeat);
+
+  // The tasks of the last check-in.
+  absl::StatusOr<std::vector<TaskPrivacy>> ReadTasks();
+  absl::Status WriteTasks(const std::vector<TaskPrivacy>& tasks);
 
  private:
   explicit StateStore(DeviceDatabase database) : database_(std::move(database)) {}

@@ -40,5 +40,14 @@ TEST_F(StateStoreTest, VerbsAndDaemonSeeEachOther) {
   EXPECT_EQ(*verb.ReadHeartbeat(), beat);
 }
 
+TEST_F(StateStoreTest, KeepsWhatTasksDoWithUpdates) {
+  EXPECT_TRUE(Open().ReadTasks()->empty());
+  std::vector<TaskPrivacy> tasks = {{.task = "a", .secure = {.mode = SecureMode::kOff}}, {.task = "b", .secure = {}}};
+  tasks[1].secure = {.mode = SecureMode::kMalicious, .min_cohort = 9, .min_survivors = 8, .adversarial = 0.05,
+                     .dropout = 0.2};
+  ASSERT_THAT(Open().WriteTasks(tasks), IsOk());
+  EXPECT_EQ(*Open().ReadTasks(), tasks);
+}
+
 }  // namespace
 }  // namespace fleetune

@@ -4,6 +4,7 @@
 #include "client/app/daemon_lock.h"
 #include "client/app/identity.h"
 #include "client/app/print.h"
+#include "client/app/privacy_words.h"
 #include "client/app/settings.h"
 #include "client/app/state_store.h"
 #include "client/app/verbs.h"
@@ -29,11 +30,17 @@ json TasksOf(const DeviceFolder& folder) {
 
 json RoundOf(const DeviceState& state) {
   if (state.pending.has_value()) {
-    return {{"round", state.pending->order.round},
-            {"task", state.pending->order.task},
-            {"state", "uploading"},
-            {"bytes", state.pending->size},
-            {"examples", state.pending->examples}};
+    const PendingUpdate& pending = *state.pending;
+    json round = {{"round", pending.order.round},
+                  {"task", pending.order.task},
+                  {"state", "uploading"},
+                  {"bytes", pending.size},
+                  {"examples", pending.examples}};
+    if (pending.seat.has_value()) {
+      round["state"] = "averaging in cell " + pending.seat->cell;
+      round["cell"] = pending.seat->cell;
+    }
+    return round;
   }
   if (state.work.has_value()) {
     return {{"round", state.work->order.round},
@@ -42,6 +49,29 @@ json RoundOf(const DeviceState& state) {
             {"attempts", state.work->attempts}};
   }
   return nullptr;
+}
+
+absl::StatusOr<json> MasksOf(StateStore& store) {
+  ASSIGN_OR_RETURN(std::vector<TaskPrivacy> tasks, store.ReadTasks());
+  json masks = json::array();
+  for (const TaskPrivacy& task : tasks) {
+    masks.push_back({{"task", task.task},
+                     {"masked", task.secure.mode != SecureMode::kOff},
+                     {"words", MaskWords(task.secure)}});
+  }
+  return masks;
+}
+
+json PolicyOf(const PrivacyPolicy& policy) {
+  const secagg::SessionPolicy& session = policy.session;
+  return {{"min_cohort", session.min_cohort},
+          {"min_survivors", session.min_survivors},
+          {"min_threshold", session.min_threshold},
+          {"min_adversarial", session.min_adversarial},
+          {"max_corruption", session.max_corruption},
+          {"malicious_profile_only", session.malicious_profile_only},
+          {"refuse_unmasked", policy.refuse_unmasked},
+          {"words", PolicyWords(policy)}};
 }
 
 absl::StatusOr<json> ExamplesOf(const DeviceFolder& folder) {
@@ -62,6 +92,7 @@ absl::StatusOr<json> Gather(const DeviceFolder& folder) {
   ASSIGN_OR_RETURN(Heartbeat heartbeat, store.ReadHeartbeat());
   ASSIGN_OR_RETURN(bool paused, store.IsPaused());
   ASSIGN_OR_RETURN(json examples, ExamplesOf(folder));
+  ASSIGN_OR_RETURN(json masks, MasksOf(store));
   const bool running = DaemonLock::IsHeld(folder.lock());
   return json{{"device_id", identity.device_id},
               {"name", identity.name},
@@ -76,6 +107,8 @@ absl::StatusOr<json> Gather(const DeviceFolder& folder) {
               {"next_check_in", ToMillis(heartbeat.next_check_in)},
               {"tasks", TasksOf(folder)},
               {"round", RoundOf(state)},
+              {"updates", masks},
+              {"privacy", PolicyOf(settings.privacy)},
               {"examples", examples}};
 }
 
@@ -97,6 +130,10 @@ void PrintForPeople(const json& facts) {
     PrintLine(fmt::format("round        {} of task {}: {}", Text(facts["round"]["round"]), Text(facts["round"]["task"]),
                           Text(facts["round"]["state"])));
   }
+  for (const json& task : facts["updates"]) {
+    PrintLine(fmt::format("updates      of task {}: {}", Text(task["task"]), Text(task["words"])));
+  }
+  PrintLine(fmt::format("privacy      {}", Text(facts["privacy"]["words"])));
   for (const json& tag : facts["examples"]) {
     PrintLine(fmt::format("examples     {} under tag {}", Text(tag["examples"]), Text(tag["tag"])));
   }

@@ -27,6 +27,8 @@ std::optional<AgentEvent> StepPerformer::Perform(const AgentStep& step, const Ch
     std::optional<AgentEvent> operator()(const BringAdapter& s) { return self.Bring(s); }
     std::optional<AgentEvent> operator()(const ExamineTask& s) { return self.Examine(s); }
     std::optional<AgentEvent> operator()(const TrainRound& s) { return self.Train(s); }
+    std::optional<AgentEvent> operator()(const TakeCellSeat& s) { return self.ports_.cells->TakeSeat(s); }
+    std::optional<AgentEvent> operator()(const ExchangeInCell& s) { return self.ports_.cells->Exchange(s); }
     std::optional<AgentEvent> operator()(const OpenRoundUpload& s) { return self.Open(s); }
     std::optional<AgentEvent> operator()(const SendChunk& s) { return self.Send(s); }
     std::optional<AgentEvent> operator()(const CommitRoundUpload& s) { return self.Commit(s); }
@@ -111,7 +113,9 @@ std::optional<AgentEvent> StepPerformer::Train(const TrainRound& step) {
 AgentEvent StepPerformer::Open(const OpenRoundUpload& step) {
   payload_.reset();
   absl::StatusOr<Bytes> bytes = ports_.payloads->Get(step.sha256);
-  if (absl::IsNotFound(bytes.status()) || absl::IsDataLoss(bytes.status())) return PayloadLost{bytes.status()};
+  if (absl::IsNotFound(bytes.status()) || absl::IsDataLoss(bytes.status())) {
+    return PayloadLost{.sha256 = step.sha256, .status = bytes.status()};
+  }
   if (!bytes.ok()) return StepFailed{absl::UnavailableError(std::string(bytes.status().message()))};
   absl::StatusOr<OpenedUpload> opened = ports_.link->OpenUpload(step.round, step.size, step.sha256);
   if (!opened.ok()) return StepFailed{opened.status()};

@@ -9,6 +9,7 @@
 #include "absl/status/statusor.h"
 #include "base/crypto/signature.h"
 #include "base/random.h"
+#include "client/app/cell_performer.h"
 #include "client/app/device_folder.h"
 #include "client/app/training_run.h"
 #include "client/core/agent.h"
@@ -27,6 +28,7 @@ struct StepPorts {
   AdapterShelf* adapters = nullptr;
   ModelShelf* models = nullptr;
   RandomSource* random = nullptr;  // of the encoding: cryptographic
+  CellPerformer* cells = nullptr;
 };
 
 struct StepSettings {

@@ -49,6 +49,10 @@ class ScriptedLink final : public CoordinatorLink {
   absl::StatusOr<Bytes> FetchUpdate(const std::string&, const Digest&, uint64_t) override {
     return absl::UnavailableError("no updates here");
   }
+  absl::StatusOr<OfferedSeat> TakeSeat(const std::string&) override { return absl::UnimplementedError("not here"); }
+  absl::StatusOr<CellNews> ExchangeCell(const std::string&, std::span<const uint8_t>) override {
+    return absl::UnimplementedError("not here");
+  }
   absl::StatusOr<OpenedUpload> OpenUpload(const std::string&, uint64_t, const Digest&) override {
     if (!failure.ok()) return failure;
     return opened;
@@ -113,7 +117,7 @@ class StepPerformerTest : public testing::Test {
   const SigningKey release_key_ = SigningKey::Generate();
   ScriptedLink link_;
   ExampleStore examples_ = *ExampleStore::Open(device_.path(), clock_);
-  PayloadFiles payloads_{device_.path() + "/uploads"};
+  PayloadFiles payloads_{device_.path() + "/uploads", Secret32()};
   AdapterShelf adapters_{device_.path() + "/adapters"};
   std::vector<std::string> problems_;
   ModelShelf models_ = *ModelShelf::Open(device_.path() + "/models", {}, problems_);
@@ -210,7 +214,7 @@ TEST_F(StepPerformerTest, NothingIsSentOfAnUploadThatIsNotOpenOrDamaged) {
   EXPECT_THAT(Perform<StepFailed>(send).status, HasStatus(absl::StatusCode::kUnavailable, "opened again"));
   EXPECT_THAT(Perform<PayloadLost>(open).status, HasStatus(absl::StatusCode::kNotFound, ""));
   ASSERT_THAT(payloads_.Put(sha256, payload), IsOk());
-  const std::string path = device_.path() + "/uploads/" + sha256.ToHex() + ".ring";
+  const std::string path = device_.path() + "/uploads/" + sha256.ToHex() + ".sealed";
   ASSERT_THAT(WriteFileAtomic(path, AsBytes("other")), IsOk());
   EXPECT_THAT(Perform<PayloadLost>(open).status, HasStatus(absl::StatusCode::kDataLoss, ""));
   EXPECT_THAT(Perform<StepFailed>(send).status, HasStatus(absl::StatusCode::kUnavailable, "opened again"));

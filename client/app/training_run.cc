@@ -4,10 +4,12 @@
 
 #include <fmt/format.h>
 
-#include "aggregation/encode/fixed_point.h"
+#include "aggregation/encode/lanes.h"
+#include "aggregation/encode/update_encoder.h"
 #include "base/crypto/sha256.h"
 #include "base/status_macros.h"
 #include "lora/adapter/delta.h"
+#include "lora/plan/update_options.h"
 
 namespace fleetune {
 
@@ -41,7 +43,6 @@ std::optional<AgentEvent> TrainingRun::Poll(std::chrono::milliseconds timeout) {
 }
 
 absl::StatusOr<UpdateEncoded> TrainingRun::Encode(const TrainingDone& done) {
-  const UpdateEncoding& encoding = inputs_.order.plan.encoding;
   const Adapter& before = inputs_.before;
   absl::StatusOr<Adapter> after = Adapter::Create(before.spec(), {before.a().begin(), before.a().end()}, done.b);
   if (!after.ok()) {
@@ -51,19 +52,18 @@ absl::StatusOr<UpdateEncoded> TrainingRun::Encode(const TrainingDone& done) {
   if (!delta.ok()) {
     return absl::InternalError("the trained delta cannot be used: " + std::string(delta.status().message()));
   }
-  // How many devices are summed is the coordinator's affair; one input can never wrap.
-  const FixedPointOptions options{.clip_norm = encoding.clip_norm,
-                                  .fraction_bits = encoding.fraction_bits,
-                                  .max_weight = encoding.max_weight,
-                                  .max_inputs = 1};
-  RETURN_IF_ERROR(Validate(options));
-  const double weight = std::min(static_cast<double>(done.examples), encoding.max_weight);
-  ASSIGN_OR_RETURN(EncodedUpdate update, EncodeUpdate(*delta, weight, options, *random_));
-  const Bytes payload = PackRing(update.ring);
+  const TrainRound& round = inputs_.order;
+  const uint64_t parameters = delta->size();
+  ASSIGN_OR_RETURN(const UpdateEncoder encoder,
+                   UpdateEncoder::Create(UpdateOptions(round.plan, parameters, round.order.round)));
+  const double weight = std::min(static_cast<double>(done.examples), round.plan.encoding.max_weight);
+  ASSIGN_OR_RETURN(const EncodedInput update,
+                   encoder.Encode({.values = *std::move(delta), .weight = weight}, *random_));
+  const Bytes payload = PackLanes(update.ring, encoder.options().lane);
   const Digest sha256 = Sha256(payload);
   RETURN_IF_ERROR(payloads_->Put(sha256, payload));
   return UpdateEncoded{
-      .sha256 = sha256, .size = payload.size(), .parameters = delta->size(), .examples = done.examples};
+      .sha256 = sha256, .size = payload.size(), .parameters = parameters, .examples = done.examples};
 }
 
 }  // namespace fleetune

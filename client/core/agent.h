@@ -12,9 +12,11 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "base/bytes.h"
 #include "base/clock.h"
 #include "base/random.h"
 #include "client/core/backoff.h"
+#include "client/core/cell_check.h"
 #include "client/core/check_in.h"
 #include "client/core/device_state.h"
 #include "client/core/task_fit.h"
@@ -65,15 +67,34 @@ struct UploadOpened {
   bool committed = false;
 };
 struct ChunkStored { uint32_t index = 0; };
-struct UpdateCounted {};  // the coordinator acknowledged
-struct PayloadLost { absl::Status status; };  // the PayloadStore has not these bytes any more
+struct UpdateCounted {};  // the coordinator acknowledged the whole upload
+struct PayloadLost { Digest sha256; absl::Status status; };  // the PayloadStore has not these bytes any more
+struct CellJoined {  // a session of the cell was begun; it and what it says first lie in the PayloadStore
+  std::string cell;
+  uint32_t min_inputs = 0;  // fewest devices in its sum
+  Digest session;
+  Digest message;
+};
+struct CellRefused { std::string cell; absl::Status status; };  // by this device; what was refused is not answered
+struct CellWaits { std::chrono::milliseconds ask_again_in{}; };
+struct CellAnswered {  // the session as it is after the coordinator's message, and its answer lie in the PayloadStore
+  Digest session;
+  Digest message;
+};
+struct CellMasked {  // the same, and instead of an answer the masked update
+  Digest session;
+  Digest sha256;
+  uint64_t size = 0;
+};
+struct CellOver { bool counted = false; };
 struct DeclineHeard {};
 struct StepFailed { absl::Status status; };  // of any step but TrainRound
 struct AgentStopping {};  // a clean end: a running attempt is given back
 using AgentEvent =
     std::variant<AgentStarted, Woke, ConditionsChanged, CheckInAnswered, StepProgressed, ModelReady, AdapterReady, AdapterLost,
                  ModelLost, TaskExamined, AttemptFailed, UpdateEncoded, UploadOpened, ChunkStored, UpdateCounted, PayloadLost,
-                 DeclineHeard, StepFailed, AgentStopping>;
+                 CellJoined, CellRefused, CellWaits, CellAnswered, CellMasked, CellOver, DeclineHeard, StepFailed,
+                 AgentStopping>;
 
 // What to do next: one thing, whose end is told as an event.
 struct WaitUntil { TimePoint time; };  // or until the training ends or conditions change; then Woke
@@ -90,12 +111,27 @@ struct TrainRound {  // begin, and go on; UpdateEncoded or AttemptFailed is told
   TrainingPlan plan;
   uint64_t memory_bytes = 0;  // of the trainer's own, the mapped model not counted
 };
+struct TakeCellSeat {  // and begin a session there, if the cell is what the plan says: CellJoined, CellRefused
+  RoundOrder order;
+  TrainingPlan plan;
+  uint64_t parameters = 0;  // values in the delta
+  std::string ended_cell;   // no second session there: CellWaits if it is offered again, until it is over for all
+};
+// Gives the session's last answer, takes what the cell says, and lets the session answer it: CellWaits, CellAnswered,
+// CellMasked, CellRefused or CellOver. Without a session it only asks.
+struct ExchangeInCell {
+  std::string cell;
+  std::optional<Digest> session;
+  std::optional<Digest> message;
+  Digest update;  // what is masked
+};
+// In the next three `round` names the cell, if the update is masked.
 struct OpenRoundUpload { std::string round; uint64_t size = 0; Digest sha256; };
 struct SendChunk { std::string round; Digest sha256; uint32_t index = 0; uint32_t chunk_bytes = 0; };
 struct CommitRoundUpload { std::string round; Digest sha256; };
 struct TellDecline { DeclineNotice notice; };
 using AgentStep = std::variant<WaitUntil, CheckInNow, FetchBaseModel, BringAdapter, ExamineTask, TrainRound,
-                               OpenRoundUpload, SendChunk, CommitRoundUpload, TellDecline>;
+                               TakeCellSeat, ExchangeInCell, OpenRoundUpload, SendChunk, CommitRoundUpload, TellDecline>;
 
 // To be performed in this order: the notes into the audit log, state() made durable (and payloads that it does not
 // name deleted), the training killed if so, then the step.
@@ -109,13 +145,18 @@ struct AgentDecision {
 struct AgentOptions {
   BackoffOptions backoff;
   uint32_t attempts = 3;  // trainings of a round before it is declined, > 0
+  uint32_t cells = 20;    // failed seats of a round before it is declined, > 0
+  BackoffOptions between_cells = {.first = std::chrono::milliseconds(500), .most = std::chrono::seconds(30)};
+  PrivacyPolicy privacy;
 };
 
 // Deterministic but for `random` (jitter only). No clock, thread, wire or disk. Not thread-safe.
 //
 // Promises, whatever is lost, repeated or killed, if decisions are performed as said: for one round at most one
-// payload is ever sent; an update is dropped only when it was counted, its round is over, another round took its
-// place, or its bytes are damaged, and each drop leaves a note.
+// update is ever encoded, and sent in one form to the round or, masked, in one form to each cell; an update of a task
+// with secure aggregation never leaves without masks; a session goes on from where it answered last; an update is
+// dropped only when it was counted, its round is over, another round took its place, too many cells failed, the owner's
+// policy forbids it, or its bytes are damaged, and each drop leaves a note.
 class Agent {
  public:
   // Borrows `random`.
@@ -146,29 +187,54 @@ class Agent {
   void On(const ChunkStored& event);
   void On(const UpdateCounted& event);
   void On(const PayloadLost& event);
+  void On(const CellJoined& event);
+  void On(const CellRefused& event);
+  void On(const CellWaits& event);
+  void On(const CellAnswered& event);
+  void On(const CellMasked& event);
+  void On(const CellOver& event);
   void On(const DeclineHeard& event);
   void On(const StepFailed& event);
   void On(const AgentStopping& event);
 
+  // agent_rounds.cc: what is worked on, and what becomes of it.
   void Consider(const RoundCall& call);
   void Accept(const RoundOrder& order);
   void CountUpdate();
   void DropPending(const std::string& why);
+  void DropAndDecline(const std::string& why, const std::string& reason);
   void GiveUpWork(const std::string& why);
   void Decline(const std::string& round, const std::string& reason);
   void StopTraining();
   void GiveBackAttempt();
   void Settle(const std::string& round, RoundEnd end);
   const SettledRound* FindSettled(const std::string& round) const;
-  void BackOff(const absl::Status& status);
-  void UploadFailed(const absl::Status& status, bool opening);
-  void LoadWorkPlan();
+  void LoadPlans();
+  void CheckStoredPlans();
 
+  // agent_uploads.cc: an update, or its masked form, to the coordinator.
+  struct UploadOf { std::string round; Digest sha256; uint64_t size = 0; };
+  AgentStep UploadStep(const UploadOf& upload) const;
+  std::optional<AgentStep> PendingStep() const;
+  void UploadFailed(const absl::Status& status, bool opening);
+  void UploadCommitted();
+
+  // agent_cells.cc: a seat in a cell, from taking it to the cell's end.
+  CellSeat* Seat();
+  CellSeat* SeatExchangedIn();
+  std::optional<AgentStep> CellStep() const;
+  void CellHeard();
+  void LeaveCell(const std::string& why);
+  void EndSeat(const std::string& why);
+  void CellFailed(const absl::Status& status);
+  void CellUploadRefused(const absl::Status& status);
+
+  // agent.cc
+  void BackOff(const absl::Status& status);
   AgentStep Next();
   std::optional<AgentStep> LocalStep();
   std::optional<AgentStep> ExamineStep();
   std::optional<AgentStep> TransferStep();
-  std::optional<AgentStep> UploadStep();
   std::optional<AgentStep> ReleasedStep();
   std::optional<AgentStep> WorkStep();
 
@@ -183,13 +249,19 @@ class Agent {
   std::map<std::string, ServedVersion> served_;
   std::set<Digest> models_;
   std::set<std::string> skipped_;          // tasks whose released version cannot be had, until the next check-in
-  std::optional<TrainingPlan> work_plan_;  // of state_.work
+  std::optional<TrainingPlan> work_plan_;     // of state_.work
+  std::optional<TrainingPlan> pending_plan_;  // of state_.pending
   std::optional<ServedVersion> base_;      // the version to train against, when it is here
   std::optional<TaskFit> fit_;             // of state_.work, when it was examined
   std::set<std::string> examined_;         // tasks of which it was said whether they fit
   bool training_ = false;
   struct Upload { uint32_t chunk_bytes = 0; std::deque<uint32_t> missing; };
   std::optional<Upload> upload_;
+  TimePoint cell_at_;                   // before it the cell, or the next one, is left in peace
+  std::optional<Digest> said_;          // to the cell, last
+  bool ask_cell_ = false;               // before the upload is tried again
+  uint32_t refused_uploads_ = 0;        // of the seat
+  std::string refused_;                 // why the last cell was not joined
   TimePoint next_check_in_;
   TimePoint retry_at_;
   uint32_t failures_ = 0;  // of steps, in a row

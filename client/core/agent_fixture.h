@@ -24,6 +24,13 @@ inline TrainingPlan PlanOf(const std::string& task) {
   plan.rank = 4;
   plan.alpha = 8;
   plan.train.sequence_length = 64;
+  plan.secure.mode = SecureMode::kOff;
+  return plan;
+}
+
+inline TrainingPlan MaskedPlanOf(const std::string& task) {
+  TrainingPlan plan = PlanOf(task);
+  plan.secure.mode = SecureMode::kSemiHonest;
   return plan;
 }
 
@@ -34,14 +41,15 @@ inline ModelFootprint SmallModel() {
   return model;
 }
 
-inline KnownTask TaskAt(const std::string& task, uint32_t version) {
-  const TrainingPlan plan = PlanOf(task);
+inline KnownTask TaskOf(const TrainingPlan& plan, uint32_t version) {
   return {.plan = plan,
           .plan_text = FormatTrainingPlan(plan),
           .released_version = version,
           .released_hash = DigestOf(static_cast<uint8_t>(version)),
           .model_bytes = 1'000'000};
 }
+
+inline KnownTask TaskAt(const std::string& task, uint32_t version) { return TaskOf(PlanOf(task), version); }
 
 inline RoundCall CallTo(const std::string& round, uint32_t version) {
   return {.round = round,

@@ -158,7 +158,7 @@ TEST_F(AgentTest, RefusedOpeningDropsTheUpdateAndRefusedChunkDoesNot) {
 TEST_F(AgentTest, DamagedPayloadIsDroppedAndTheRoundDeclined) {
   TrainUpTo("r1");
   Encode();
-  Apply(PayloadLost{absl::DataLossError("another hash")});
+  Apply(PayloadLost{.sha256 = DigestOf(7), .status = absl::DataLossError("another hash")});
   EXPECT_THAT(Notes(), HasSubstr("damaged"));
   EXPECT_EQ(Expect<TellDecline>().notice.round, "r1");
   Apply(DeclineHeard{});
@@ -356,7 +356,8 @@ TEST_F(AgentTest, EventsThatMakeNoSenseChangeNothing) {
   Apply(AdapterReady{Expect<BringAdapter>().version});
   const DeviceState before = agent_->state();
   const std::vector<AgentEvent> strays = {UpdateEncoded{}, AttemptFailed{}, UploadOpened{}, ChunkStored{9}, UpdateCounted{},
-                                          PayloadLost{},   TaskExamined{}, AdapterReady{}, AgentStopping{}};
+                                          PayloadLost{},   TaskExamined{}, AdapterReady{}, CellJoined{}, CellRefused{}, CellWaits{}, CellAnswered{}, CellMasked{},
+                                          CellOver{}, AgentStopping{}};
   for (const AgentEvent& event : strays) {
     Apply(event);
     EXPECT_EQ(agent_->state(), before);

@@ -33,15 +33,43 @@ struct RoundWork {
   friend bool operator==(const RoundWork&, const RoundWork&) = default;
 };
 
-// An encoded update that waits to be acknowledged. Its bytes lie in the PayloadStore under their hash: the
-// same ones are sent however often.
+// An update under the masks of one cell. Its bytes lie in the PayloadStore before the first of them leaves.
+struct MaskedBytes {
+  Digest sha256;
+  uint64_t size = 0;       // bytes
+  bool sending = false;    // a byte may have left the device
+  bool committed = false;  // the coordinator has them all
+
+  friend bool operator==(const MaskedBytes&, const MaskedBytes&) = default;
+};
+
+// A seat in a cell of secure aggregation. The session and its last answer lie in the PayloadStore, too: a session that
+// forgot what it answered could be made to answer twice.
+struct CellSeat {
+  std::string cell;
+  uint32_t min_inputs = 0;            // fewest devices in the cell's sum
+  Digest session;                     // of the bytes of secagg::ClientSession::Save
+  std::optional<Digest> message;      // of the answer that the coordinator may not have yet
+  std::optional<MaskedBytes> masked;  // once the masks are known
+  bool given_up = false;              // the session is forgotten; only how the cell ends is of interest
+
+  friend bool operator==(const CellSeat&, const CellSeat&) = default;
+};
+
+// An encoded update that waits to be acknowledged. Its bytes lie in the PayloadStore under their hash. Of a task
+// without secure aggregation they are sent, the same ones however often; of the others never: each cell gets them
+// under masks of its own.
 struct PendingUpdate {
   RoundOrder order;
+  std::string plan;  // TOML, as in RoundWork
   Digest sha256;
-  uint64_t size = 0;        // bytes
-  uint64_t parameters = 0;  // values in the delta
-  uint64_t examples = 0;    // private examples that it was trained on
-  bool sending = false;     // a byte may have left the device
+  uint64_t size = 0;               // bytes
+  uint64_t parameters = 0;         // values in the delta
+  uint64_t examples = 0;           // private examples that it was trained on
+  bool sending = false;            // a byte of it, masked or not, may have left the device
+  std::optional<CellSeat> seat;    // of a task with secure aggregation
+  uint32_t failed_cells = 0;       // seats that led to nothing
+  std::string ended_cell;          // the last of them: this device has said what it says there
 
   friend bool operator==(const PendingUpdate&, const PendingUpdate&) = default;
 };
@@ -76,5 +104,8 @@ struct DeviceState {
 
   friend bool operator==(const DeviceState&, const DeviceState&) = default;
 };
+
+// What the PayloadStore must keep for `state`.
+std::vector<Digest> PayloadsOf(const DeviceState& state);
 
 }  // namespace fleetune

@@ -1,8 +1,11 @@
 #pragma once
 
+#include <array>
+#include <chrono>
 #include <cstdint>
 #include <span>
 #include <string>
+#include <variant>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -37,6 +40,25 @@ struct OpenedUpload {
   bool committed = false;
 };
 
+// A seat in a cell of secure aggregation as it came: the signature is not checked yet.
+struct OfferedSeat {
+  std::string cell;
+  Bytes config;  // aggregation/secagg/session_config.h
+  std::array<uint8_t, 64> signature{};
+};
+
+// What a cell has for a device: nothing yet; a message for its session (never empty); its end.
+struct CellQuiet {
+  std::chrono::milliseconds ask_again_in{};
+};
+struct CellSays {
+  Bytes message;
+};
+struct CellEnded {
+  bool counted = false;  // the device's update is in the round's sum
+};
+using CellNews = std::variant<CellQuiet, CellSays, CellEnded>;
+
 struct UpdateWish {
   std::string task;
   uint32_t have_version = 0;
@@ -56,6 +78,10 @@ class CoordinatorLink {
   virtual absl::StatusOr<ModelPart> FetchModel(const Digest& sha256, uint64_t offset) = 0;
   virtual absl::StatusOr<std::vector<OfferedPiece>> PlanUpdate(const UpdateWish& wish) = 0;
   virtual absl::StatusOr<Bytes> FetchUpdate(const std::string& task, const Digest& sha256, uint64_t offset) = 0;
+  virtual absl::StatusOr<OfferedSeat> TakeSeat(const std::string& round) = 0;
+  // `message`: of the device's session; empty: only asks.
+  virtual absl::StatusOr<CellNews> ExchangeCell(const std::string& cell, std::span<const uint8_t> message) = 0;
+  // In the three calls below `round` names the cell, for an update that is masked.
   virtual absl::StatusOr<OpenedUpload> OpenUpload(const std::string& round, uint64_t size, const Digest& sha256) = 0;
   virtual absl::Status PutUploadChunk(const std::string& round, uint32_t index, std::span<const uint8_t> chunk) = 0;
   virtual absl::Status CommitUpload(const std::string& round, const Digest& sha256) = 0;
@@ -72,7 +98,7 @@ class DeviceStateStore {
   virtual absl::Status Save(const DeviceState& state) = 0;  // durable when it returns
 };
 
-// Encoded updates, named by their hash.
+// Encoded updates, masked or not, and sessions with their answers, named by their hash. All of it is secret.
 class PayloadStore {
  public:
   virtual ~PayloadStore() = default;

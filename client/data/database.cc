@@ -45,9 +45,12 @@ absl::Status FromSqlite(sqlite3* connection, const std::string& what) {
   }
 }
 
-// SQLite would make the file with the umask's rights; its log and index take over the file's.
+// SQLite would make the file with the umask's rights; its log and index take over the file's. A file that is there is not
+// even opened: closing it again would take away the locks of this process's other connections (POSIX locks belong to
+// process and file), and then the next process that closes the database deletes the log under their feet.
 absl::Status CreatePrivateFile(const std::string& path) {
-  const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+  const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+  if (fd < 0 && errno == EEXIST) return absl::OkStatus();
   if (fd < 0) {
     const std::string message = "cannot open the database " + path + ": " + std::strerror(errno);
     if (errno == ENOENT) return absl::NotFoundError(message);

@@ -1,6 +1,9 @@
 #include "client/data/database.h"
 
+#include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <thread>
 #include <vector>
@@ -44,6 +47,36 @@ class DeviceDatabaseTest : public testing::Test {
 
   const TempFolder folder_;
 };
+
+// Whether another process could lock out this one's readers, and so take the database's log for its own to delete. The
+// bytes are those that SQLite locks (os.h of its source: SHARED_FIRST, SHARED_SIZE).
+bool AnotherProcessCouldLock(const std::string& path) {
+  constexpr off_t kSharedFirst = 0x40000000 + 2;
+  constexpr off_t kSharedSize = 510;
+  const pid_t other = fork();
+  if (other == 0) {
+    const int fd = open(path.c_str(), O_RDWR | O_CLOEXEC);
+    struct flock lock = {};
+    lock.l_type = F_WRLCK;
+    lock.l_whence = SEEK_SET;
+    lock.l_start = kSharedFirst;
+    lock.l_len = kSharedSize;
+    _exit(fd >= 0 && fcntl(fd, F_GETLK, &lock) == 0 && lock.l_type != F_UNLCK ? 0 : 1);
+  }
+  int status = -1;
+  EXPECT_EQ(waitpid(other, &status, 0), other);
+  return status != 0;
+}
+
+// As in the daemon, which has one connection for the examples and one for its audit log.
+TEST_F(DeviceDatabaseTest, ASecondConnectionLeavesTheFirstOnesLock) {
+  DeviceDatabase first = Open();
+  ASSERT_THAT(Insert(first, "before"), IsOk());
+  EXPECT_FALSE(AnotherProcessCouldLock(folder_.File("test.db")));
+  DeviceDatabase second = Open();
+  ASSERT_THAT(Insert(second, "after"), IsOk());
+  EXPECT_FALSE(AnotherProcessCouldLock(folder_.File("test.db")));
+}
 
 TEST_F(DeviceDatabaseTest, GivesBackWhatWasBound) {
   DeviceDatabase database = Open();

@@ -199,4 +199,42 @@ absl::StatusOr<OpenedUpload> FromProto(const v1::OpenUploadResponse& response, u
   return upload;
 }
 
+absl::StatusOr<OfferedSeat> FromProto(const v1::TakeSeatResponse& response) {
+  OfferedSeat seat;
+  RETURN_IF_ERROR(CheckName(response.cell(), kMaxRoundIdBytes, "cell"));
+  if (response.config().empty() || response.config().size() > secagg::kMaxSessionConfigBytes) {
+    return absl::ResourceExhaustedError(fmt::format("config: expected 1 to {} bytes, got {}",
+                                                    secagg::kMaxSessionConfigBytes, response.config().size()));
+  }
+  if (response.config_signature().size() != seat.signature.size()) {
+    return absl::InvalidArgumentError(fmt::format("config_signature: expected {} bytes, got {}", seat.signature.size(),
+                                                  response.config_signature().size()));
+  }
+  seat.cell = response.cell();
+  seat.config.assign(response.config().begin(), response.config().end());
+  std::copy(response.config_signature().begin(), response.config_signature().end(), seat.signature.begin());
+  return seat;
+}
+
+absl::StatusOr<CellNews> FromProto(const v1::ExchangeCellResponse& response) {
+  const bool waits = response.ask_again_in_milliseconds() > 0;
+  const bool says = !response.message().empty();
+  if (int{waits} + int{says} + int{response.has_over()} != 1) {
+    return absl::InvalidArgumentError(
+        fmt::format("exchange: expected one of ask_again_in_milliseconds, message and over, got {}",
+                    int{waits} + int{says} + int{response.has_over()}));
+  }
+  if (response.has_over()) return CellEnded{.counted = response.over().counted()};
+  if (waits) {
+    const auto wait = std::chrono::milliseconds(std::min<uint64_t>(
+        response.ask_again_in_milliseconds(), static_cast<uint64_t>(kMostCellPause.count())));
+    return CellQuiet{.ask_again_in = std::max(wait, kLeastCellPause)};
+  }
+  if (response.message().size() > kMaxCellAnswerBytes) {
+    return absl::ResourceExhaustedError(
+        fmt::format("message: expected at most {} bytes, got {}", kMaxCellAnswerBytes, response.message().size()));
+  }
+  return CellSays{.message = {response.message().begin(), response.message().end()}};
+}
+
 }  // namespace fleetune

@@ -163,6 +163,58 @@ TEST(ConvertTest, MissingChunksExistAndAreNamedOnce) {
   EXPECT_TRUE(FromProto(response, 10)->committed);
 }
 
+TEST(ConvertTest, SeatsAreRefusedByTheFieldThatIsWrong) {
+  v1::TakeSeatResponse response;
+  response.set_cell("t-1.2");
+  response.set_config("config");
+  response.set_config_signature(std::string(64, 's'));
+  ASSERT_THAT(FromProto(response), IsOk());
+  EXPECT_EQ(FromProto(response)->cell, "t-1.2");
+  EXPECT_EQ(AsText(FromProto(response)->config), "config");
+  EXPECT_EQ(FromProto(response)->signature[63], 's');
+  auto with = [&](auto change) {
+    v1::TakeSeatResponse changed = response;
+    change(changed);
+    return FromProto(changed);
+  };
+  EXPECT_THAT(with([](auto& r) { r.clear_cell(); }), HasStatus(kInvalid, "cell"));
+  EXPECT_THAT(with([](auto& r) { r.set_cell("t 1"); }), HasStatus(kInvalid, "cell"));
+  EXPECT_THAT(with([](auto& r) { r.set_cell(std::string(kMaxRoundIdBytes, 'c')); }), IsOk());
+  EXPECT_THAT(with([](auto& r) { r.set_cell(std::string(kMaxRoundIdBytes + 1, 'c')); }), HasStatus(kInvalid, "cell"));
+  EXPECT_THAT(with([](auto& r) { r.clear_config(); }), HasStatus(kTooMuch, "config: expected 1 to 1024 bytes, got 0"));
+  EXPECT_THAT(with([](auto& r) { r.set_config(std::string(1024, 'c')); }), IsOk());
+  EXPECT_THAT(with([](auto& r) { r.set_config(std::string(1025, 'c')); }), HasStatus(kTooMuch, "config"));
+  EXPECT_THAT(with([](auto& r) { r.set_config_signature(std::string(63, 's')); }),
+              HasStatus(kInvalid, "config_signature: expected 64 bytes, got 63"));
+}
+
+TEST(ConvertTest, ACellSaysOneThingAtATime) {
+  v1::ExchangeCellResponse response;
+  EXPECT_THAT(FromProto(response), HasStatus(kInvalid, "got 0"));
+  response.mutable_over()->set_counted(true);
+  EXPECT_TRUE(std::get<CellEnded>(*FromProto(response)).counted);
+  response.set_message("m");
+  EXPECT_THAT(FromProto(response), HasStatus(kInvalid, "got 2"));
+  response.clear_over();
+  EXPECT_EQ(AsText(std::get<CellSays>(*FromProto(response)).message), "m");
+  response.set_ask_again_in_milliseconds(5);
+  EXPECT_THAT(FromProto(response), HasStatus(kInvalid, "got 2"));
+  response.clear_message();
+  EXPECT_EQ(std::get<CellQuiet>(*FromProto(response)).ask_again_in, kLeastCellPause);
+  response.set_ask_again_in_milliseconds(2000);
+  EXPECT_EQ(std::get<CellQuiet>(*FromProto(response)).ask_again_in, std::chrono::seconds(2));
+  response.set_ask_again_in_milliseconds(UINT64_MAX);
+  EXPECT_EQ(std::get<CellQuiet>(*FromProto(response)).ask_again_in, kMostCellPause);
+}
+
+TEST(ConvertTest, ACellsMessageHasItsLimit) {
+  v1::ExchangeCellResponse response;
+  response.set_message(std::string(kMaxCellAnswerBytes, 'm'));
+  EXPECT_THAT(FromProto(response), IsOk());
+  response.set_message(std::string(kMaxCellAnswerBytes + 1, 'm'));
+  EXPECT_THAT(FromProto(response), HasStatus(kTooMuch, "message"));
+}
+
 TEST(ConvertTest, TheReportGoesOutWhole) {
   CheckInReport report;
   report.software_version = "1";

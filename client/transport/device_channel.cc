@@ -63,6 +63,23 @@ class DeviceChannel final : public CoordinatorLink {
     return Sensible(FromProto(response), "fetch update");
   }
 
+  absl::StatusOr<OfferedSeat> TakeSeat(const std::string& round) override {
+    v1::TakeSeatRequest request;
+    request.set_round(round);
+    ASSIGN_OR_RETURN(v1::TakeSeatResponse response,
+                     Call("take seat", &DeviceService::Stub::TakeSeat, request, deadlines_.small));
+    return Sensible(FromProto(response), "take seat");
+  }
+
+  absl::StatusOr<CellNews> ExchangeCell(const std::string& cell, std::span<const uint8_t> message) override {
+    v1::ExchangeCellRequest request;
+    request.set_cell(cell);
+    request.set_message(message.data(), message.size());
+    ASSIGN_OR_RETURN(v1::ExchangeCellResponse response,
+                     Call("exchange cell", &DeviceService::Stub::ExchangeCell, request, deadlines_.transfer));
+    return Sensible(FromProto(response), "exchange cell");
+  }
+
   absl::StatusOr<OpenedUpload> OpenUpload(const std::string& round, uint64_t size, const Digest& sha256) override {
     v1::OpenUploadRequest request;
     request.set_round(round);

@@ -15,6 +15,7 @@
 #include "client/transport/enrollment.h"
 #include "fleetune/v1/device.grpc.pb.h"
 #include "gtest/gtest.h"
+#include "tests/support/grpc_environment.h"
 #include "tests/support/status_matchers.h"
 
 namespace fleetune {
@@ -42,7 +43,22 @@ class FakeDeviceService final : public v1::DeviceService::Service {
     chunk_bytes = request->data().size();
     return next;
   }
+  grpc::Status TakeSeat(grpc::ServerContext*, const v1::TakeSeatRequest* request,
+                        v1::TakeSeatResponse* response) override {
+    response->set_cell(request->round() + ".1");
+    response->set_config("config");
+    response->set_config_signature(std::string(64, 's'));
+    return next;
+  }
+  grpc::Status ExchangeCell(grpc::ServerContext*, const v1::ExchangeCellRequest* request,
+                            v1::ExchangeCellResponse* response) override {
+    said = request->cell() + ": " + request->message();
+    *response = exchange;
+    return next;
+  }
   size_t chunk_bytes = 0;
+  v1::ExchangeCellResponse exchange;
+  std::string said;
 };
 
 class FakeEnrollmentService final : public v1::EnrollmentService::Service {
@@ -110,6 +126,22 @@ TEST_F(DeviceChannelTest, SpeaksToItsOwnCoordinator) {
   EXPECT_EQ(reply->next_check_in, std::chrono::seconds(7));
   EXPECT_THAT(link->PutUploadChunk("r", 0, Bytes(1 << 20, 1)), IsOk());
   EXPECT_EQ(service_.chunk_bytes, size_t{1} << 20);
+}
+
+TEST_F(DeviceChannelTest, TakesSeatsAndSpeaksInCells) {
+  const auto link = ConnectDevice(Credentials());
+  const auto seat = link->TakeSeat("r-1");
+  ASSERT_THAT(seat, IsOk());
+  EXPECT_EQ(seat->cell, "r-1.1");
+  EXPECT_THAT(link->ExchangeCell("r-1.1", {}), HasStatus(absl::StatusCode::kInternal, "makes no sense"));
+  // As large as a roster may be: gRPC lets it through.
+  service_.exchange.set_message(std::string(3 * 1024 * 1024, 'm'));
+  const auto news = link->ExchangeCell("r-1.1", AsBytes("hello"));
+  ASSERT_THAT(news, IsOk());
+  EXPECT_EQ(service_.said, "r-1.1: hello");
+  EXPECT_EQ(std::get<CellSays>(*news).message.size(), size_t{3} * 1024 * 1024);
+  service_.next = grpc::Status(grpc::StatusCode::FAILED_PRECONDITION, "no seat left");
+  EXPECT_THAT(link->ExchangeCell("r-1.1", {}), HasStatus(absl::StatusCode::kFailedPrecondition, "no seat left"));
 }
 
 TEST_F(DeviceChannelTest, RefusesACoordinatorOfAnotherCa) {

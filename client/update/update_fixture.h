@@ -136,6 +136,10 @@ class FakePublisher final : public CoordinatorLink {
   std::map<Digest, Bytes> models;
 
   absl::StatusOr<CheckInReply> CheckIn(const CheckInReport&) override { return absl::UnimplementedError(""); }
+  absl::StatusOr<OfferedSeat> TakeSeat(const std::string&) override { return absl::UnimplementedError("not here"); }
+  absl::StatusOr<CellNews> ExchangeCell(const std::string&, std::span<const uint8_t>) override {
+    return absl::UnimplementedError("not here");
+  }
   absl::StatusOr<OpenedUpload> OpenUpload(const std::string&, uint64_t, const Digest&) override {
     return absl::UnimplementedError("");
   }

@@ -49,7 +49,7 @@ absl::StatusOr<StoredVersion> ReadFields(ByteReader& reader) {
   StoredVersion stored;
   ASSIGN_OR_RETURN(std::span<const uint8_t> magic, reader.ReadBytes(kMagic.size()));
   if (AsText(magic) != kMagic) return absl::DataLossError("adapter version: expected it to begin with FTVERS01");
-  ASSIGN_OR_RETURN(std::span<const uint8_t> task, reader.ReadBlob(kMaxTaskNameBytes));
+  ASSIGN_OR_RETURN(std::span<const uint8_t> task, reader.ReadBlob(kMaxStoredTaskBytes));
   stored.version.task = AsText(task);
   ASSIGN_OR_RETURN(stored.version.version, reader.Read<uint32_t>());
   ASSIGN_OR_RETURN(stored.base, ReadDigest(reader));

@@ -31,7 +31,7 @@ struct StoredVersion {
   friend bool operator==(const StoredVersion&, const StoredVersion&) = default;
 };
 
-inline constexpr uint32_t kMaxTaskNameBytes = 64;
+inline constexpr uint32_t kMaxStoredTaskBytes = 64;  // of the format; today kMaxTaskNameBytes
 // The largest B and the fields before and after it.
 inline constexpr uint64_t kMaxVersionFileBytes = kMaxAdapterParameters * 4 + 1024;
 

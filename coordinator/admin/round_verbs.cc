@@ -34,11 +34,23 @@ absl::Status PrintRound(const AdminSession& session, const v1::RoundSummary& rou
                                                   round.needed(), round.invited(), round.declined())},
                           {"total weight", fmt::format("{:.6g}", round.total_weight())},
                           {"mean delta norm", fmt::format("{:.6g}", round.mean_delta_norm())},
+                          {"encoding", fmt::format("{:.4g} % of coordinates cut off, {:.4g} % of devices clipped, peak at "
+                                                   "{:.3g} % of the range",
+                                                   100 * round.clamped_share(), 100 * round.clipped_devices_share(),
+                                                   100 * round.mean_peak_share())},
                           {"bytes", fmt::format("{} up, {} down", FormatBytes(round.bytes_up()),
                                                 FormatBytes(round.bytes_down()))},
                           {"took", FormatSpan(until - round.started_unix_ms())}})
                  .c_str(),
              stdout);
+  if (round.cells_size() > 0) {
+    TextTable cells({"CELL", "STATE", "SEATS", "COUNTED", "REASON"});
+    for (const v1::CellSummary& cell : round.cells()) {
+      cells.Add({std::to_string(cell.number()), cell.state(), std::to_string(cell.seats()),
+                 std::to_string(cell.counted()), cell.reason()});
+    }
+    std::printf("\n%s", cells.Format().c_str());
+  }
   if (round.devices_size() == 0) return absl::OkStatus();
   TextTable table({"DEVICE", "STATE", "REASON"});
   for (const v1::RoundDevice& device : round.devices()) table.Add({device.device(), device.state(), device.reason()});

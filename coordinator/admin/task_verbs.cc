@@ -25,6 +25,7 @@ absl::Status PrintTask(const AdminSession& session, const v1::TaskSummary& task)
   std::fputs(FormatFacts({{"name", task.name()},
                           {"state", task.paused() ? "paused" : "active"},
                           {"base model", task.model_name()},
+                          {"protection", task.protection()},
                           {"trained parameters", std::to_string(task.trained_parameters())},
                           {"head version", std::to_string(task.head_version())},
                           {"released version", std::to_string(task.released_version())},

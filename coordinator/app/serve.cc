@@ -24,6 +24,7 @@
 #include "coordinator/app/model_folder.h"
 #include "coordinator/app/private_files.h"
 #include "coordinator/app/server_certificate.h"
+#include "coordinator/app/unmask_threads.h"
 #include "coordinator/rpc/log_fields.h"
 #include "coordinator/rpc/server.h"
 #include "coordinator/store/sqlite_fleet_store.h"
@@ -134,11 +135,13 @@ absl::Status Serve(const ServeOptions& options) {
 
   ASSIGN_OR_RETURN(const std::unique_ptr<SqliteFleetStore> store, SqliteFleetStore::Open(folder.database()));
   ASSIGN_OR_RETURN(const std::unique_ptr<ModelFolder> models, ModelFolder::Open(folder.models()));
+  UnmaskThreads unmask_threads;
   ASSIGN_OR_RETURN(const std::unique_ptr<Fleet> fleet, Fleet::Open({.store = store.get(),
                                                                     .clock = &clock,
                                                                     .random = &random,
                                                                     .authority = &keys.authority,
-                                                                    .release_key = &keys.release_key}));
+                                                                    .release_key = &keys.release_key,
+                                                                    .parallel = &unmask_threads}));
   const AdapterFiles exporter(folder.exports());
   BackupFolder backups(folder.backups(), store.get(), &clock);
   ASSIGN_OR_RETURN(const Digest ca_fingerprint, CertificateFingerprint(keys.authority.pem().certificate_pem));

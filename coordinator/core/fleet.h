@@ -10,6 +10,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "aggregation/secagg/advertise.h"
 #include "base/bytes.h"
 #include "base/clock.h"
 #include "base/crypto/signature.h"
@@ -60,7 +61,16 @@ class Fleet {
   // to bring that version to devices.
   absl::StatusOr<Bytes> FetchUpdate(const std::string& device, const std::string& task, const Digest& piece,
                                     uint64_t offset);
-  // An update has 4 * (trained parameters + 1) bytes (PackRing). The same call again tells what is still missing;
+  // A seat in a cell of the round, for a device whose update is ready: the one that it has, or one in a cell that is
+  // filling up, or in a new one. FailedPrecondition: the round is over, does without secure aggregation, or the device
+  // holds no place in it. NotFound: no such round.
+  absl::StatusOr<SeatOffer> TakeSeat(const std::string& device, const std::string& round);
+  // A device's message to its cell, and what the cell has for it. Empty: only asks. Errors of
+  // secagg::ServerSession::Check; NotFound: no such cell; FailedPrecondition: no seat in it.
+  absl::StatusOr<CellAnswer> ExchangeCell(const secagg::VerifiedPeer& peer, const std::string& cell,
+                                          std::span<const uint8_t> message);
+  // In the three calls below `round` names the cell, for an input that is masked.
+  // An update has RingLength elements of a lane's bytes (lora/plan/update_options.h). The same call again tells what is still missing;
   // another `sha256` begins a new upload in the place of the former one.
   // FailedPrecondition: the round is over, the device was not invited or gave its place away. InvalidArgument:
   // wrong size for the task. NotFound: no such round.
@@ -76,7 +86,7 @@ class Fleet {
   // the device then loses its place.
   absl::Status CommitUpload(const std::string& device, const std::string& round, const Digest& sha256);
   // The device's place goes to another one. `reason`: plain text of at most kMaxRoundReasonBytes.
-  // FailedPrecondition if it was not invited or is counted already.
+  // FailedPrecondition if it was not invited or is counted already, or its update is in the sum of a cell that goes on.
   absl::Status DeclineRound(const std::string& device, const std::string& round, const std::string& reason);
   // Bytes of a device's request for RoundView::bytes_up (upload calls only). Bytes, up or down, are written at the
   // next Tick: a crash may lose the last second of the books, never more.

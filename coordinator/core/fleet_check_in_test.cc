@@ -106,7 +106,8 @@ TEST_F(FleetCheckInTest, ACountedDeviceIsNotInvitedAgain) {
 }
 
 TEST_F(FleetCheckInTest, ADeviceThatCannotTrainIsNotInvited) {
-  small.AddTask(SmallTask("[update]\nmin_examples = 5\n"));
+  std::string task = SmallTask();
+  small.AddTask(task.replace(task.find("[round]"), 0, "min_examples = 5\n"));
   small.StartRound();
   const std::string device = small.AddDevice();
   DeviceReport report = SmallFleet::ReadyReport();

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <utility>
 
+#include "aggregation/encode/update_encoder.h"
 #include "base/crypto/sha256.h"
 #include "base/status_macros.h"
 #include "coordinator/core/fleet_state.h"
@@ -61,12 +62,16 @@ struct VersionSource {
   const FleetTask& task;
   const Adapter& parent;
   const ServerState& carried;
-  const RingVector& sum;
+  const RingVector& sum;  // of numbers of 32 bits
+  const std::string& round;
+  uint32_t counted = 0;
 };
 
 absl::StatusOr<NewVersion> MakeNewVersion(const VersionSource& source, const NextVersion& next, const SigningKey& key) {
   const TaskSpec& spec = source.task.spec;
-  ASSIGN_OR_RETURN(const DecodedMean decoded, DecodeMean(source.sum, spec.encoding()));
+  ASSIGN_OR_RETURN(const UpdateEncoder encoder, UpdateEncoder::Create(source.task.update_options(source.round)));
+  const std::span sums(reinterpret_cast<const int32_t*>(source.sum.data()), source.sum.size());
+  ASSIGN_OR_RETURN(const DecodedUpdate decoded, encoder.DecodeWide(sums, source.counted));
   ASSIGN_OR_RETURN(ServerOptimizer optimizer,
                    RestoredOptimizer(spec.server, decoded.mean.size(), source.carried.optimizer));
   std::vector<float> step = optimizer.Step(decoded.mean);
@@ -86,6 +91,11 @@ absl::StatusOr<NewVersion> MakeNewVersion(const VersionSource& source, const Nex
   version.server = {.version = next.version, .residual = std::move(made.residual), .optimizer = optimizer.SaveState()};
   version.event = {
       .version = next.version, .total_weight = decoded.total_weight, .mean_delta_norm = Norm(decoded.mean)};
+  if (decoded.telemetry.has_value()) {
+    version.event.clamped_share = decoded.telemetry->clamped_share;
+    version.event.clipped_devices_share = decoded.telemetry->clipped_devices_share;
+    version.event.mean_peak_share = decoded.telemetry->mean_peak_share;
+  }
   return version;
 }
 
@@ -121,8 +131,9 @@ absl::Status Fleet::State::FinishClosing(const std::string& id) {
   ASSIGN_OR_RETURN(const RingVector sum, ports.store->Sum(id));
   ASSIGN_OR_RETURN(const Adapter parent, LoadVersion(*task, next.parent_version));
   ASSIGN_OR_RETURN(const ServerState carried, CarriedState(*ports.store, next.task, next.parent_version));
-  absl::StatusOr<NewVersion> made =
-      MakeNewVersion({.task = *task, .parent = parent, .carried = carried, .sum = sum}, next, *ports.release_key);
+  absl::StatusOr<NewVersion> made = MakeNewVersion(
+      {.task = *task, .parent = parent, .carried = carried, .sum = sum, .round = id, .counted = machine.counted()},
+      next, *ports.release_key);
   if (!made.ok()) {
     if (!IsFinal(made.status())) return made.status();
     const std::string reason = "the sum cannot be used: " + std::string(made.status().message());

@@ -18,6 +18,21 @@ absl::StatusOr<OpenRound> LoadRound(FleetStore& store, RoundRecord record) {
       .record = std::move(record), .machine = std::move(machine), .next_event = static_cast<uint32_t>(events.size())};
 }
 
+// Its phase has all its time again: for how long the coordinator was away, nobody could answer.
+absl::StatusOr<OpenCell> LoadCell(FleetStore& store, CellRecord record, TimePoint now) {
+  ASSIGN_OR_RETURN(const std::vector<Bytes> log, store.CellEvents(record.id));
+  std::vector<secagg::SessionEvent> events;
+  for (const Bytes& bytes : log) {
+    ASSIGN_OR_RETURN(secagg::SessionEvent event, secagg::ParseSessionEvent(bytes));
+    events.push_back(std::move(event));
+  }
+  ASSIGN_OR_RETURN(secagg::ServerSession session, secagg::ServerSession::Replay(events));
+  return OpenCell{.record = std::move(record),
+                  .session = std::move(session),
+                  .next_event = static_cast<uint32_t>(events.size()),
+                  .phase_since = now};
+}
+
 absl::Status LoadTasks(const FleetPorts& ports, FleetMemory& memory) {
   ASSIGN_OR_RETURN(std::vector<TaskRecord> records, ports.store->Tasks());
   for (TaskRecord& record : records) {
@@ -67,6 +82,11 @@ absl::StatusOr<FleetMemory> LoadFleetMemory(const FleetPorts& ports) {
   for (RoundRecord& record : rounds) {
     ASSIGN_OR_RETURN(OpenRound round, LoadRound(store, std::move(record)));
     memory.rounds.emplace(round.record.id, std::move(round));
+  }
+  ASSIGN_OR_RETURN(std::vector<CellRecord> cells, store.OpenCells());
+  for (CellRecord& record : cells) {
+    ASSIGN_OR_RETURN(OpenCell cell, LoadCell(store, std::move(record), ports.clock->Now()));
+    memory.cells.emplace(cell.record.id, std::move(cell));
   }
   absl::StatusOr<AuditRecord> last = store.LastAudit();
   if (last.ok()) memory.last_audit = *std::move(last);

@@ -39,8 +39,10 @@ absl::StatusOr<DeviceRecord*> KnownDevice(FleetMemory& memory, const std::string
 }
 
 std::vector<std::string> WarningsFor(const TaskSpec& spec) {
-  std::vector<std::string> warnings = {
-      "secure_aggregation is off: the coordinator sees each device's update, not only their sum"};
+  std::vector<std::string> warnings;
+  if (!spec.secure()) {
+    warnings.push_back("secure_aggregation is off: the coordinator sees each device's update, not only their sum");
+  }
   if (spec.needed_updates == 1) {
     warnings.push_back("round.needed is 1: a version may be made of one device's data alone");
   }

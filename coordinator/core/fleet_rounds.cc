@@ -82,13 +82,18 @@ absl::Status Fleet::State::Advance(const std::vector<RoundStep>& steps, std::vec
   }
   const TimePoint now = Now();
   RETURN_IF_ERROR(Write(notes, [&](FleetTransaction& transaction) -> absl::Status {
-    for (const AdvancedRound& round : advanced) RETURN_IF_ERROR(WriteRound(round, now, transaction));
-    return also(transaction);
+    RETURN_IF_ERROR(also(transaction));
+    for (const AdvancedRound& round : advanced) {
+      if (round.ended) RETURN_IF_ERROR(WriteCellsOfEndedRound(round.round.record.id, transaction));
+      RETURN_IF_ERROR(WriteRound(round, now, transaction));
+    }
+    return absl::OkStatus();
   }));
   for (AdvancedRound& after : advanced) {
     const std::string id = after.round.record.id;
     if (after.ended) {
       memory.rounds.erase(id);
+      ForgetCells(id);
     } else {
       memory.rounds[id] = std::move(after.round);
     }
@@ -108,6 +113,7 @@ absl::StatusOr<RoundView> Fleet::StartRound(const std::string& admin, const std:
   const TimePoint now = state_->Now();
   const RoundOpened opened{.options = {.places = task->spec.invited_devices,
                                        .needed = task->spec.needed_updates,
+                                       .fewest_together = task->spec.fewest_together(),
                                        .deadline = now + task->spec.round_deadline},
                            .from_version = record.head_version,
                            .time = now};
@@ -163,6 +169,15 @@ absl::Status Fleet::Tick() {
     if (machine.phase() == RoundPhase::kClosing || now >= machine.options().deadline) due.push_back(id);
   }
   absl::Status first_error;
+  std::vector<std::pair<std::string, std::string>> cells;  // with their rounds
+  for (const auto& [id, cell] : state_->memory.cells) cells.emplace_back(id, cell.record.round);
+  for (const auto& [id, round] : cells) {
+    absl::Status status = state_->Refresh();
+    if (status.ok()) status = state_->PumpCell(id);
+    first_error.Update(status);
+    // Perhaps it was about to open its sum: its round ends at the next Tick.
+    if (absl::IsUnavailable(status)) std::erase(due, round);
+  }
   for (const std::string& id : due) {
     absl::Status status = state_->Refresh();
     const auto round = state_->memory.rounds.find(id);

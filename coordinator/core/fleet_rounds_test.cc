@@ -19,7 +19,7 @@ class FleetRoundsTest : public ::testing::Test {
   RoundView View(const std::string& round) { return *small.fleet->Round(round); }
   void Send(const std::string& device, const std::string& round, float value, double weight = 1.0) {
     EXPECT_EQ(small.CheckIn(device), round);
-    EXPECT_THAT(small.Send(device, round, SmallFleet::Update(value, weight)), IsOk());
+    EXPECT_THAT(small.Send(device, round, SmallFleet::Update(value, weight, round)), IsOk());
   }
 
   SmallFleet small;

@@ -4,15 +4,19 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "aggregation/encode/encoding_options.h"
+#include "aggregation/secagg/server_session.h"
 #include "coordinator/core/fleet.h"
 #include "coordinator/core/fleet_store.h"
 #include "coordinator/core/round_machine.h"
+#include "lora/plan/update_options.h"
 
 namespace fleetune {
 
@@ -26,13 +30,23 @@ struct FleetTask {
   std::map<uint32_t, VersionRecord> versions;
 
   uint32_t released_version() const { return record.releases.back(); }
-  uint64_t upload_bytes() const { return 4 * (adapter.b_size() + 1); }  // PackRing of values and weight
+  // How updates of a round are encoded.
+  EncodingOptions update_options(const std::string& round) const {
+    return UpdateOptions(spec.plan, adapter.b_size(), round);
+  }
 };
 
 struct OpenRound {
   RoundRecord record;  // as it was opened
   RoundMachine machine;
   uint32_t next_event = 0;
+};
+
+struct OpenCell {
+  CellRecord record;
+  secagg::ServerSession session;
+  uint32_t next_event = 0;
+  TimePoint phase_since;  // when its phase began, or when this process first saw it
 };
 
 // What the store holds, but for the large things.
@@ -42,6 +56,7 @@ struct FleetMemory {
   std::map<std::string, BaseModel> models;
   std::map<std::string, FleetTask> tasks;
   std::map<std::string, OpenRound> rounds;  // open ones
+  std::map<std::string, OpenCell> cells;    // open ones, of open rounds
   AuditRecord last_audit;                   // sequence 0: none
 };
 absl::StatusOr<FleetMemory> LoadFleetMemory(const FleetPorts& ports);
@@ -75,10 +90,18 @@ struct RoundStep {
   std::vector<RoundEvent> events;
 };
 
+// Where an update goes: a round, or a cell if it is masked.
+struct UploadDestination {
+  uint64_t size = 0;     // of an update there
+  bool counted = false;  // the device's is in the sum
+  absl::Status closed;   // why nothing of the device may come, unless it is counted
+};
+
 using TransactionBody = absl::FunctionRef<absl::Status(FleetTransaction&)>;
 
 struct Fleet::State {
   FleetPorts ports;
+  std::optional<DeviceCertificateVerifier> certificates;  // of the fleet's CA; set by Open
   FleetMemory memory;
   bool stale = false;  // a write failed: it may or may not have happened
   std::map<std::string, RoundBytes> round_bytes;
@@ -101,6 +124,23 @@ struct Fleet::State {
   // unless the round is closing.
   absl::Status FinishClosing(const std::string& round);
 
+  // The way of a cell's events: durable with whatever `also` writes, then applied. A cell that fails leaves memory; its
+  // sum and uploads are deleted.
+  absl::Status AdvanceCell(const std::string& cell, const secagg::SessionEvent& event, TransactionBody also);
+  // Ends phases of the cell that are complete or, once their time is over, as they are; opens the sum at last.
+  absl::Status PumpCell(const std::string& cell);
+  // On the ports' threads, if there are any.
+  void RunTasks(size_t tasks, absl::FunctionRef<void(size_t)> work) const;
+  absl::Status FinishCell(const std::string& cell, secagg::RecoveredMasks masks);
+  absl::Status CommitToCell(const std::string& device, const std::string& cell, const Digest& sha256);
+  // Writes the end of all cells of a round that ends itself; forgets them.
+  absl::Status WriteCellsOfEndedRound(const std::string& round, FleetTransaction& transaction) const;
+  void ForgetCells(const std::string& round);
+  absl::StatusOr<secagg::VerifiedPeer> VerifyPeer(std::span<const uint8_t> certificate) const;
+  secagg::ServerSession* FindOpenCell(const std::string& id);  // null: none
+  // Of a round's or a cell's id. FailedPrecondition: the device was not invited. NotFound.
+  absl::StatusOr<UploadDestination> FindDestination(const std::string& id, const std::string& device) const;
+
   // Unauthenticated, NotFound, as the services answer.
   absl::StatusOr<DeviceRecord*> FindDevice(const std::string& id);
   absl::StatusOr<FleetTask*> FindTask(const std::string& name);
@@ -117,6 +157,7 @@ struct Fleet::State {
   TaskView View(const FleetTask& task) const;
   DeviceView View(const DeviceRecord& device) const;
   RoundView View(const OpenRound& round) const;
+  CellView View(const CellRecord& cell) const;
 };
 
 }  // namespace fleetune

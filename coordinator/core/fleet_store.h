@@ -9,7 +9,7 @@
 #include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "aggregation/encode/fixed_point.h"
+#include "aggregation/encode/ring.h"
 #include "base/bytes.h"
 #include "base/clock.h"
 #include "base/digest.h"
@@ -74,8 +74,19 @@ struct RoundRecord {
   uint64_t bytes_down = 0;
 };
 
-struct UploadRecord {
+// A cell of a round. The truth about an open one are its events; one that has ended keeps none.
+struct CellRecord {
+  std::string id;
   std::string round;
+  uint32_t number = 0;  // within the round, from 1
+  std::string state;    // open, finished, failed
+  std::string reason;   // of failed
+  uint32_t seats = 0;   // once it has ended
+  uint32_t counted = 0;
+};
+
+struct UploadRecord {
+  std::string round;  // or cell
   std::string device;
   uint64_t size = 0;
   Digest sha256;
@@ -118,6 +129,11 @@ class FleetTransaction {
   // again before it goes on.
   virtual absl::Status AppendRoundEvent(const std::string& round, uint32_t sequence,
                                         std::span<const uint8_t> event) = 0;
+  virtual absl::Status PutCell(const CellRecord& cell) = 0;
+  // Unavailable if the cell has an event with this sequence, as above.
+  virtual absl::Status AppendCellEvent(const std::string& cell, uint32_t sequence, std::span<const uint8_t> event) = 0;
+  virtual absl::Status DeleteCellEvents(const std::string& cell) = 0;
+  // Uploads and sums are named by their round, or by their cell.
   // Replaces the upload of this device and drops the chunks of the former one.
   virtual absl::Status PutUpload(const UploadRecord& upload) = 0;
   virtual absl::Status PutUploadChunk(const std::string& round, const std::string& device, uint32_t index,
@@ -155,6 +171,11 @@ class FleetStore {
   // The newest `limit`, newest first; of one task, or of all if `task` is empty.
   virtual absl::StatusOr<std::vector<RoundRecord>> Rounds(const std::string& task, uint32_t limit) = 0;
   virtual absl::StatusOr<std::vector<Bytes>> RoundEvents(const std::string& round) = 0;  // in order
+  // NotFound.
+  virtual absl::StatusOr<CellRecord> FindCell(const std::string& id) = 0;
+  virtual absl::StatusOr<std::vector<CellRecord>> OpenCells() = 0;
+  virtual absl::StatusOr<std::vector<CellRecord>> Cells(const std::string& round) = 0;  // open or ended, by number
+  virtual absl::StatusOr<std::vector<Bytes>> CellEvents(const std::string& cell) = 0;   // in order
   // NotFound.
   virtual absl::StatusOr<UploadRecord> FindUpload(const std::string& round, const std::string& device) = 0;
   virtual absl::StatusOr<std::vector<uint32_t>> UploadChunks(const std::string& round,

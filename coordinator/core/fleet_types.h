@@ -62,6 +62,21 @@ struct CheckInAnswer {
   std::optional<RoundInvitation> invitation;
 };
 
+// A seat in a cell of secure aggregation: what the session is about, for the device to judge.
+struct SeatOffer {
+  std::string cell;
+  Bytes config;           // aggregation/secagg/session_config.h
+  Signature signature{};  // by the release key, purpose kSecAggConfig
+};
+// What a cell has for a device now.
+struct CellAnswer {
+  enum class Kind : uint8_t { kWait, kMessage, kOver };
+  Kind kind = Kind::kWait;
+  std::chrono::milliseconds ask_again_in{};  // of kWait
+  Bytes message;                             // of kMessage: for the device's session
+  bool counted = false;                      // of kOver: its update is in the round's sum
+};
+
 struct UpdatePieceRef {
   Digest sha256;
   uint64_t size = 0;
@@ -104,11 +119,19 @@ struct TaskView {
   uint64_t trained_parameters = 0;
   uint32_t rounds_finished = 0;
   std::string open_round;
+  std::string protection;  // in words: what the coordinator sees of updates
 };
 struct RoundDeviceView {
   std::string device;
   std::string state;  // invited, uploading, counted, declined, late
   std::string reason;
+};
+struct CellView {
+  uint32_t number = 0;
+  std::string state;  // of secagg::ServerPhaseName
+  std::string reason;
+  uint32_t seats = 0;    // taken
+  uint32_t counted = 0;  // inputs in the sum so far
 };
 struct RoundView {
   std::string id;
@@ -124,12 +147,16 @@ struct RoundView {
   uint32_t declined = 0;
   double total_weight = 0;
   double mean_delta_norm = 0;
-  uint64_t bytes_up = 0;    // of its uploads' requests
-  uint64_t bytes_down = 0;  // that carried the version which it made to devices
+  double clamped_share = 0;          // what encoding did to updates: of coordinates cut off,
+  double clipped_devices_share = 0;  // of devices whose norm was cut,
+  double mean_peak_share = 0;        // how much of the range the largest coordinate took; of ended rounds, singly asked
+  uint64_t bytes_up = 0;             // of its uploads' requests
+  uint64_t bytes_down = 0;           // that carried the version which it made to devices
   TimePoint started;
   std::optional<TimePoint> ended;
   TimePoint deadline;
   std::vector<RoundDeviceView> devices;
+  std::vector<CellView> cells;  // by number; of a round that is singly asked for
 };
 struct VersionView {
   std::string task;

@@ -5,110 +5,110 @@
 #include "base/status_macros.h"
 #include "coordinator/core/device_report.h"
 #include "coordinator/core/fleet_state.h"
+#include "coordinator/core/upload_chunks.h"
 
 namespace fleetune {
 namespace {
 
-// Where a device stands in a round, open or over.
-struct Standing {
-  std::string task;
-  bool open = false;  // the round still takes updates
-  RoundSeat seat = RoundSeat::kInvited;
-
-  bool counted() const { return seat == RoundSeat::kCounted; }
-};
-
-absl::StatusOr<Standing> StandingOf(const OpenRound& round, const std::string& device) {
+absl::StatusOr<UploadDestination> DestinationInRound(const OpenRound& round, const FleetTask& task,
+                                                     const std::string& device) {
+  const std::string& id = round.record.id;
   const auto seat = round.machine.SeatOf(device);
-  if (!seat) return absl::FailedPreconditionError("this device was not invited to round " + round.record.id);
-  return Standing{.task = round.record.task, .open = round.machine.phase() == RoundPhase::kCollecting, .seat = *seat};
-}
-
-// OK if the device may still send its update.
-absl::Status CheckMaySend(const Standing& standing, const std::string& round) {
-  if (standing.seat == RoundSeat::kDeclined) {
-    return absl::FailedPreconditionError("this device gave its place in round " + round + " away");
+  if (!seat) return absl::FailedPreconditionError("this device was not invited to round " + id);
+  const EncodingOptions options = task.update_options(id);
+  UploadDestination destination{
+      .size = RingLength(options) * LaneBytes(options.lane), .counted = *seat == RoundSeat::kCounted, .closed = {}};
+  if (task.spec.plan.secure.mode != SecureMode::kOff) {
+    destination.closed = absl::FailedPreconditionError("round " + id + " takes masked updates only: take a seat first");
+  } else if (*seat == RoundSeat::kDeclined) {
+    destination.closed = absl::FailedPreconditionError("this device gave its place in round " + id + " away");
+  } else if (round.machine.phase() != RoundPhase::kCollecting) {
+    destination.closed = absl::FailedPreconditionError("round " + id + " is over");
   }
-  if (!standing.open) return absl::FailedPreconditionError("round " + round + " is over");
-  return absl::OkStatus();
+  return destination;
 }
 
-uint32_t ChunksOf(uint64_t size) {
-  return static_cast<uint32_t>((size + kTransferChunkBytes - 1) / kTransferChunkBytes);
-}
-
-uint64_t ChunkSize(const UploadRecord& upload, uint32_t index) {
-  const uint64_t start = uint64_t{index} * kTransferChunkBytes;
-  return std::min<uint64_t>(kTransferChunkBytes, upload.size - start);
-}
-
-absl::StatusOr<UploadRecord> OpenUploadOf(FleetStore& store, const std::string& round, const std::string& device) {
-  absl::StatusOr<UploadRecord> upload = store.FindUpload(round, device);
-  if (absl::IsNotFound(upload.status())) {
-    return absl::FailedPreconditionError("this device has no upload in round " + round + ": open one first");
+UploadDestination DestinationInCell(const OpenCell& cell, const OpenRound& round, const std::string& device) {
+  const secagg::SessionConfig& config = cell.session.config();
+  const auto event = cell.session.CheckInput(device);
+  UploadDestination destination{.size = config.dimension * (config.lane_bits / 8),
+                                .counted = event.ok() && !event->has_value(),
+                                .closed = event.status()};
+  if (event.ok() && round.machine.SeatOf(device) == RoundSeat::kDeclined) {
+    destination.closed =
+        absl::FailedPreconditionError("this device gave its place in round " + round.record.id + " away");
   }
-  return upload;
+  return destination;
 }
 
-absl::StatusOr<std::vector<uint32_t>> MissingChunks(FleetStore& store, const UploadRecord& upload) {
-  ASSIGN_OR_RETURN(const std::vector<uint32_t> present, store.UploadChunks(upload.round, upload.device));
-  std::vector<uint32_t> missing;
-  for (uint32_t index = 0; index < ChunksOf(upload.size); ++index) {
-    if (!std::ranges::binary_search(present, index)) missing.push_back(index);
-  }
-  return missing;
-}
-
-// The bounds of what EncodeUpdate can give. An honest device never fails them; without them one broken device
-// could spoil the sum of all.
-absl::Status CheckBounds(const RingVector& ring, const FixedPointOptions& encoding) {
-  const double one = static_cast<double>(1u << encoding.fraction_bits);
-  const double largest = one * std::max(encoding.clip_norm, 1.0) + 1;
+// The bounds of what an UpdateEncoder can give. An honest device never fails them; without them one broken device
+// could spoil the sum of all. Of a masked update nobody can tell.
+absl::Status CheckBounds(const RingVector& ring, const EncodingOptions& options) {
+  const int64_t most_steps = MaxSteps(options);
+  const int64_t share_unit = ShareUnit(options);
   for (size_t i = 0; i < ring.size(); ++i) {
-    const bool is_weight = i + 1 == ring.size();
-    const auto value = static_cast<double>(static_cast<int32_t>(ring[i]));
-    if (is_weight ? value >= 0 && value <= one + 1 : value >= -largest && value <= largest) continue;
+    const int64_t value = SignedElement(ring[i], options.lane);
+    const bool is_share = i >= options.values;  // weights and telemetry
+    if (is_share ? value >= 0 && value <= share_unit : value >= -most_steps && value <= most_steps) continue;
     return absl::InvalidArgumentError("update out of range: element " + std::to_string(i) + " is " +
-                                      std::to_string(static_cast<int32_t>(ring[i])));
+                                      std::to_string(value));
   }
   return absl::OkStatus();
 }
 
-absl::StatusOr<RingVector> SumWith(FleetStore& store, const std::string& round, RingVector update) {
+// Elements as the numbers that they stand for: a round's sum has 32 bits.
+absl::StatusOr<RingVector> SumWith(FleetStore& store, const std::string& round, const RingVector& update,
+                                   LaneBits lane) {
   absl::StatusOr<RingVector> sum = store.Sum(round);
-  if (absl::IsNotFound(sum.status())) return update;
+  if (absl::IsNotFound(sum.status())) sum = RingVector(update.size());
   if (!sum.ok()) return sum.status();
   if (sum->size() != update.size()) {
     return absl::DataLossError("the stored sum of round " + round + " has " + std::to_string(sum->size()) +
                                " elements, expected " + std::to_string(update.size()));
   }
-  AddToSum(update, *sum);
+  for (size_t i = 0; i < update.size(); ++i) (*sum)[i] += static_cast<uint32_t>(SignedElement(update[i], lane));
   return sum;
 }
 
 }  // namespace
 
+absl::StatusOr<UploadDestination> Fleet::State::FindDestination(const std::string& id,
+                                                                const std::string& device) const {
+  if (const auto cell = memory.cells.find(id); cell != memory.cells.end()) {
+    return DestinationInCell(cell->second, memory.rounds.at(cell->second.record.round), device);
+  }
+  if (const absl::StatusOr<CellRecord> ended = ports.store->FindCell(id); ended.ok()) {
+    ASSIGN_OR_RETURN(const OpenRound round, FindRound(ended->round));
+    return UploadDestination{.counted = round.machine.SeatOf(device) == RoundSeat::kCounted,
+                             .closed = absl::FailedPreconditionError("cell " + id + " is over")};
+  } else if (!absl::IsNotFound(ended.status())) {
+    return ended.status();
+  }
+  ASSIGN_OR_RETURN(const OpenRound round, FindRound(id));
+  return DestinationInRound(round, memory.tasks.at(round.record.task), device);
+}
+
 absl::StatusOr<UploadState> Fleet::OpenUpload(const std::string& device, const std::string& round_id, uint64_t size,
                                               const Digest& sha256) {
   RETURN_IF_ERROR(state_->Refresh());
   RETURN_IF_ERROR(state_->FindDevice(device).status());
-  ASSIGN_OR_RETURN(const OpenRound round, state_->FindRound(round_id));
-  ASSIGN_OR_RETURN(const Standing standing, StandingOf(round, device));
-  UploadState answer{.chunk_bytes = kTransferChunkBytes, .missing_chunks = {}, .committed = standing.counted()};
+  ASSIGN_OR_RETURN(const UploadDestination destination, state_->FindDestination(round_id, device));
+  UploadState answer{.chunk_bytes = kTransferChunkBytes, .missing_chunks = {}, .committed = destination.counted};
   if (answer.committed) return answer;
-  RETURN_IF_ERROR(CheckMaySend(standing, round_id));
-  ASSIGN_OR_RETURN(FleetTask* const task, state_->FindTask(standing.task));
-  if (size != task->upload_bytes()) {
-    return absl::InvalidArgumentError("an update of task " + standing.task + " has " +
-                                      std::to_string(task->upload_bytes()) + " bytes, got " + std::to_string(size));
+  RETURN_IF_ERROR(destination.closed);
+  if (size != destination.size) {
+    return absl::InvalidArgumentError("an update to " + round_id + " has " + std::to_string(destination.size) +
+                                      " bytes, got " + std::to_string(size));
   }
   FleetStore& store = *state_->ports.store;
   const UploadRecord upload{.round = round_id, .device = device, .size = size, .sha256 = sha256};
   const absl::StatusOr<UploadRecord> before = store.FindUpload(round_id, device);
   if (!before.ok() && !absl::IsNotFound(before.status())) return before.status();
   if (!before.ok() || before->sha256 != sha256) {
-    RETURN_IF_ERROR(state_->Advance({{.round = round_id, .events = {UploadOpened{device}}}}, {},
-                                    [&](FleetTransaction& transaction) { return transaction.PutUpload(upload); }));
+    const auto put = [&](FleetTransaction& transaction) { return transaction.PutUpload(upload); };
+    const secagg::ServerSession* session = state_->FindOpenCell(round_id);
+    const std::string& round = session == nullptr ? round_id : session->config().round;
+    RETURN_IF_ERROR(state_->Advance({{.round = round, .events = {UploadOpened{device}}}}, {}, put));
   }
   ASSIGN_OR_RETURN(answer.missing_chunks, MissingChunks(store, upload));
   return answer;
@@ -118,10 +118,9 @@ absl::Status Fleet::PutUploadChunk(const std::string& device, const std::string&
                                    std::span<const uint8_t> chunk) {
   RETURN_IF_ERROR(state_->Refresh());
   RETURN_IF_ERROR(state_->FindDevice(device).status());
-  ASSIGN_OR_RETURN(const OpenRound round, state_->FindRound(round_id));
-  ASSIGN_OR_RETURN(const Standing standing, StandingOf(round, device));
-  if (standing.counted()) return absl::OkStatus();  // late copy of a chunk that is in the sum
-  RETURN_IF_ERROR(CheckMaySend(standing, round_id));
+  ASSIGN_OR_RETURN(const UploadDestination destination, state_->FindDestination(round_id, device));
+  if (destination.counted) return absl::OkStatus();  // late copy of a chunk that is in the sum
+  RETURN_IF_ERROR(destination.closed);
   ASSIGN_OR_RETURN(const UploadRecord upload, OpenUploadOf(*state_->ports.store, round_id, device));
   if (index >= ChunksOf(upload.size)) {
     return absl::InvalidArgumentError("chunk: expected 0 to " + std::to_string(ChunksOf(upload.size) - 1) + ", got " +
@@ -139,35 +138,29 @@ absl::Status Fleet::PutUploadChunk(const std::string& device, const std::string&
 absl::Status Fleet::CommitUpload(const std::string& device, const std::string& round_id, const Digest& sha256) {
   RETURN_IF_ERROR(state_->Refresh());
   ASSIGN_OR_RETURN(DeviceRecord* const known, state_->FindDevice(device));
-  ASSIGN_OR_RETURN(const OpenRound round, state_->FindRound(round_id));
-  ASSIGN_OR_RETURN(const Standing standing, StandingOf(round, device));
-  if (standing.counted()) return absl::OkStatus();
-  RETURN_IF_ERROR(CheckMaySend(standing, round_id));
+  ASSIGN_OR_RETURN(const UploadDestination destination, state_->FindDestination(round_id, device));
+  if (destination.counted) return absl::OkStatus();
+  RETURN_IF_ERROR(destination.closed);
+  if (state_->FindOpenCell(round_id) != nullptr) return state_->CommitToCell(device, round_id, sha256);
   FleetStore& store = *state_->ports.store;
-  ASSIGN_OR_RETURN(const UploadRecord upload, OpenUploadOf(store, round_id, device));
-  if (upload.sha256 != sha256) {
-    return absl::FailedPreconditionError("the open upload is " + upload.sha256.ToHex() + ", not " + sha256.ToHex());
-  }
-  ASSIGN_OR_RETURN(const std::vector<uint32_t> missing, MissingChunks(store, upload));
-  if (!missing.empty()) {
-    return absl::FailedPreconditionError(std::to_string(missing.size()) + " chunks are missing, the first is " +
-                                         std::to_string(missing.front()));
-  }
-  ASSIGN_OR_RETURN(const Bytes bytes, store.ReadUpload(round_id, device));
+  ASSIGN_OR_RETURN(const WholeUpload whole, ReadWholeUpload(store, round_id, device, sha256));
+  const auto& [upload, bytes] = whole;
   const auto drop_upload = [&](FleetTransaction& transaction) { return transaction.DeleteUpload(round_id, device); };
   if (Sha256(bytes) != upload.sha256) {
     RETURN_IF_ERROR(state_->Write({}, drop_upload));
     return absl::DataLossError("the chunks do not hash to " + sha256.ToHex() + ": open the upload again");
   }
-  ASSIGN_OR_RETURN(FleetTask* const task, state_->FindTask(standing.task));
-  ASSIGN_OR_RETURN(RingVector update, UnpackRing(bytes, task->adapter.b_size() + 1));
-  if (const absl::Status bounds = CheckBounds(update, task->spec.encoding()); !bounds.ok()) {
+  ASSIGN_OR_RETURN(const OpenRound round, state_->FindRound(round_id));
+  ASSIGN_OR_RETURN(FleetTask* const task, state_->FindTask(round.record.task));
+  const EncodingOptions options = task->update_options(round_id);
+  ASSIGN_OR_RETURN(const RingVector update, UnpackLanes(bytes, options.lane, RingLength(options)));
+  if (const absl::Status bounds = CheckBounds(update, options); !bounds.ok()) {
     const std::string reason(bounds.message());
     RETURN_IF_ERROR(
         state_->Advance({{.round = round_id, .events = {DeviceDeclined{device, reason}}}}, {}, drop_upload));
     return bounds;
   }
-  ASSIGN_OR_RETURN(const RingVector sum, SumWith(store, round_id, std::move(update)));
+  ASSIGN_OR_RETURN(const RingVector sum, SumWith(store, round_id, update, options.lane));
   DeviceRecord counted = *known;
   ++counted.rounds_counted;
   RETURN_IF_ERROR(state_->Advance({{.round = round_id, .events = {UpdateCounted{device, upload.size}}}}, {},
@@ -190,16 +183,24 @@ absl::Status Fleet::DeclineRound(const std::string& device, const std::string& r
                                       " bytes of text, got " + std::to_string(reason.size()));
   }
   ASSIGN_OR_RETURN(const OpenRound round, state_->FindRound(round_id));
-  ASSIGN_OR_RETURN(const Standing standing, StandingOf(round, device));
-  if (standing.counted()) {
+  const auto seat = round.machine.SeatOf(device);
+  if (!seat) return absl::FailedPreconditionError("this device was not invited to round " + round_id);
+  if (*seat == RoundSeat::kCounted) {
     return absl::FailedPreconditionError("this device's update is already counted in round " + round_id);
   }
-  if (!standing.open || standing.seat == RoundSeat::kDeclined) return absl::OkStatus();  // no place to give back
+  for (const auto& [id, cell] : state_->memory.cells) {
+    if (cell.record.round != round_id || !cell.session.Committed(device)) continue;
+    return absl::FailedPreconditionError("this device's update is in the sum of cell " + id + " already");
+  }
+  // No place to give back.
+  if (round.machine.phase() != RoundPhase::kCollecting || *seat == RoundSeat::kDeclined) return absl::OkStatus();
   return state_->Advance({{.round = round_id, .events = {DeviceDeclined{device, reason}}}}, {},
                          [&](FleetTransaction& transaction) { return transaction.DeleteUpload(round_id, device); });
 }
 
-void Fleet::CountBytesUp(const std::string& round, uint64_t bytes) {
+void Fleet::CountBytesUp(const std::string& id, uint64_t bytes) {
+  const secagg::ServerSession* session = state_->FindOpenCell(id);
+  const std::string& round = session == nullptr ? id : session->config().round;
   const absl::StatusOr<RoundBytes*> books = state_->BytesOf(round);
   if (!books.ok()) return;  // no such round: nobody's bytes
   (*books)->up += bytes;

@@ -114,13 +114,13 @@ TEST_F(FleetUploadsTest, ChunksThatDoNotHashAreDropped) {
 
 TEST_F(FleetUploadsTest, SizesAreThoseOfTheTask) {
   const Digest sha = Sha256(update);
-  ASSERT_EQ(update.size(), 4 * (SmallFleet::kParameters + 1));
+  ASSERT_EQ(update.size(), 4 * SmallFleet::kRingLength);
   EXPECT_THAT(small.fleet->OpenUpload(device, round, update.size() - 1, sha),
-              HasStatus(kInvalid, "260 bytes, got 259"));
-  EXPECT_THAT(small.fleet->OpenUpload(device, round, update.size() + 1, sha), HasStatus(kInvalid, "got 261"));
+              HasStatus(kInvalid, "272 bytes, got 271"));
+  EXPECT_THAT(small.fleet->OpenUpload(device, round, update.size() + 1, sha), HasStatus(kInvalid, "got 273"));
   ASSERT_THAT(OpenUpload(), IsOk());
   const std::span<const uint8_t> chunk(update);
-  EXPECT_THAT(small.fleet->PutUploadChunk(device, round, 0, chunk.first(259)), HasStatus(kInvalid, "expected 260"));
+  EXPECT_THAT(small.fleet->PutUploadChunk(device, round, 0, chunk.first(259)), HasStatus(kInvalid, "expected 272"));
   EXPECT_THAT(small.fleet->PutUploadChunk(device, round, 1, chunk), HasStatus(kInvalid, "expected 0 to 0, got 1"));
 }
 
@@ -175,26 +175,28 @@ TEST_F(FleetUploadsTest, ALateUploadIsRefused) {
 }
 
 TEST_F(FleetUploadsTest, AnUpdateOutOfRangeCostsThePlaceNotTheRound) {
-  RingVector ring = *UnpackRing(update, SmallFleet::kParameters + 1);
-  ring[3] = (1u << 16) + 2;  // over the clipping norm
-  EXPECT_THAT(small.Send(device, round, PackRing(ring)), HasStatus(kInvalid, "element 3"));
+  RingVector ring = *UnpackLanes(update, LaneBits::k32, SmallFleet::kRingLength);
+  ring[3] = static_cast<uint32_t>(MaxSteps(SmallFleet::Encoder(round).options())) + 1;
+  EXPECT_THAT(small.Send(device, round, PackLanes(ring, LaneBits::k32)), HasStatus(kInvalid, "element 3"));
   EXPECT_EQ(SeatState(), "declined");
   EXPECT_EQ(small.fleet->Round(round)->state, "collecting");
   EXPECT_TRUE(small.memory.tables().sums.empty());
 }
 
 TEST_F(FleetUploadsTest, WeightsAreBetweenZeroAndOne) {
-  RingVector ring = *UnpackRing(update, SmallFleet::kParameters + 1);
-  ring.back() = static_cast<uint32_t>(-1);
-  EXPECT_THAT(small.Send(device, round, PackRing(ring)), HasStatus(kInvalid, "element 64"));
+  RingVector ring = *UnpackLanes(update, LaneBits::k32, SmallFleet::kRingLength);
+  uint32_t& weight = ring[SmallFleet::kParameters];
+  const auto one = static_cast<uint32_t>(ShareUnit(SmallFleet::Encoder(round).options()));
+  weight = static_cast<uint32_t>(-1);
+  EXPECT_THAT(small.Send(device, round, PackLanes(ring, LaneBits::k32)), HasStatus(kInvalid, "element 64"));
   const std::string other = small.AddDevice();
   ASSERT_EQ(small.CheckIn(other), round);
-  ring.back() = (1u << 16) + 2;
-  EXPECT_THAT(small.Send(other, round, PackRing(ring)), HasStatus(kInvalid, "element 64"));
+  weight = one + 1;
+  EXPECT_THAT(small.Send(other, round, PackLanes(ring, LaneBits::k32)), HasStatus(kInvalid, "element 64"));
   const std::string third = small.AddDevice();
   ASSERT_EQ(small.CheckIn(third), round);
-  ring.back() = 1u << 16;
-  EXPECT_THAT(small.Send(third, round, PackRing(ring)), IsOk());
+  weight = one;
+  EXPECT_THAT(small.Send(third, round, PackLanes(ring, LaneBits::k32)), IsOk());
 }
 
 TEST_F(FleetUploadsTest, AWriteThatFailsCountsNothing) {
@@ -216,7 +218,7 @@ TEST_F(FleetUploadsTest, AnUncertainCommitIsCountedOnce) {
   small.faulty.fault = [](uint64_t) { return WriteFault::kNone; };
   EXPECT_THAT(small.fleet->CommitUpload(device, round, Sha256(update)), IsOk());
   EXPECT_EQ(Counted(), 1u);
-  EXPECT_EQ(small.memory.tables().sums.at(round), *UnpackRing(update, SmallFleet::kParameters + 1));
+  EXPECT_EQ(small.memory.tables().sums.at(round), *UnpackLanes(update, LaneBits::k32, SmallFleet::kRingLength));
 }
 
 TEST_F(FleetUploadsTest, BytesUpAreCountedAndKept) {
@@ -243,9 +245,9 @@ TEST(FleetLargeUploadTest, ChunksMayComeInAnyOrder) {
   const std::string device = small.AddDevice();
   const std::string round = small.StartRound();
   ASSERT_EQ(small.CheckIn(device), round);
-  RingVector ring(2 * 2 * 64 * 600 + 1, 1);
+  RingVector ring(2 * 2 * 64 * 600 + 1 + kTelemetryElements);
   for (size_t i = 0; i < ring.size(); ++i) ring[i] = static_cast<uint32_t>(i % 251);
-  const Bytes update = PackRing(ring);
+  const Bytes update = PackLanes(ring, LaneBits::k32);
   const absl::StatusOr<UploadState> state = small.fleet->OpenUpload(device, round, update.size(), Sha256(update));
   ASSERT_THAT(state, IsOk());
   ASSERT_EQ(state->missing_chunks, (std::vector<uint32_t>{0, 1, 2}));

@@ -35,6 +35,19 @@ RoundView ViewOf(const RoundRecord& record) {
   return view;
 }
 
+std::string ProtectionInWords(const SecurePlan& secure) {
+  const std::string sums = "the coordinator sees sums of at least " + std::to_string(secure.min_survivors) + " updates";
+  switch (secure.mode) {
+    case SecureMode::kOff:
+      return "none: the coordinator sees each device's update; no differential privacy";
+    case SecureMode::kSemiHonest:
+      return sums + " if it follows the protocol; no differential privacy: a sum may still tell of single devices";
+    case SecureMode::kMalicious:
+      return sums + " even if it lies; no differential privacy: a sum may still tell of single devices";
+  }
+  return "";
+}
+
 // Each record hashes to what it says, and follows `before`.
 bool ChainHolds(AuditRecord before, const std::vector<AuditRecord>& records) {
   for (const AuditRecord& record : records) {
@@ -54,7 +67,8 @@ TaskView Fleet::State::View(const FleetTask& task) const {
           .released_version = task.released_version(),
           .trained_parameters = task.adapter.b_size(),
           .rounds_finished = task.record.rounds_finished,
-          .open_round = open == nullptr ? "" : open->record.id};
+          .open_round = open == nullptr ? "" : open->record.id,
+          .protection = ProtectionInWords(task.spec.plan.secure)};
 }
 
 DeviceView Fleet::State::View(const DeviceRecord& device) const {
@@ -71,12 +85,27 @@ DeviceView Fleet::State::View(const DeviceRecord& device) const {
           .not_invited = reason == not_invited.end() ? "" : reason->second};
 }
 
+CellView Fleet::State::View(const CellRecord& cell) const {
+  CellView view{
+      .number = cell.number, .state = cell.state, .reason = cell.reason, .seats = cell.seats, .counted = cell.counted};
+  if (const auto open = memory.cells.find(cell.id); open != memory.cells.end()) {
+    const secagg::ServerSession& session = open->second.session;
+    view.state = secagg::ServerPhaseName(session.phase());
+    view.seats = session.advertised();
+    view.counted = session.committed();
+  }
+  return view;
+}
+
 RoundView Fleet::State::View(const OpenRound& round) const {
   RoundView view = ViewOf(round.record);
   const RoundMachine& machine = round.machine;
   view.invited = machine.invited();
   view.counted = machine.counted();
   view.declined = machine.declined();
+  view.clamped_share = machine.made().clamped_share;
+  view.clipped_devices_share = machine.made().clipped_devices_share;
+  view.mean_peak_share = machine.made().mean_peak_share;
   for (const auto& [device, member] : machine.members()) {
     view.devices.push_back(
         {.device = device, .state = std::string(RoundSeatName(member.seat)), .reason = member.reason});
@@ -122,7 +151,10 @@ absl::StatusOr<std::vector<TaskView>> Fleet::Tasks(const std::string& name) cons
 absl::StatusOr<RoundView> Fleet::Round(const std::string& id) const {
   RETURN_IF_ERROR(state_->Refresh());
   ASSIGN_OR_RETURN(const OpenRound round, state_->FindRound(id));
-  return state_->View(round);
+  RoundView view = state_->View(round);
+  ASSIGN_OR_RETURN(const std::vector<CellRecord> cells, state_->ports.store->Cells(id));
+  for (const CellRecord& cell : cells) view.cells.push_back(state_->View(cell));
+  return view;
 }
 
 std::vector<RoundView> Fleet::Rounds(const std::string& task) const {

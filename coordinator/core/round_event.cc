@@ -1,6 +1,6 @@
 #include "coordinator/core/round_event.h"
 
-#include "aggregation/encode/fixed_point.h"
+#include "aggregation/encode/ring.h"
 #include "base/status_macros.h"
 
 namespace fleetune {
@@ -35,6 +35,7 @@ struct Encoder {
   void operator()(const RoundOpened& event) const {
     out.Write(event.options.places);
     out.Write(event.options.needed);
+    out.Write(event.options.fewest_together);
     out.Write(ToMillis(event.options.deadline));
     out.Write(event.from_version);
     out.Write(ToMillis(event.time));
@@ -61,6 +62,14 @@ struct Encoder {
     out.Write(event.version);
     out.Write(event.total_weight);
     out.Write(event.mean_delta_norm);
+    out.Write(event.clamped_share);
+    out.Write(event.clipped_devices_share);
+    out.Write(event.mean_peak_share);
+  }
+  void operator()(const CellCounted& event) const {
+    out.Write(event.bytes);
+    out.Write(static_cast<uint32_t>(event.devices.size()));
+    for (const std::string& device : event.devices) WriteText(out, device, kMaxDeviceIdBytes);
   }
 };
 
@@ -68,15 +77,17 @@ absl::StatusOr<RoundEvent> DecodeOpened(ByteReader& in) {
   RoundOpened event;
   ASSIGN_OR_RETURN(event.options.places, in.Read<uint32_t>());
   ASSIGN_OR_RETURN(event.options.needed, in.Read<uint32_t>());
+  ASSIGN_OR_RETURN(event.options.fewest_together, in.Read<uint32_t>());
   ASSIGN_OR_RETURN(event.options.deadline, ReadTime(in));
   ASSIGN_OR_RETURN(event.from_version, in.Read<uint32_t>());
   ASSIGN_OR_RETURN(event.time, ReadTime(in));
   const RoundOptions& options = event.options;
   if (options.places < 1 || options.places > kMaxSummedInputs || options.needed < 1 ||
-      options.needed > options.places) {
+      options.needed > options.places || options.fewest_together < 1 || options.fewest_together > options.places) {
     return absl::InvalidArgumentError(
-        "round event: expected 1 <= needed <= places <= " + std::to_string(kMaxSummedInputs) + ", got needed " +
-        std::to_string(options.needed) + " and places " + std::to_string(options.places));
+        "round event: expected 1 <= needed, fewest_together <= places <= " + std::to_string(kMaxSummedInputs) +
+        ", got needed " + std::to_string(options.needed) + ", fewest_together " +
+        std::to_string(options.fewest_together) + " and places " + std::to_string(options.places));
   }
   return event;
 }
@@ -126,6 +137,24 @@ absl::StatusOr<RoundEvent> DecodeVersionMade(ByteReader& in) {
   ASSIGN_OR_RETURN(event.version, in.Read<uint32_t>());
   ASSIGN_OR_RETURN(event.total_weight, in.Read<double>());
   ASSIGN_OR_RETURN(event.mean_delta_norm, in.Read<double>());
+  ASSIGN_OR_RETURN(event.clamped_share, in.Read<double>());
+  ASSIGN_OR_RETURN(event.clipped_devices_share, in.Read<double>());
+  ASSIGN_OR_RETURN(event.mean_peak_share, in.Read<double>());
+  return event;
+}
+
+absl::StatusOr<RoundEvent> DecodeCellCounted(ByteReader& in) {
+  CellCounted event;
+  ASSIGN_OR_RETURN(event.bytes, in.Read<uint64_t>());
+  ASSIGN_OR_RETURN(const uint32_t devices, in.Read<uint32_t>());
+  if (devices > kMaxSummedInputs) {
+    return absl::InvalidArgumentError("round event: expected at most " + std::to_string(kMaxSummedInputs) +
+                                      " devices in a cell, got " + std::to_string(devices));
+  }
+  for (uint32_t i = 0; i < devices; ++i) {
+    ASSIGN_OR_RETURN(std::string device, ReadDevice(in));
+    event.devices.push_back(std::move(device));
+  }
   return event;
 }
 
@@ -147,13 +176,15 @@ absl::StatusOr<RoundEvent> DecodeKind(uint8_t kind, ByteReader& in) {
       return DecodeAborted(in);
     case 7:
       return DecodeVersionMade(in);
+    case 8:
+      return DecodeCellCounted(in);
     default:
       return absl::InvalidArgumentError("round event: expected a kind from 1 to " +
                                         std::to_string(std::variant_size_v<RoundEvent>) + ", got " +
                                         std::to_string(kind));
   }
 }
-static_assert(std::variant_size_v<RoundEvent> == 8);
+static_assert(std::variant_size_v<RoundEvent> == 9);
 
 }  // namespace
 

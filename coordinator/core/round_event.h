@@ -4,6 +4,7 @@
 #include <span>
 #include <string>
 #include <variant>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "base/bytes.h"
@@ -16,8 +17,9 @@ inline constexpr size_t kMaxRoundReasonBytes = 256;  // of a decline or an abort
 
 // How one round runs. Does not change while it is open.
 struct RoundOptions {
-  uint32_t places = 1;  // devices at a time, declined ones left out: 1 .. kMaxSummedInputs
-  uint32_t needed = 1;  // fewest updates that make a version: 1 .. places
+  uint32_t places = 1;           // devices at a time, declined ones left out: 1 .. kMaxSummedInputs
+  uint32_t needed = 1;           // fewest updates that make a version: 1 .. places
+  uint32_t fewest_together = 1;  // that are counted at once: a cell's smallest sum, 1 without cells; 1 .. places
   TimePoint deadline;
 
   friend bool operator==(const RoundOptions&, const RoundOptions&) = default;
@@ -48,6 +50,13 @@ struct UpdateCounted {
 
   friend bool operator==(const UpdateCounted&, const UpdateCounted&) = default;
 };
+// The sum of a cell was opened and added: these devices are counted, all or none.
+struct CellCounted {
+  std::vector<std::string> devices;  // at most kMaxSummedInputs
+  uint64_t bytes = 0;                // of the update of each
+
+  friend bool operator==(const CellCounted&, const CellCounted&) = default;
+};
 struct DeviceDeclined {
   std::string device;
   std::string reason;
@@ -69,11 +78,15 @@ struct VersionMade {
   uint32_t version = 0;
   double total_weight = 0;
   double mean_delta_norm = 0;
+  // What encoding did to the updates, as averages over devices (EncodingTelemetry), each in [0, 1].
+  double clamped_share = 0;
+  double clipped_devices_share = 0;
+  double mean_peak_share = 0;
 
   friend bool operator==(const VersionMade&, const VersionMade&) = default;
 };
 using RoundEvent = std::variant<RoundOpened, DeviceInvited, UploadOpened, UpdateCounted, DeviceDeclined, DeadlinePassed,
-                                RoundAborted, VersionMade>;
+                                RoundAborted, VersionMade, CellCounted>;
 
 // As it lies in the log: one byte for the kind, then its fields in little-endian, texts with a u32 length.
 // Texts over their limit are cut.

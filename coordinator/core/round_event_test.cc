@@ -3,7 +3,7 @@
 #include <string>
 #include <vector>
 
-#include "aggregation/encode/fixed_point.h"
+#include "aggregation/encode/ring.h"
 #include "gtest/gtest.h"
 #include "tests/support/status_matchers.h"
 
@@ -20,7 +20,13 @@ std::vector<RoundEvent> OneOfEach() {
           DeviceDeclined{.device = "d2", .reason = "on battery"},
           DeadlinePassed{.time = FromMillis(9000)},
           RoundAborted{.by = "admin:ann", .reason = "wrong data"},
-          VersionMade{.version = 4, .total_weight = 2.5, .mean_delta_norm = 0.25}};
+          VersionMade{.version = 4,
+                      .total_weight = 2.5,
+                      .mean_delta_norm = 0.25,
+                      .clamped_share = 0.125,
+                      .clipped_devices_share = 0.5,
+                      .mean_peak_share = 0.75},
+          CellCounted{.devices = {"d3", "d4", "d5"}, .bytes = 136}};
 }
 
 TEST(RoundEventTest, EveryKindComesBackAsItWas) {
@@ -51,9 +57,9 @@ TEST(RoundEventTest, RefusesEveryTruncationAndOneByteMore) {
 
 TEST(RoundEventTest, RefusesUnknownKinds) {
   const Bytes zero = {0};
-  const Bytes nine = {9};
+  const Bytes ten = {10};
   EXPECT_THAT(DecodeRoundEvent(zero), HasStatus(absl::StatusCode::kInvalidArgument, "kind"));
-  EXPECT_THAT(DecodeRoundEvent(nine), HasStatus(absl::StatusCode::kInvalidArgument, "got 9"));
+  EXPECT_THAT(DecodeRoundEvent(ten), HasStatus(absl::StatusCode::kInvalidArgument, "got 10"));
 }
 
 RoundEvent OpenedWith(uint32_t places, uint32_t needed) {

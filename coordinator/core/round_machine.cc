@@ -72,13 +72,28 @@ std::vector<RoundEffect> RoundMachine::On(const UploadOpened& event) {
 }
 
 std::vector<RoundEffect> RoundMachine::On(const UpdateCounted& event) {
-  RoundMember* member = HolderOfPlace(event.device);
-  if (member == nullptr) return {};
+  return Count(event.device, event.bytes) ? ConcludeIfComplete() : std::vector<RoundEffect>{};
+}
+
+std::vector<RoundEffect> RoundMachine::On(const CellCounted& event) {
+  bool any = false;
+  for (const std::string& device : event.devices) any = Count(device, event.bytes) || any;
+  return any ? ConcludeIfComplete() : std::vector<RoundEffect>{};
+}
+
+bool RoundMachine::Count(const std::string& device, uint64_t bytes) {
+  RoundMember* member = HolderOfPlace(device);
+  if (member == nullptr) return false;
   member->seat = RoundSeat::kCounted;
-  member->bytes = event.bytes;
+  member->bytes = bytes;
   ++counted_;
-  // As needed <= places, all places counted are enough.
-  return counted_ == options().places ? Close() : std::vector<RoundEffect>{};
+  return true;
+}
+
+std::vector<RoundEffect> RoundMachine::ConcludeIfComplete() {
+  if (open_places() >= options().fewest_together) return {};
+  return Conclude("no further sum can be made of " + std::to_string(open_places()) + " devices, and only " +
+                  std::to_string(counted_) + " of " + std::to_string(options().needed) + " needed updates are counted");
 }
 
 std::vector<RoundEffect> RoundMachine::On(const DeviceDeclined& event) {
@@ -92,9 +107,8 @@ std::vector<RoundEffect> RoundMachine::On(const DeviceDeclined& event) {
 
 std::vector<RoundEffect> RoundMachine::On(const DeadlinePassed& event) {
   if (phase_ != RoundPhase::kCollecting || event.time < options().deadline) return {};
-  if (counted_ >= options().needed) return Close();
-  return End(RoundPhase::kAborted, "the deadline passed with " + std::to_string(counted_) + " of " +
-                                       std::to_string(options().needed) + " needed updates");
+  return Conclude("the deadline passed with " + std::to_string(counted_) + " of " + std::to_string(options().needed) +
+                  " needed updates");
 }
 
 std::vector<RoundEffect> RoundMachine::On(const RoundAborted& event) {
@@ -106,6 +120,10 @@ std::vector<RoundEffect> RoundMachine::On(const VersionMade& event) {
   if (phase_ != RoundPhase::kClosing) return {};
   made_ = event;
   return End(RoundPhase::kDone, "");
+}
+
+std::vector<RoundEffect> RoundMachine::Conclude(const std::string& why) {
+  return counted_ >= options().needed ? Close() : End(RoundPhase::kAborted, why);
 }
 
 std::vector<RoundEffect> RoundMachine::Close() {

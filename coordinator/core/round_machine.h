@@ -23,8 +23,9 @@ namespace fleetune {
 //   closing    -> aborted                the sum cannot be decoded
 //
 // A round has `places`. A device that is invited or counted holds one; a decline frees it for another device. A
-// device takes part once: who declined or was counted is not invited again. The round closes as soon as all
-// places are counted, or at the deadline if at least `needed` are.
+// device takes part once: who declined or was counted is not invited again. The round ends as soon as so few places
+// are not counted that no further sum could be made of them (all are, without cells), or at the deadline: with a
+// version if at least `needed` are counted.
 enum class RoundPhase : uint8_t { kNew, kCollecting, kClosing, kDone, kAborted };
 
 enum class RoundSeat : uint8_t {
@@ -86,7 +87,9 @@ class RoundMachine {
   uint32_t made_version() const { return made_.version; }        // 0 until done
   double total_weight() const { return made_.total_weight; }
   double mean_delta_norm() const { return made_.mean_delta_norm; }
+  const VersionMade& made() const { return made_; }
   uint32_t counted() const { return counted_; }
+  uint32_t open_places() const { return options().places - counted_; }  // held by devices, or free
   uint32_t declined() const { return declined_; }
   uint32_t invited() const { return static_cast<uint32_t>(members_.size()); }  // ever
   const std::map<std::string, RoundMember>& members() const { return members_; }
@@ -100,8 +103,14 @@ class RoundMachine {
   std::vector<RoundEffect> On(const DeadlinePassed& event);
   std::vector<RoundEffect> On(const RoundAborted& event);
   std::vector<RoundEffect> On(const VersionMade& event);
+  std::vector<RoundEffect> On(const CellCounted& event);
+
+  bool Count(const std::string& device, uint64_t bytes);  // false if it holds no place
+  std::vector<RoundEffect> ConcludeIfComplete();
 
   RoundMember* HolderOfPlace(const std::string& device);  // invited or uploading while collecting; or null
+  // What the round ends in if nothing more can be counted.
+  std::vector<RoundEffect> Conclude(const std::string& why);
   std::vector<RoundEffect> Close();
   std::vector<RoundEffect> End(RoundPhase phase, std::string reason);
 

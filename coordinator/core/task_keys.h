@@ -16,14 +16,13 @@ using training_keys::Choice;
 
 inline constexpr std::array<std::pair<ServerOptimizerKind, std::string_view>, 2> kOptimizerWords = {
     {{ServerOptimizerKind::kFedAvg, "fedavg"}, {ServerOptimizerKind::kFedAdam, "fedadam"}}};
-inline constexpr std::array<std::pair<bool, std::string_view>, 2> kOffOnWords = {{{false, "off"}, {true, "on"}}};
 
 // The keys, once for both directions, in the order in which they are written.
 template <typename Visitor>
 void VisitTop(Visitor& visit, auto& spec) {
   visit("name", spec.plan.task);
   visit("base", spec.model_name);
-  visit("secure_aggregation", Choice{spec.secure_aggregation, kOffOnWords});
+  visit("secure_aggregation", Choice{spec.plan.secure.mode, training_keys::kSecureWords});
   visit("data_tag", spec.plan.data_tag);
   visit("device_tag", spec.device_tag);
   visit("auto_release", spec.auto_release);
@@ -33,6 +32,17 @@ template <typename Visitor>
 void VisitUpdate(Visitor& visit, auto& plan) {
   training_keys::VisitEncoding(visit, plan.encoding);
   visit("min_examples", plan.min_examples);
+}
+
+template <typename Visitor>
+void VisitSecure(Visitor& visit, auto& spec) {
+  training_keys::VisitSecure(visit, spec.plan.secure);
+  visit("cell_devices", spec.cells.largest);
+  visit("seat_seconds", spec.cells.seat_time);
+  visit("share_seconds", spec.cells.share_time);
+  visit("input_seconds", spec.cells.input_time);
+  visit("view_seconds", spec.cells.view_time);
+  visit("unmask_seconds", spec.cells.unmask_time);
 }
 
 template <typename Visitor>
@@ -60,9 +70,11 @@ void VisitAll(Section&& section, auto& spec) {
   training_keys::VisitAdapter(section("adapter"), spec.plan);
   training_keys::VisitTraining(section("training"), spec.plan.train);
   VisitUpdate(section("update"), spec.plan);
+  VisitSecure(section("secure"), spec);
   VisitRound(section("round"), spec);
   VisitServer(section("server"), spec.server);
 }
-inline constexpr std::array<const char*, 6> kSections = {"", "adapter", "training", "update", "round", "server"};
+inline constexpr std::array<const char*, 7> kSections = {"",       "adapter", "training", "update",
+                                                         "secure", "round",   "server"};
 
 }  // namespace fleetune::task_keys

@@ -8,12 +8,22 @@
 #include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "aggregation/encode/fixed_point.h"
+#include "aggregation/encode/ring.h"
 #include "aggregation/optimizer/server_optimizer.h"
 #include "base/digest.h"
 #include "lora/plan/training_plan.h"
 
 namespace fleetune {
+
+// How a round's devices are gathered into cells, each a session of secure aggregation.
+struct CellOptions {
+  uint32_t largest = 256;                 // devices in a cell, plan.secure.min_cohort .. kMaxSummedInputs
+  std::chrono::seconds seat_time{60};     // how long a cell waits for more devices; each 1 s .. 1 day
+  std::chrono::seconds share_time{60};    // for their sealed shares
+  std::chrono::seconds input_time{600};   // for their masked updates
+  std::chrono::seconds view_time{60};     // for their signatures under who survived
+  std::chrono::seconds unmask_time{120};  // for the shares that open the sum
+};
 
 // A task: what is trained, on which devices, and how rounds run. Written by an operator as TOML; there is no
 // proto with the same fields.
@@ -29,10 +39,13 @@ struct TaskSpec {
   bool auto_release = true;                                        // a new version is what devices answer with at once
   ServerOptimizerOptions server;
 
-  // Masks come with secure aggregation; until then a task must say "off", so that nobody believes otherwise.
-  bool secure_aggregation = false;
+  CellOptions cells;  // of secure aggregation; what devices are promised of it is plan.secure
 
-  FixedPointOptions encoding() const;  // of plan.encoding, for invited_devices inputs
+  bool secure() const { return plan.secure.mode != SecureMode::kOff; }
+  // Fewest updates that come into a round's sum at once.
+  uint32_t fewest_together() const { return secure() ? plan.secure.min_cohort : 1; }
+  // Most updates in one sum of masked inputs; of 32-bit lanes, in which the sums of cells are added, in a round's.
+  uint32_t most_together() const;
 };
 
 // InvalidArgument naming the first field out of range, with its range.
@@ -43,18 +56,20 @@ bool IsDeviceTag(std::string_view tag);
 
 inline constexpr size_t kMaxTaskTomlBytes = 64 * 1024;
 
-// The keys, all but the first three with a default (the field's of the same name, unless said):
+// The keys, all but the first two with a default (the field's of the same name, unless said):
 //
-//   name, base (a model's name), secure_aggregation ("off"), data_tag, device_tag, auto_release
+//   name, base (a model's name), secure_aggregation ("semi-honest", "malicious" or "off"), data_tag, device_tag,
+//   auto_release
 //   [adapter]   targets (["q", "v"]), rank, alpha, seed (an integer, or text such as "0x2a")
 //   [training]  the fields of TrainOptions; schedule is "constant" or "cosine"; train_a must be false
-//   [update]    clip_norm, fraction_bits, max_weight (UpdateEncoding), min_examples
+//   [update]    clip_norm, lane_bits, max_weight (UpdateEncoding), min_examples
+//   [secure]    min_cohort, min_survivors, adversarial, dropout (SecurePlan), cell_devices, seat_seconds,
+//               share_seconds, input_seconds, view_seconds, unmask_seconds (CellOptions)
 //   [round]     invited, needed, deadline_seconds, poll_seconds
 //   [server]    optimizer ("fedavg" or "fedadam"), learning_rate, momentum, beta1, beta2, tau
 //
 // Parses the operator's TOML. `find_model` gives the SHA-256 of the base model with a name, or NotFound.
-// InvalidArgument naming key and line: an unknown key, a wrong type, out of range, a missing `name`, `base`, or
-// `secure_aggregation`.
+// InvalidArgument naming key and line: an unknown key, a wrong type, out of range, a missing `name` or `base`.
 absl::StatusOr<TaskSpec> ParseTaskSpec(std::string_view toml,
                                        absl::FunctionRef<absl::StatusOr<Digest>(std::string_view)> find_model);
 

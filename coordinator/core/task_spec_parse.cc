@@ -172,7 +172,6 @@ absl::StatusOr<TaskSpec> ReadTask(const toml::table& table,
   TaskTable top(&table, "");
   top.Require("name", "what the task is called");
   top.Require("base", "the name of a base model that was added");
-  top.Require("secure_aggregation", "it must say \"off\", since updates are not masked yet");
   std::list<TaskTable> sections;
   task_keys::VisitAll(
       [&](const char* section) -> TaskTable& {
@@ -187,6 +186,8 @@ absl::StatusOr<TaskSpec> ReadTask(const toml::table& table,
     return top.Finish();
   }
   spec.plan.base = *base;
+  // Out of range only if `invited` is, which is what the operator is told then.
+  spec.plan.encoding.max_inputs = std::clamp(spec.most_together(), 1u, kMaxSummedInputs);
   return spec;
 }
 

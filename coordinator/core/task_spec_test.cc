@@ -28,12 +28,14 @@ TaskSpec ValidSpec() {
   return spec;
 }
 
-TEST(TaskSpecTest, ThreeKeysAreEnough) {
-  const absl::StatusOr<TaskSpec> spec = Parse(kSmallest);
+TEST(TaskSpecTest, TwoKeysAreEnough) {
+  const absl::StatusOr<TaskSpec> spec = Parse("name = \"home\"\nbase = \"small.gguf\"\n");
   ASSERT_THAT(spec, IsOk());
   EXPECT_EQ(spec->plan.task, "home");
   EXPECT_EQ(spec->plan.base, *FindModel("small.gguf"));
   EXPECT_EQ(spec->plan.targets, (std::vector{Projection::kQ, Projection::kV}));
+  EXPECT_EQ(spec->plan.secure.mode, SecureMode::kSemiHonest);
+  EXPECT_EQ(spec->fewest_together(), 3u);
   EXPECT_EQ(spec->invited_devices, 8u);
   EXPECT_EQ(spec->poll_interval, std::chrono::seconds(30));
   EXPECT_TRUE(spec->auto_release);
@@ -73,7 +75,7 @@ train_a = false
 seed = "0xffffffffffffffff"
 [update]
 clip_norm = 2.0
-fraction_bits = 20
+lane_bits = 24
 max_weight = 100
 min_examples = 3
 [round]
@@ -101,14 +103,13 @@ tau = 0.01
   EXPECT_EQ(plan.train.seed, UINT64_MAX);
   EXPECT_EQ(plan.train.schedule, Schedule::kCosine);
   EXPECT_EQ(plan.train.steps, 20u);
-  EXPECT_EQ(plan.encoding, (UpdateEncoding{.clip_norm = 2, .fraction_bits = 20, .max_weight = 100}));
+  EXPECT_EQ(plan.encoding, (UpdateEncoding{.clip_norm = 2, .lane_bits = 24, .max_weight = 100, .max_inputs = 5}));
   EXPECT_EQ(spec->invited_devices, 5u);
   EXPECT_EQ(spec->needed_updates, 3u);
   EXPECT_EQ(spec->round_deadline, std::chrono::seconds(90));
   EXPECT_EQ(spec->poll_interval, std::chrono::seconds(2));
   EXPECT_EQ(spec->server.kind, ServerOptimizerKind::kFedAdam);
   EXPECT_EQ(spec->server.tau, 0.01);
-  EXPECT_EQ(spec->encoding().max_inputs, 5u);
 
   // And writes every one.
   const absl::StatusOr<TaskSpec> again = Parse(FormatTaskSpec(*spec));
@@ -126,8 +127,6 @@ TEST(TaskSpecTest, UnknownKeysAreNamedWithTheirLine) {
 TEST(TaskSpecTest, MissingKeysAreNamed) {
   EXPECT_THAT(Parse(""), HasStatus(kInvalid, "key name is missing"));
   EXPECT_THAT(Parse("name = \"home\"\n"), HasStatus(kInvalid, "key base is missing"));
-  EXPECT_THAT(Parse("name = \"home\"\nbase = \"small.gguf\"\n"),
-              HasStatus(kInvalid, "key secure_aggregation is missing"));
 }
 
 TEST(TaskSpecTest, WrongTypesAreNamedWithTheirLine) {
@@ -155,12 +154,12 @@ TEST(TaskSpecTest, ValuesOutOfRangeAreNamedWithTheirLine) {
               HasStatus(kInvalid, "line 7: server.learning_rate"));
 }
 
-TEST(TaskSpecTest, SecureAggregationMustBeOff) {
+TEST(TaskSpecTest, SecureAggregationIsOffOrOneOfTwo) {
   std::string masked = kSmallest;
-  masked.replace(masked.find("off"), 3, "on");
-  EXPECT_THAT(Parse(masked), HasStatus(kInvalid, "cannot mask updates yet"));
-  masked.replace(masked.find("\"on\""), 4, "\"maybe\"");
-  EXPECT_THAT(Parse(masked), HasStatus(kInvalid, "expected \"off\" or \"on\""));
+  masked.replace(masked.find("off"), 3, "malicious");
+  EXPECT_EQ(Parse(masked)->plan.secure.mode, SecureMode::kMalicious);
+  masked.replace(masked.find("\"malicious\""), 11, "\"maybe\"");
+  EXPECT_THAT(Parse(masked), HasStatus(kInvalid, "expected \"off\" or \"semi-honest\" or \"malicious\""));
 }
 
 TEST(TaskSpecTest, TheBaseMustBeKnown) {
@@ -183,6 +182,7 @@ TEST(TaskSpecTest, RefusesOddTextWithoutEnding) {
 
 TEST(TaskSpecTest, LimitsOfRounds) {
   TaskSpec spec = ValidSpec();
+  spec.plan.secure.mode = SecureMode::kOff;
   EXPECT_THAT(Validate(spec), IsOk());
   spec.invited_devices = spec.needed_updates = 1;
   EXPECT_THAT(Validate(spec), IsOk());
@@ -191,11 +191,36 @@ TEST(TaskSpecTest, LimitsOfRounds) {
   spec.needed_updates = 2;
   EXPECT_THAT(Validate(spec), HasStatus(kInvalid, "round.needed: expected 1 to 1, got 2"));
   spec = ValidSpec();
-  spec.plan.encoding.fraction_bits = 10;
-  spec.invited_devices = kMaxSummedInputs;
+  spec.plan.secure.mode = SecureMode::kOff;
+  spec.invited_devices = spec.plan.encoding.max_inputs = kMaxSummedInputs;
   EXPECT_THAT(Validate(spec), IsOk());
   spec.invited_devices = kMaxSummedInputs + 1;
   EXPECT_THAT(Validate(spec), HasStatus(kInvalid, "round.invited"));
+}
+
+TEST(TaskSpecTest, LimitsOfCells) {
+  TaskSpec spec = ValidSpec();
+  spec.plan.secure.mode = SecureMode::kSemiHonest;
+  EXPECT_THAT(Validate(spec), IsOk());
+  spec.cells.largest = 2;
+  EXPECT_THAT(Validate(spec), HasStatus(kInvalid, "secure.cell_devices"));
+  spec.cells.largest = 3;
+  EXPECT_THAT(Validate(spec), IsOk());
+  spec.plan.secure.min_cohort = spec.cells.largest = spec.invited_devices + 1;
+  EXPECT_THAT(Validate(spec), HasStatus(kInvalid, "round.invited: expected at least secure.min_cohort"));
+  spec = ValidSpec();
+  spec.plan.secure.mode = SecureMode::kMalicious;
+  spec.cells.input_time = std::chrono::seconds(0);
+  EXPECT_THAT(Validate(spec), HasStatus(kInvalid, "secure.input_seconds"));
+}
+
+// Lanes of 32 bits hold the sums of all cells of a round, narrower ones that of one cell.
+TEST(TaskSpecTest, MostUpdatesInASum) {
+  const std::string more = "[round]\ninvited = 100\n[secure]\ncell_devices = 10\n";
+  const std::string smallest = "name = \"home\"\nbase = \"small.gguf\"\n";
+  EXPECT_EQ(Parse(smallest + more)->plan.encoding.max_inputs, 10u);
+  EXPECT_EQ(Parse(smallest + more + "[update]\nlane_bits = 32\n")->plan.encoding.max_inputs, 100u);
+  EXPECT_EQ(Parse(smallest + "secure_aggregation = \"off\"\n" + more)->plan.encoding.max_inputs, 100u);
 }
 
 TEST(TaskSpecTest, LimitsOfTimes) {
@@ -229,8 +254,8 @@ TEST(TaskSpecTest, RefusesWhatTheFleetCannotDo) {
   spec.device_tag = "Living Room";
   EXPECT_THAT(Validate(spec), HasStatus(kInvalid, "device_tag"));
   spec = ValidSpec();
-  spec.plan.encoding.fraction_bits = 28;  // eight of them would wrap around the ring
-  EXPECT_THAT(Validate(spec), HasStatus(kInvalid, "fraction_bits"));
+  spec.plan.encoding.max_inputs = spec.invited_devices - 1;
+  EXPECT_THAT(Validate(spec), HasStatus(kInvalid, "max_inputs"));
   spec = ValidSpec();
   spec.server.tau = 0;
   EXPECT_THAT(Validate(spec), HasStatus(kInvalid, "server.tau"));

@@ -173,6 +173,7 @@ v1::TaskSummary ToProto(const TaskView& task) {
   message.set_rounds_finished(task.rounds_finished);
   message.set_open_round(task.open_round);
   message.set_model_name(task.spec.model_name);
+  message.set_protection(task.protection);
   return message;
 }
 
@@ -202,6 +203,17 @@ v1::RoundSummary ToProto(const RoundView& round) {
     row->set_reason(device.reason);
   }
   message.set_mean_delta_norm(round.mean_delta_norm);
+  for (const CellView& cell : round.cells) {
+    v1::CellSummary* row = message.add_cells();
+    row->set_number(cell.number);
+    row->set_state(cell.state);
+    row->set_reason(cell.reason);
+    row->set_seats(cell.seats);
+    row->set_counted(cell.counted);
+  }
+  message.set_clamped_share(round.clamped_share);
+  message.set_clipped_devices_share(round.clipped_devices_share);
+  message.set_mean_peak_share(round.mean_peak_share);
   return message;
 }
 

@@ -156,6 +156,17 @@ absl::StatusOr<UploadCommit> FromProto(const v1::CommitUploadRequest& message) {
   return UploadCommit{.round = message.round(), .sha256 = sha256};
 }
 
+absl::StatusOr<SeatWish> FromProto(const v1::TakeSeatRequest& message) {
+  RETURN_IF_ERROR(CheckNameField("round", message.round()));
+  return SeatWish{message.round()};
+}
+
+absl::StatusOr<CellMessage> FromProto(const v1::ExchangeCellRequest& message) {
+  RETURN_IF_ERROR(CheckNameField("cell", message.cell()));
+  RETURN_IF_ERROR(CheckRangeField("message: bytes", message.message().size(), 0, kMaxCellMessageBytes));
+  return CellMessage{.cell = message.cell(), .message = AsBytes(message.message())};
+}
+
 absl::StatusOr<RoundRefusal> FromProto(const v1::DeclineRoundRequest& message) {
   RETURN_IF_ERROR(CheckNameField("round", message.round()));
   RETURN_IF_ERROR(CheckWordsField("reason", message.reason(), kMaxReasonBytes));
@@ -178,6 +189,30 @@ v1::PlanUpdateResponse ToProto(const std::vector<UpdatePieceRef>& pieces) {
     piece->set_size(ref.size);
     piece->set_version(ref.version);
     piece->set_snapshot(ref.snapshot);
+  }
+  return message;
+}
+
+v1::TakeSeatResponse ToProto(const SeatOffer& offer) {
+  v1::TakeSeatResponse message;
+  message.set_cell(offer.cell);
+  message.set_config(offer.config.data(), offer.config.size());
+  message.set_config_signature(offer.signature.data(), offer.signature.size());
+  return message;
+}
+
+v1::ExchangeCellResponse ToProto(CellAnswer answer) {
+  v1::ExchangeCellResponse message;
+  switch (answer.kind) {
+    case CellAnswer::Kind::kWait:
+      message.set_ask_again_in_milliseconds(static_cast<uint64_t>(std::max<int64_t>(1, answer.ask_again_in.count())));
+      break;
+    case CellAnswer::Kind::kMessage:
+      message.set_message(answer.message.data(), answer.message.size());
+      break;
+    case CellAnswer::Kind::kOver:
+      message.mutable_over()->set_counted(answer.counted);
+      break;
   }
   return message;
 }

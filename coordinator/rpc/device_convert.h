@@ -48,6 +48,13 @@ struct UploadCommit {
   std::string round;
   Digest sha256;
 };
+struct SeatWish {
+  std::string round;
+};
+struct CellMessage {
+  std::string cell;
+  std::span<const uint8_t> message;  // borrowed from the request; may be empty
+};
 struct RoundRefusal {
   std::string round;
   std::string reason;
@@ -62,10 +69,14 @@ absl::StatusOr<ModelPartQuery> FromProto(const v1::FetchModelRequest& message);
 absl::StatusOr<UploadAnnouncement> FromProto(const v1::OpenUploadRequest& message);
 absl::StatusOr<UploadChunk> FromProto(const v1::PutUploadChunkRequest& message);
 absl::StatusOr<UploadCommit> FromProto(const v1::CommitUploadRequest& message);
+absl::StatusOr<SeatWish> FromProto(const v1::TakeSeatRequest& message);
+absl::StatusOr<CellMessage> FromProto(const v1::ExchangeCellRequest& message);
 absl::StatusOr<RoundRefusal> FromProto(const v1::DeclineRoundRequest& message);
 
 v1::CheckInResponse ToProto(const CheckInAnswer& answer);
 v1::PlanUpdateResponse ToProto(const std::vector<UpdatePieceRef>& pieces);
+v1::TakeSeatResponse ToProto(const SeatOffer& offer);
+v1::ExchangeCellResponse ToProto(CellAnswer answer);
 v1::OpenUploadResponse ToProto(const UploadState& state);
 
 }  // namespace fleetune

@@ -68,6 +68,30 @@ Reactor* DeviceServiceImpl::FetchUpdate(Context* context, const v1::FetchUpdateR
       });
 }
 
+Reactor* DeviceServiceImpl::TakeSeat(Context* context, const v1::TakeSeatRequest* request,
+                                      v1::TakeSeatResponse* response) {
+  return desk_.AnswerDevice({context, "TakeSeat"}, FromProto(*request),
+                            [response](Fleet& fleet, const DevicePeer& device, const SeatWish& wish) -> absl::Status {
+                              ASSIGN_OR_RETURN(const SeatOffer offer, fleet.TakeSeat(device.id, wish.round));
+                              *response = ToProto(offer);
+                              return absl::OkStatus();
+                            });
+}
+
+Reactor* DeviceServiceImpl::ExchangeCell(Context* context, const v1::ExchangeCellRequest* request,
+                                          v1::ExchangeCellResponse* response) {
+  return desk_.AnswerDevice(
+      {context, "ExchangeCell"}, FromProto(*request),
+      [request, response](Fleet& fleet, const DevicePeer& device, const CellMessage& sent) -> absl::Status {
+        // Before the message: that may end the round, and its books with it.
+        fleet.CountBytesUp(sent.cell, request->ByteSizeLong());
+        const secagg::VerifiedPeer peer{.device = device.id, .identity = device.identity};
+        ASSIGN_OR_RETURN(CellAnswer answer, fleet.ExchangeCell(peer, sent.cell, sent.message));
+        *response = ToProto(std::move(answer));
+        return absl::OkStatus();
+      });
+}
+
 Reactor* DeviceServiceImpl::OpenUpload(Context* context, const v1::OpenUploadRequest* request,
                                        v1::OpenUploadResponse* response) {
   return desk_.AnswerDevice(

@@ -22,6 +22,9 @@ class DeviceServiceImpl final : public v1::DeviceService::CallbackService {
                       v1::PlanUpdateResponse* response) override;
   Reactor* FetchUpdate(Context* context, const v1::FetchUpdateRequest* request,
                        v1::FetchUpdateResponse* response) override;
+  Reactor* TakeSeat(Context* context, const v1::TakeSeatRequest* request, v1::TakeSeatResponse* response) override;
+  Reactor* ExchangeCell(Context* context, const v1::ExchangeCellRequest* request,
+                        v1::ExchangeCellResponse* response) override;
   Reactor* OpenUpload(Context* context, const v1::OpenUploadRequest* request,
                       v1::OpenUploadResponse* response) override;
   Reactor* PutUploadChunk(Context* context, const v1::PutUploadChunkRequest* request,

@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "aggregation/encode/encoding_options.h"
 #include "coordinator/core/fleet_limits.h"
 #include "coordinator/core/ports.h"
 #include "coordinator/core/task_spec.h"
@@ -14,7 +15,10 @@ inline constexpr size_t kMaxNameBytes = 64;           // device names, tags, tas
 inline constexpr size_t kMaxReasonBytes = 256;           // words for people
 inline constexpr uint64_t kMaxExamplesPerTag = 1ull << 40;  // 256 tags of it still fit u64
 inline constexpr uint64_t kMaxMemoryBudgetBytes = 1ull << 50;
-inline constexpr uint64_t kMaxUploadBytes = 4 * (kMaxEncodedValues + 1);  // ring elements and the weight
+// Ring elements of the values, of at most kMaxGroups weights and of telemetry.
+inline constexpr uint64_t kMaxUploadBytes = 4 * (kMaxEncodedValues + kMaxGroups + kTelemetryElements);
+// The largest message of a device in a cell: sealed shares for 4095 neighbours have 96 bytes each.
+inline constexpr size_t kMaxCellMessageBytes = 512 * 1024;
 inline constexpr uint64_t kMaxModelFileBytes = 1ull << 40;
 
 // Of a whole request. The largest legal one is a chunk with its round and index, or a task's TOML.

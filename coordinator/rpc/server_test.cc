@@ -17,6 +17,7 @@
 #include "fleetune/v1/admin.grpc.pb.h"
 #include "fleetune/v1/device.grpc.pb.h"
 #include "proto/enrollment_token.h"
+#include "tests/support/grpc_environment.h"
 #include "tests/support/small_fleet.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/temp_folder.h"

@@ -9,7 +9,7 @@ namespace fleetune {
 namespace {
 
 // Steps that were released are never edited: a change is a new step at the end.
-constexpr std::array<const char*, 1> kMigrations = {
+constexpr std::array<const char*, 2> kMigrations = {
     // 1: times are milliseconds since 1970 UTC; digests are blobs of 32 bytes.
     R"sql(
 CREATE TABLE tokens (
@@ -142,6 +142,27 @@ CREATE TABLE audit (
   detail TEXT NOT NULL,
   hash BLOB NOT NULL
 ) STRICT;
+)sql",
+    // 2: cells of secure aggregation.
+    R"sql(
+CREATE TABLE cells (
+  id TEXT PRIMARY KEY,
+  round TEXT NOT NULL,
+  number INTEGER NOT NULL,
+  state TEXT NOT NULL,
+  reason TEXT NOT NULL,
+  seats INTEGER NOT NULL,
+  counted INTEGER NOT NULL
+) STRICT;
+CREATE INDEX open_cells ON cells (id) WHERE state = 'open';
+CREATE INDEX cells_by_round ON cells (round, number);
+
+CREATE TABLE cell_events (
+  cell TEXT NOT NULL,
+  sequence INTEGER NOT NULL,
+  event BLOB NOT NULL,  -- aggregation/secagg/session_event.h
+  PRIMARY KEY (cell, sequence)
+) STRICT, WITHOUT ROWID;
 )sql",
 };
 

@@ -109,6 +109,16 @@ absl::StatusOr<VersionRecord> ReadVersion(const Statement& row) {
   return version;
 }
 
+absl::StatusOr<CellRecord> ReadCell(const Statement& row) {
+  return CellRecord{.id = row.Text(0),
+                    .round = row.Text(1),
+                    .number = row.Small(2),
+                    .state = row.Text(3),
+                    .reason = row.Text(4),
+                    .seats = row.Small(5),
+                    .counted = row.Small(6)};
+}
+
 absl::StatusOr<RoundRecord> ReadRound(const Statement& row) {
   RoundRecord round;
   round.id = row.Text(0);
@@ -190,6 +200,24 @@ absl::StatusOr<std::vector<RoundRecord>> SqliteFleetStore::Rounds(const std::str
                                       : "SELECT * FROM rounds WHERE task = ? ORDER BY number DESC LIMIT ?"));
   statement.Bind(task).Bind(limit);
   return AllRows<RoundRecord>(statement, ReadRound);
+}
+
+absl::StatusOr<CellRecord> SqliteFleetStore::FindCell(const std::string& id) {
+  ASSIGN_OR_RETURN(Statement statement, database_->Prepare("SELECT * FROM cells WHERE id = ?"));
+  ASSIGN_OR_RETURN(const bool row, statement.Bind(id).Step());
+  if (!row) return absl::NotFoundError("there is no cell \"" + id + "\"");
+  return ReadCell(statement);
+}
+
+absl::StatusOr<std::vector<CellRecord>> SqliteFleetStore::Cells(const std::string& round) {
+  ASSIGN_OR_RETURN(Statement statement, database_->Prepare("SELECT * FROM cells WHERE round = ? ORDER BY number"));
+  statement.Bind(round);
+  return AllRows<CellRecord>(statement, ReadCell);
+}
+
+absl::StatusOr<std::vector<CellRecord>> SqliteFleetStore::OpenCells() {
+  ASSIGN_OR_RETURN(Statement statement, database_->Prepare("SELECT * FROM cells WHERE state = 'open' ORDER BY id"));
+  return AllRows<CellRecord>(statement, ReadCell);
 }
 
 absl::StatusOr<std::vector<AuditRecord>> SqliteFleetStore::Audit(uint64_t after_sequence, uint32_t limit) {

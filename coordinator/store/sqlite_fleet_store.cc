@@ -28,9 +28,16 @@ absl::Status SqliteFleetStore::Write(absl::FunctionRef<absl::Status(FleetTransac
 }
 
 absl::StatusOr<std::vector<Bytes>> SqliteFleetStore::RoundEvents(const std::string& round) {
-  ASSIGN_OR_RETURN(Statement statement,
-                   database_->Prepare("SELECT event FROM round_events WHERE round = ? ORDER BY sequence"));
-  statement.Bind(round);
+  return Events("SELECT event FROM round_events WHERE round = ? ORDER BY sequence", round);
+}
+
+absl::StatusOr<std::vector<Bytes>> SqliteFleetStore::CellEvents(const std::string& cell) {
+  return Events("SELECT event FROM cell_events WHERE cell = ? ORDER BY sequence", cell);
+}
+
+absl::StatusOr<std::vector<Bytes>> SqliteFleetStore::Events(const char* sql, const std::string& of) {
+  ASSIGN_OR_RETURN(Statement statement, database_->Prepare(sql));
+  statement.Bind(of);
   std::vector<Bytes> events;
   for (;;) {
     ASSIGN_OR_RETURN(const bool row, statement.Step());

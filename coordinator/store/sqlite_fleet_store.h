@@ -32,6 +32,10 @@ class SqliteFleetStore final : public FleetStore {
   absl::StatusOr<std::vector<RoundRecord>> OpenRounds() override;
   absl::StatusOr<std::vector<RoundRecord>> Rounds(const std::string& task, uint32_t limit) override;
   absl::StatusOr<std::vector<Bytes>> RoundEvents(const std::string& round) override;
+  absl::StatusOr<CellRecord> FindCell(const std::string& id) override;
+  absl::StatusOr<std::vector<CellRecord>> OpenCells() override;
+  absl::StatusOr<std::vector<CellRecord>> Cells(const std::string& round) override;
+  absl::StatusOr<std::vector<Bytes>> CellEvents(const std::string& cell) override;
   absl::StatusOr<UploadRecord> FindUpload(const std::string& round, const std::string& device) override;
   absl::StatusOr<std::vector<uint32_t>> UploadChunks(const std::string& round, const std::string& device) override;
   absl::StatusOr<Bytes> ReadUpload(const std::string& round, const std::string& device) override;
@@ -44,6 +48,8 @@ class SqliteFleetStore final : public FleetStore {
   absl::Status Backup(const std::string& path) override;
 
  private:
+  // The blobs of one column, bound to a round or a cell.
+  absl::StatusOr<std::vector<Bytes>> Events(const char* sql, const std::string& of);
   explicit SqliteFleetStore(std::unique_ptr<Database> database);
   std::unique_ptr<Database> database_;
 };

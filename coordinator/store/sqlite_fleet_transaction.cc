@@ -119,6 +119,29 @@ absl::Status SqliteFleetTransaction::AppendRoundEvent(const std::string& round, 
   return AsStale(statement.Bind(round).Bind(sequence).Bind(event).Run());
 }
 
+absl::Status SqliteFleetTransaction::PutCell(const CellRecord& cell) {
+  ASSIGN_OR_RETURN(Statement statement, database_.Prepare("INSERT OR REPLACE INTO cells VALUES (?, ?, ?, ?, ?, ?, ?)"));
+  return statement.Bind(cell.id)
+      .Bind(cell.round)
+      .Bind(cell.number)
+      .Bind(cell.state)
+      .Bind(cell.reason)
+      .Bind(cell.seats)
+      .Bind(cell.counted)
+      .Run();
+}
+
+absl::Status SqliteFleetTransaction::AppendCellEvent(const std::string& cell, uint32_t sequence,
+                                                     std::span<const uint8_t> event) {
+  ASSIGN_OR_RETURN(Statement statement, database_.Prepare("INSERT INTO cell_events VALUES (?, ?, ?)"));
+  return AsStale(statement.Bind(cell).Bind(sequence).Bind(event).Run());
+}
+
+absl::Status SqliteFleetTransaction::DeleteCellEvents(const std::string& cell) {
+  ASSIGN_OR_RETURN(Statement statement, database_.Prepare("DELETE FROM cell_events WHERE cell = ?"));
+  return statement.Bind(cell).Run();
+}
+
 absl::Status SqliteFleetTransaction::PutUpload(const UploadRecord& upload) {
   RETURN_IF_ERROR(DeleteUpload(upload.round, upload.device));
   ASSIGN_OR_RETURN(Statement statement, database_.Prepare("INSERT INTO uploads VALUES (?, ?, ?, ?)"));

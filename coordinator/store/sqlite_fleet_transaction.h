@@ -19,6 +19,9 @@ class SqliteFleetTransaction final : public FleetTransaction {
   absl::Status PutRound(const RoundRecord& round) override;
   absl::Status SetRoundBytes(const std::string& round, uint64_t up, uint64_t down) override;
   absl::Status AppendRoundEvent(const std::string& round, uint32_t sequence, std::span<const uint8_t> event) override;
+  absl::Status PutCell(const CellRecord& cell) override;
+  absl::Status AppendCellEvent(const std::string& cell, uint32_t sequence, std::span<const uint8_t> event) override;
+  absl::Status DeleteCellEvents(const std::string& cell) override;
   absl::Status PutUpload(const UploadRecord& upload) override;
   absl::Status PutUploadChunk(const std::string& round, const std::string& device, uint32_t index,
                               std::span<const uint8_t> chunk) override;

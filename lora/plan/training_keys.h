@@ -65,8 +65,20 @@ void VisitTraining(Visitor& visit, auto& train) {
 template <typename Visitor>
 void VisitEncoding(Visitor& visit, auto& encoding) {
   visit("clip_norm", encoding.clip_norm);
-  visit("fraction_bits", encoding.fraction_bits);
+  visit("lane_bits", encoding.lane_bits);
   visit("max_weight", encoding.max_weight);
+}
+
+inline constexpr std::array<std::pair<SecureMode, std::string_view>, 3> kSecureWords = {
+    {{SecureMode::kOff, "off"}, {SecureMode::kSemiHonest, "semi-honest"}, {SecureMode::kMalicious, "malicious"}}};
+
+// All but the mode.
+template <typename Visitor>
+void VisitSecure(Visitor& visit, auto& secure) {
+  visit("min_cohort", secure.min_cohort);
+  visit("min_survivors", secure.min_survivors);
+  visit("adversarial", secure.adversarial);
+  visit("dropout", secure.dropout);
 }
 
 }  // namespace fleetune::training_keys

@@ -50,10 +50,11 @@ absl::Status CheckRange(const char* field, uint64_t value, uint64_t low, uint64_
 constexpr Range kAboveZeroToOne{Edge::kOpen, 0, 1, Edge::kClosed};
 constexpr Range kZeroToOne{Edge::kClosed, 0, 1, Edge::kClosed};
 constexpr Range kZeroToBelowOne{Edge::kClosed, 0, 1, Edge::kOpen};
+constexpr Range kZeroToBelowHalf{Edge::kClosed, 0, 0.5, Edge::kOpen};
 constexpr Range kAboveZeroToMillion{Edge::kOpen, 0, 1e6, Edge::kClosed};
 
 bool IsTaskName(std::string_view name) {
-  return !name.empty() && name.size() <= 64 && std::ranges::all_of(name, [](char c) {
+  return !name.empty() && name.size() <= kMaxTaskNameBytes && std::ranges::all_of(name, [](char c) {
     return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-';
   });
 }
@@ -81,8 +82,19 @@ absl::Status CheckTargets(const std::vector<Projection>& targets) {
 
 absl::Status Validate(const UpdateEncoding& encoding) {
   RETURN_IF_ERROR(CheckRange("clip_norm", encoding.clip_norm, kAboveZeroToMillion));
-  RETURN_IF_ERROR(CheckRange("fraction_bits", encoding.fraction_bits, 1, 28));
+  if (encoding.lane_bits != 16 && encoding.lane_bits != 24 && encoding.lane_bits != 32) {
+    return absl::InvalidArgumentError("lane_bits: expected 16, 24 or 32, got " + std::to_string(encoding.lane_bits));
+  }
+  RETURN_IF_ERROR(CheckRange("max_inputs", encoding.max_inputs, 1, kMaxPlanInputs));
   return CheckRange("max_weight", encoding.max_weight, kAboveZeroToMillion);
+}
+
+absl::Status Validate(const SecurePlan& secure) {
+  if (secure.mode == SecureMode::kOff) return absl::OkStatus();
+  RETURN_IF_ERROR(CheckRange("min_cohort", secure.min_cohort, 3, kMaxPlanInputs));
+  RETURN_IF_ERROR(CheckRange("min_survivors", secure.min_survivors, 3, secure.min_cohort));
+  RETURN_IF_ERROR(CheckRange("adversarial", secure.adversarial, kZeroToBelowHalf));
+  return CheckRange("dropout", secure.dropout, kZeroToBelowHalf);
 }
 
 }  // namespace
@@ -110,7 +122,8 @@ absl::Status Validate(const TrainOptions& options) {
 absl::Status Validate(const TrainingPlan& plan) {
   if (!IsTaskName(plan.task)) {
     return absl::InvalidArgumentError(
-        "task: expected 1 to 64 lower-case letters, digits and hyphens, got \"" + plan.task + "\"");
+        "task: expected 1 to " + std::to_string(kMaxTaskNameBytes) +
+        " lower-case letters, digits and hyphens, got \"" + plan.task + "\"");
   }
   RETURN_IF_ERROR(CheckTargets(plan.targets));
   RETURN_IF_ERROR(CheckRange("rank", plan.rank, 1, kMaxAdapterRank));
@@ -123,7 +136,8 @@ absl::Status Validate(const TrainingPlan& plan) {
   }
   RETURN_IF_ERROR(CheckRange("min_examples", plan.min_examples, 1, kMaxMinExamples));
   RETURN_IF_ERROR(Validate(plan.train));
-  return Validate(plan.encoding);
+  RETURN_IF_ERROR(Validate(plan.encoding));
+  return Validate(plan.secure);
 }
 
 }  // namespace fleetune

@@ -39,15 +39,37 @@ struct TrainOptions {
 // InvalidArgument naming the first field out of range, with its range.
 absl::Status Validate(const TrainOptions& options);
 
-// How a delta becomes ring elements (aggregation/encode/fixed_point.h).
+// How a delta becomes ring elements: lora/plan/update_options.h.
 struct UpdateEncoding {
-  double clip_norm = 1.0;        // L2 of the delta, (0, 1e6]
-  uint32_t fraction_bits = 16;   // 1 .. 28
-  double max_weight = 1.0;       // w is in [0, max_weight]: max_weight examples count as 1, (0, 1e6]
+  double clip_norm = 1.0;     // L2 of the delta, (0, 1e6]
+  uint32_t lane_bits = 16;    // of an element on the wire: 16, 24 or 32
+  double max_weight = 1.0;    // w is in [0, max_weight]: max_weight examples count as 1, (0, 1e6]
+  uint32_t max_inputs = 8;    // most devices in a sum, 1 .. kMaxPlanInputs
 
   friend bool operator==(const UpdateEncoding&, const UpdateEncoding&) = default;
 };
 
+inline constexpr uint32_t kMaxPlanInputs = 4096;
+
+// Whether the coordinator sees single updates. H and M: shared profiles of docs/design/secagg.md.
+enum class SecureMode : uint8_t {
+  kOff,         // it sees each
+  kSemiHonest,  // H: sums only, as long as it follows the protocol
+  kMalicious,   // M: sums only, also if it lies
+};
+
+// What a device may count on when it takes a seat in a cell; its own policy may ask for more.
+struct SecurePlan {
+  SecureMode mode = SecureMode::kSemiHonest;
+  uint32_t min_cohort = 3;         // fewest devices in a cell, 3 .. kMaxPlanInputs
+  uint32_t min_survivors = 3;      // fewest updates in a sum, 3 .. min_cohort
+  double adversarial = 0.1;        // share of devices that may help the coordinator, [0, 0.5)
+  double dropout = 0.1;            // share of devices that may vanish, [0, 0.5)
+
+  friend bool operator==(const SecurePlan&, const SecurePlan&) = default;
+};
+
+inline constexpr size_t kMaxTaskNameBytes = 48;  // ids of its rounds and cells, in 64, begin with it
 inline constexpr size_t kMaxDataTagBytes = 64;
 inline constexpr uint64_t kMaxMinExamples = 1'000'000'000;
 
@@ -55,7 +77,7 @@ inline constexpr uint64_t kMaxMinExamples = 1'000'000'000;
 // the TOML text below, signed by the release key (SignPurpose::kTrainingPlan), so that the device
 // keeps in its audit log exactly what it was asked.
 struct TrainingPlan {
-  std::string task;                 // name of the task, [a-z0-9-]{1,64}
+  std::string task;                 // name of the task, [a-z0-9-]{1,kMaxTaskNameBytes}
   Digest base{};                      // SHA-256 of the base model's GGUF file
   std::vector<Projection> targets;
   uint32_t rank = 8;
@@ -66,6 +88,7 @@ struct TrainingPlan {
   uint64_t min_examples = 1;        // a device with fewer does not take part, 1 .. kMaxMinExamples
   TrainOptions train;
   UpdateEncoding encoding;
+  SecurePlan secure;
 
   friend bool operator==(const TrainingPlan&, const TrainingPlan&) = default;
 };

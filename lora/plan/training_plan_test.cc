@@ -85,8 +85,8 @@ TEST(TrainingPlanTest, FieldsAreLimitedOnBothSides) {
                         {0, -1, std::numeric_limits<float>::infinity()});
   ExpectRange<P, uint64_t>("min_examples", plan, &P::min_examples, {1, kMaxMinExamples},
                            {0, kMaxMinExamples + 1});
-  ExpectRange<P, std::string>("task", plan, &P::task, {"a", "a-9", std::string(64, 'z')},
-                              {"", "A", "a b", "a_b", "\xc3\xa4", std::string(65, 'z')});
+  ExpectRange<P, std::string>("task", plan, &P::task, {"a", "a-9", std::string(kMaxTaskNameBytes, 'z')},
+                              {"", "A", "a b", "a_b", "\xc3\xa4", std::string(kMaxTaskNameBytes + 1, 'z')});
   ExpectRange<P, std::string>("data_tag", plan, &P::data_tag, {"", "home #1", std::string(64, 'z')},
                               {"a\"b", "a\\b", "a\nb", "\x7f", "\xc3\xa4", std::string(65, 'z')});
 }
@@ -101,6 +101,22 @@ TEST(TrainingPlanTest, RefusesBadTargets) {
   EXPECT_THAT(Validate(plan), HasStatus(StatusCode::kInvalidArgument, "7 is no projection"));
 }
 
+TEST(TrainingPlanTest, SecureAggregationIsLimitedOnBothSides) {
+  TrainingPlan plan = ValidPlan();
+  plan.secure = {.min_cohort = 4096, .min_survivors = 4096, .adversarial = 0, .dropout = 0.49};
+  EXPECT_THAT(Validate(plan), IsOk());
+  plan.secure = {.min_cohort = 2};
+  EXPECT_THAT(Validate(plan), HasStatus(StatusCode::kInvalidArgument, "min_cohort"));
+  plan.secure = {.min_cohort = 5, .min_survivors = 6};
+  EXPECT_THAT(Validate(plan), HasStatus(StatusCode::kInvalidArgument, "min_survivors"));
+  plan.secure = {.adversarial = 0.5};
+  EXPECT_THAT(Validate(plan), HasStatus(StatusCode::kInvalidArgument, "adversarial"));
+  plan.secure = {.dropout = -0.1};
+  EXPECT_THAT(Validate(plan), HasStatus(StatusCode::kInvalidArgument, "dropout"));
+  plan.secure = {.mode = SecureMode::kOff, .min_cohort = 0};  // not looked at
+  EXPECT_THAT(Validate(plan), IsOk());
+}
+
 TEST(TrainingPlanTest, EncodingIsLimitedOnBothSides) {
   TrainingPlan plan = ValidPlan();
   for (const double value : {kTiny, 1e6}) {
@@ -113,13 +129,17 @@ TEST(TrainingPlanTest, EncodingIsLimitedOnBothSides) {
     plan.encoding = {.max_weight = value};
     EXPECT_THAT(Validate(plan), HasStatus(StatusCode::kInvalidArgument, "max_weight"));
   }
-  for (const uint32_t bits : {1u, 28u}) {
-    plan.encoding = {.fraction_bits = bits};
+  for (const uint32_t bits : {16u, 24u, 32u}) {
+    plan.encoding = {.lane_bits = bits};
     EXPECT_THAT(Validate(plan), IsOk());
   }
-  for (const uint32_t bits : {0u, 29u}) {
-    plan.encoding = {.fraction_bits = bits};
-    EXPECT_THAT(Validate(plan), HasStatus(StatusCode::kInvalidArgument, "fraction_bits"));
+  for (const uint32_t bits : {0u, 8u, 20u, 33u}) {
+    plan.encoding = {.lane_bits = bits};
+    EXPECT_THAT(Validate(plan), HasStatus(StatusCode::kInvalidArgument, "lane_bits"));
+  }
+  for (const uint32_t inputs : {0u, kMaxPlanInputs + 1}) {
+    plan.encoding = {.max_inputs = inputs};
+    EXPECT_THAT(Validate(plan), HasStatus(StatusCode::kInvalidArgument, "max_inputs"));
   }
   plan = ValidPlan();
   plan.train.steps = 1'000'001;

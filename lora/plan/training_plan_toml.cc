@@ -222,6 +222,10 @@ std::string FormatTrainingPlan(const TrainingPlan& plan) {
   training_keys::VisitTraining(text, plan.train);
   text.Section("encoding");
   training_keys::VisitEncoding(text, plan.encoding);
+  text("max_inputs", plan.encoding.max_inputs);
+  text.Section("secure");
+  text("mode", Choice{plan.secure.mode, training_keys::kSecureWords});
+  training_keys::VisitSecure(text, plan.secure);
   return text.Take();
 }
 
@@ -241,7 +245,11 @@ absl::StatusOr<TrainingPlan> ParseTrainingPlan(std::string_view toml) {
   training_keys::VisitTraining(train, plan.train);
   TableReader encoding(top.Section("encoding"), "encoding.");
   training_keys::VisitEncoding(encoding, plan.encoding);
-  for (const TableReader* reader : {&top, &train, &encoding}) RETURN_IF_ERROR(reader->Finish());
+  encoding("max_inputs", plan.encoding.max_inputs);
+  TableReader secure(top.Section("secure"), "secure.");
+  secure("mode", Choice{plan.secure.mode, training_keys::kSecureWords});
+  training_keys::VisitSecure(secure, plan.secure);
+  for (const TableReader* reader : {&top, &train, &encoding, &secure}) RETURN_IF_ERROR(reader->Finish());
   RETURN_IF_ERROR(Validate(plan));
   return plan;
 }

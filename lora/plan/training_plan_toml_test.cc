@@ -50,8 +50,16 @@ seed = "0x1"
 
 [encoding]
 clip_norm = 1.0
-fraction_bits = 16
+lane_bits = 16
 max_weight = 1.0
+max_inputs = 8
+
+[secure]
+mode = "semi-honest"
+min_cohort = 3
+min_survivors = 3
+adversarial = 0.1
+dropout = 0.1
 )";
 
 std::string Replaced(const std::string& from, const std::string& to) {
@@ -86,7 +94,11 @@ TEST(TrainingPlanTomlTest, EveryPlanComesBackWithTheSameBits) {
     plan.train.train_a = random.Below(2) == 0;
     plan.train.seed = random.Next();
     plan.encoding.clip_norm = 1e6 * random.NextUnit() + 1e-9;
-    plan.encoding.fraction_bits = static_cast<uint32_t>(1 + random.Below(28));
+    plan.encoding.lane_bits = static_cast<uint32_t>(16 + 8 * random.Below(3));
+    plan.encoding.max_inputs = static_cast<uint32_t>(1 + random.Below(kMaxPlanInputs));
+    plan.secure.mode = static_cast<SecureMode>(random.Below(3));
+    plan.secure.min_cohort = static_cast<uint32_t>(3 + random.Below(100));
+    plan.secure.dropout = random.NextUnit() / 2;
     const std::string text = FormatTrainingPlan(plan);
     const auto parsed = ParseTrainingPlan(text);
     ASSERT_THAT(parsed, IsOk()) << text;

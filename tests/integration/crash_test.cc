@@ -37,7 +37,8 @@ void ExpectDevicesAtVersion(const LoopbackFleet& fleet, const std::vector<std::s
         if (task.value("task", "") == "t" && task.value("version", 0) == version) return task.at("hash") == hash;
       }
       return false;
-    })) << device << " did not come to version " << version;
+    })) << device
+        << " did not come to version " << version;
   }
 }
 

@@ -18,9 +18,7 @@ std::string ReadText(const std::string& path) {
   return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
 }
 
-void WriteText(const std::string& path, const std::string& text) {
-  std::ofstream(path, std::ios::binary) << text;
-}
+void WriteText(const std::string& path, const std::string& text) { std::ofstream(path, std::ios::binary) << text; }
 
 void ExpectDone(const Finished& finished, const std::string& what) {
   EXPECT_EQ(finished.exit_code, 0) << what << "\n" << finished.output << finished.errors;
@@ -115,12 +113,16 @@ Background LoopbackFleet::RunDevice(const std::string& name) const {
 void LoopbackFleet::CreateTask(const TaskSettings& settings) {
   (void)AdminJson({"model", "add", StoriesModel(), "--name", "stories"});
   const std::string path = folder_ + "/task.toml";
-  WriteText(path, "name = \"t\"\nbase = \"stories\"\nsecure_aggregation = \"off\"\n"
-                  "[adapter]\nrank = 4\nalpha = 8\ntargets = [\"q\", \"v\"]\n"
-                  "[training]\n" + settings.training +
-                  "[round]\ninvited = " + std::to_string(settings.devices) +
-                  "\nneeded = " + std::to_string(settings.needed) +
-                  "\ndeadline_seconds = " + std::to_string(settings.deadline_seconds) + "\npoll_seconds = 1\n");
+  WriteText(path, "name = \"t\"\nbase = \"stories\"\nsecure_aggregation = \"" + settings.secure_aggregation +
+                      "\"\n"
+                      "[adapter]\nrank = 4\nalpha = 8\ntargets = [\"q\", \"v\"]\n"
+                      "[training]\n" +
+                      settings.training + "[round]\ninvited = " + std::to_string(settings.devices) +
+                      "\nneeded = " + std::to_string(settings.needed) +
+                      "\ndeadline_seconds = " + std::to_string(settings.deadline_seconds) +
+                      "\npoll_seconds = 1\n"
+                      "[secure]\nseat_seconds = 20\nshare_seconds = 20\ninput_seconds = 20\nview_seconds = 20\n"
+                      "unmask_seconds = 20\n");
   ExpectDone(Admin({"task", "create", path}), "task create");
 }
 

@@ -42,7 +42,8 @@ class LoopbackFleet {
     int devices = 2;
     int needed = 2;
     std::string training = "epochs = 1\nlearning_rate = 0.005\nsequence_length = 128\n";
-    int deadline_seconds = 120;
+    int deadline_seconds = 900;
+    std::string secure_aggregation = "off";
   };
   void CreateTask(const TaskSettings& settings);
   std::string StartRound() const;

@@ -21,8 +21,8 @@ extern char** environ;
 namespace fleetune {
 namespace {
 
-pid_t Spawn(const std::string& program, const std::vector<std::string>& arguments,
-            const std::string& output_path, const std::string& error_path) {
+pid_t Spawn(const std::string& program, const std::vector<std::string>& arguments, const std::string& output_path,
+            const std::string& error_path) {
   const std::string path = std::string(FLEETUNE_BIN_DIR) + "/" + program;
   std::vector<char*> argv = {const_cast<char*>(path.c_str())};
   for (const std::string& argument : arguments) argv.push_back(const_cast<char*>(argument.c_str()));

@@ -44,7 +44,7 @@ std::vector<pid_t> ChildrenOf(pid_t pid);
 // Asks `condition` again and again until it is true; false after `patience`. Real processes give no
 // event to wait for, so this is the one place of the tests that polls.
 template <typename Condition>
-bool Eventually(Condition condition, std::chrono::seconds patience = std::chrono::seconds(90));
+bool Eventually(Condition condition, std::chrono::seconds patience = std::chrono::seconds(300));
 
 void PausePolling();
 

@@ -31,7 +31,8 @@ void ExpectAcknowledgedAreCounted(FleetWorld& world, const RoundView& view) {
 }
 
 void ExpectMadeOfTheCounted(FleetWorld& world, const RoundView& view) {
-  const absl::StatusOr<DecodedMean> mean = DecodeMean(world.expected_sum[view.id], SmallFleet::Encoding());
+  const absl::StatusOr<DecodedUpdate> mean =
+      SmallFleet::Encoder(view.id).Decode(world.expected_sum[view.id], view.counted);
   ASSERT_THAT(mean, IsOk());
   // Equal to the last bit: sums in the ring are exact, in any order.
   EXPECT_EQ(view.total_weight, mean->total_weight);

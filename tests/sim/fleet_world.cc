@@ -99,7 +99,7 @@ void FleetWorld::Train(Device& device) {
   if (simulator.Chance(faults_.device_declines)) return Decline(device);
   // Trained again after a death it is another update.
   const auto value = static_cast<float>(simulator.random.NextUnit() - 0.5) / 16;
-  device.update = SmallFleet::Update(value, simulator.random.NextUnit());
+  device.update = SmallFleet::Update(value, simulator.random.NextUnit(), device.round);
   device.next = Device::Next::kOpen;
 }
 
@@ -156,7 +156,7 @@ void FleetWorld::CountIfNew(const std::string& round, const std::string& device,
   }
   CHECK(times <= 1);
   if (times == 0 || !counted_devices_.emplace(round, device).second) return;
-  const RingVector ring = *UnpackRing(update, SmallFleet::kParameters + 1);
+  const RingVector ring = *UnpackLanes(update, LaneBits::k32, SmallFleet::kRingLength);
   RingVector& sum = expected_sum[round];
   sum.resize(ring.size());
   AddToSum(ring, sum);

@@ -28,7 +28,7 @@ class Simulator {
 
   // Runs until `done` says so. A run that does not end is a bug.
   void RunUntil(const std::function<bool()>& done) {
-    constexpr int kMaxSteps = 200'000;
+    constexpr int kMaxSteps = 10'000'000;
     for (int step = 0; !done(); ++step) {
       CHECK(step < kMaxSteps && !queue_.empty());
       auto next = queue_.extract(queue_.begin());

@@ -26,13 +26,15 @@ class FaultyFleetStore final : public FleetStore {
   // Asked before each write; its number counts from 0.
   std::function<WriteFault(uint64_t)> fault = [](uint64_t) { return WriteFault::kNone; };
   uint64_t writes = 0;
+  // Told after each write that took effect; the writer hears what it returns. May look into the store behind.
+  std::function<absl::Status(const absl::Status&)> written = [](const absl::Status& heard) { return heard; };
 
   absl::Status Write(absl::FunctionRef<absl::Status(FleetTransaction&)> body) override {
     const WriteFault happens = fault(writes++);
     if (happens == WriteFault::kLost) return absl::UnavailableError("the disk said no");
     const absl::Status status = store_->Write(body);
-    if (happens == WriteFault::kUncertain) return absl::UnavailableError("the disk said nothing");
-    return status;
+    if (!status.ok()) return status;
+    return written(happens == WriteFault::kUncertain ? absl::UnavailableError("the disk said nothing") : status);
   }
 
   absl::StatusOr<std::vector<TokenRecord>> Tokens() override { return store_->Tokens(); }
@@ -50,6 +52,10 @@ class FaultyFleetStore final : public FleetStore {
   absl::StatusOr<std::vector<Bytes>> RoundEvents(const std::string& round) override {
     return store_->RoundEvents(round);
   }
+  absl::StatusOr<CellRecord> FindCell(const std::string& id) override { return store_->FindCell(id); }
+  absl::StatusOr<std::vector<CellRecord>> OpenCells() override { return store_->OpenCells(); }
+  absl::StatusOr<std::vector<CellRecord>> Cells(const std::string& round) override { return store_->Cells(round); }
+  absl::StatusOr<std::vector<Bytes>> CellEvents(const std::string& cell) override { return store_->CellEvents(cell); }
   absl::StatusOr<UploadRecord> FindUpload(const std::string& round, const std::string& device) override {
     return store_->FindUpload(round, device);
   }

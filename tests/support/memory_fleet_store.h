@@ -57,6 +57,25 @@ class MemoryFleetStore final : public FleetStore {
     }
     return events;
   }
+  absl::StatusOr<CellRecord> FindCell(const std::string& id) override { return Find(tables_.cells, id); }
+  absl::StatusOr<std::vector<CellRecord>> OpenCells() override {
+    std::vector<CellRecord> open = ValuesOf(tables_.cells);
+    std::erase_if(open, [](const CellRecord& cell) { return cell.state != "open"; });
+    return open;
+  }
+  absl::StatusOr<std::vector<CellRecord>> Cells(const std::string& round) override {
+    std::vector<CellRecord> cells = ValuesOf(tables_.cells);
+    std::erase_if(cells, [&](const CellRecord& cell) { return cell.round != round; });
+    std::ranges::sort(cells, {}, &CellRecord::number);
+    return cells;
+  }
+  absl::StatusOr<std::vector<Bytes>> CellEvents(const std::string& cell) override {
+    std::vector<Bytes> events;
+    for (const auto& [key, event] : tables_.cell_events) {
+      if (key.first == cell) events.push_back(event);
+    }
+    return events;
+  }
   absl::StatusOr<UploadRecord> FindUpload(const std::string& round, const std::string& device) override {
     return Find(tables_.uploads, std::pair(round, device));
   }
@@ -112,6 +131,8 @@ class MemoryFleetStore final : public FleetStore {
     std::map<std::string, ServerState> server_states;
     std::map<std::string, RoundRecord> rounds;
     std::map<std::pair<std::string, uint32_t>, Bytes> events;
+    std::map<std::string, CellRecord> cells;
+    std::map<std::pair<std::string, uint32_t>, Bytes> cell_events;
     std::map<std::string, RingVector> sums;
     std::map<std::pair<std::string, std::string>, UploadRecord> uploads;
     std::map<std::pair<std::string, std::string>, std::map<uint32_t, Bytes>> chunks;
@@ -145,6 +166,14 @@ class MemoryFleetStore final : public FleetStore {
     absl::Status AppendRoundEvent(const std::string& round, uint32_t sequence,
                                   std::span<const uint8_t> event) override {
       return Append(tables_.events, std::pair(round, sequence), Bytes(event.begin(), event.end()));
+    }
+    absl::Status PutCell(const CellRecord& cell) override { return Put(tables_.cells, cell.id, cell); }
+    absl::Status AppendCellEvent(const std::string& cell, uint32_t sequence, std::span<const uint8_t> event) override {
+      return Append(tables_.cell_events, std::pair(cell, sequence), Bytes(event.begin(), event.end()));
+    }
+    absl::Status DeleteCellEvents(const std::string& cell) override {
+      std::erase_if(tables_.cell_events, [&](const auto& entry) { return entry.first.first == cell; });
+      return absl::OkStatus();
     }
     absl::Status PutUpload(const UploadRecord& upload) override {
       tables_.chunks.erase({upload.round, upload.device});

@@ -4,11 +4,13 @@
 #include <string>
 #include <vector>
 
+#include "aggregation/encode/update_encoder.h"
 #include "base/check.h"
 #include "base/crypto/certificate.h"
 #include "base/crypto/sha256.h"
 #include "base/crypto/signature.h"
 #include "coordinator/core/fleet.h"
+#include "lora/plan/update_options.h"
 #include "tests/support/faulty_fleet_store.h"
 #include "tests/support/memory_fleet_store.h"
 
@@ -36,10 +38,10 @@ inline BaseModel SmallModel() {
   return model;
 }
 
-// 2 layers, q and v, rank 2, 8 outputs: 64 trained parameters.
+// 2 layers, q and v, rank 2, 8 outputs: 64 trained parameters. `more_lines` begin in [round].
 inline std::string SmallTask(const std::string& more_lines = "") {
   return "name = \"home\"\nbase = \"small.gguf\"\nsecure_aggregation = \"off\"\n"
-         "[adapter]\nrank = 2\n[round]\ninvited = 3\nneeded = 2\ndeadline_seconds = 600\n" +
+         "[adapter]\nrank = 2\n[update]\nlane_bits = 32\n[round]\ninvited = 3\nneeded = 2\ndeadline_seconds = 600\n" +
          more_lines;
 }
 
@@ -91,15 +93,24 @@ class SmallFleet {
   }
 
   static constexpr size_t kParameters = 64;
-  static FixedPointOptions Encoding() { return {.max_inputs = 3}; }
+  // Of the small task.
+  static UpdateEncoder Encoder(const std::string& round) {
+    TrainingPlan plan;
+    plan.task = "home";
+    plan.encoding = {.lane_bits = 32, .max_inputs = 3};
+    absl::StatusOr<UpdateEncoder> encoder = UpdateEncoder::Create(UpdateOptions(plan, kParameters, round));
+    CHECK(encoder.ok());
+    return *std::move(encoder);
+  }
+  static constexpr size_t kRingLength = kParameters + 1 + kTelemetryElements;
 
-  // An update whose values are all `value` in fixed point.
-  static Bytes Update(float value, double weight = 1.0) {
+  // An update of a round whose values are all `value`.
+  static Bytes Update(float value, double weight = 1.0, const std::string& round = "home-1") {
     SplitMix64 rounding(1);
-    const absl::StatusOr<EncodedUpdate> encoded =
-        EncodeUpdate(std::vector<float>(kParameters, value), weight, Encoding(), rounding);
+    const absl::StatusOr<EncodedInput> encoded = Encoder(round).Encode(
+        {.values = std::vector<float>(kParameters, value), .weight = weight, .noise = {}}, rounding);
     CHECK(encoded.ok());
-    return PackRing(encoded->ring);
+    return PackLanes(encoded->ring, LaneBits::k32);
   }
 
   // All the calls of one upload; the answer to the last.
@@ -131,7 +142,7 @@ class SmallFleet {
     const std::string round = StartRound();
     for (const std::string& device : devices) {
       CHECK(CheckIn(device) == round);
-      CHECK(Send(device, round, Update(value)).ok());
+      CHECK(Send(device, round, Update(value, 1.0, round)).ok());
     }
   }
 
@@ -139,6 +150,16 @@ class SmallFleet {
   static const VerifyKey& DeviceIdentityKey() {
     static const VerifyKey key = SigningKey::Generate().verify_key();
     return key;
+  }
+
+  // Enrols a device with an identity key of its own.
+  Enrollment AddDeviceWithKey(const VerifyKey& identity) {
+    const absl::StatusOr<NewToken> token = fleet->CreateToken("ann", {.uses = 1, .tags = {}});
+    CHECK(token.ok());
+    const absl::StatusOr<Enrollment> enrollment = fleet->Enroll(
+        {.token_secret = token->secret, .certificate_request = NewRequest(identity), .device_name = ""});
+    CHECK(enrollment.ok());
+    return *enrollment;
   }
 
   static std::string NewRequest(const VerifyKey& identity = DeviceIdentityKey()) {
@@ -152,6 +173,12 @@ class SmallFleet {
     static const CertificateAuthority authority =
         *CertificateAuthority::Create("test-fleet", FromMillis(1'700'000'000'000));
     return authority;
+  }
+
+  static const DeviceCertificateVerifier& Certificates() {
+    static const DeviceCertificateVerifier verifier =
+        DeviceCertificateVerifier::Create(Authority().pem().certificate_pem).value();
+    return verifier;
   }
 
   ManualClock clock;
