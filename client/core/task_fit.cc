@@ -95,7 +95,7 @@ TrainingMemory EstimateTrainingMemory(const TrainingPlan& plan, const ModelFootp
   memory.activations = kFloat * (layer_inputs + one_layer + low_rank + LargestLinear(model));
   memory.loss = kFloat * (3 * std::min(kLossChunk, tokens) * model.vocabulary + model.vocabulary * width);
   // Parameters, before and after; gradient and two moments of what is trained.
-  const uint64_t trained = b_floats + (plan.train.train_a ? a_floats : 0);
+  const uint64_t trained = MostTrained(plan.trained, a_floats, b_floats);
   memory.adapter = kFloat * (2 * (a_floats + b_floats) + 3 * trained);
   return memory;
 }

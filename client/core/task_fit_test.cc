@@ -89,7 +89,7 @@ TEST(TaskFitTest, MoreOfAnythingNeedsMore) {
   plan.train.micro_batch = 2;
   EXPECT_GT(EstimateTrainingMemory(plan, HalfBillion()).total(), need);
   plan = BigPlan();
-  plan.train.train_a = true;
+  plan.trained = LoraMethod::kFactors;
   EXPECT_GT(EstimateTrainingMemory(plan, HalfBillion()).total(), need);
   EXPECT_EQ(EstimateTrainingMemory(BigPlan(), HalfBillion()).trainer(), need - 345'000'000);
 }

@@ -33,7 +33,7 @@ std::string Obstacle(const FleetTask& task, const DeviceReport& report) {
   if (examples < plan.min_examples) {
     return "has " + std::to_string(examples) + " examples of " + std::to_string(plan.min_examples) + " needed";
   }
-  const uint64_t needed = EstimateTrainingMemory(task.model, task.adapter, plan.train);
+  const uint64_t needed = EstimateTrainingMemory(task.model, task.adapter, plan);
   if (report.memory_budget_bytes != 0 && report.memory_budget_bytes < needed) {
     constexpr uint64_t kMegabyte = 1'000'000;
     return "task needs about " + std::to_string((needed + kMegabyte - 1) / kMegabyte) + " MB, " +

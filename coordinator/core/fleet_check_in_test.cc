@@ -138,7 +138,7 @@ TEST_F(FleetCheckInTest, ATaskMustFitTheDevicesMemory) {
   const BaseModel model = SmallModel();
   const AdapterSpec adapter = *AdapterSpec::Create(
       {.rank = spec.plan.rank, .alpha = spec.plan.alpha, .targets = spec.plan.targets}, model.sizes);
-  const uint64_t needed = EstimateTrainingMemory(model, adapter, spec.plan.train);
+  const uint64_t needed = EstimateTrainingMemory(model, adapter, spec.plan);
   const std::string device = small.AddDevice();
   DeviceReport report = SmallFleet::ReadyReport();
   report.memory_budget_bytes = needed - 1;

@@ -54,9 +54,8 @@ uint32_t TaskSpec::most_together() const {
 
 absl::Status Validate(const TaskSpec& spec) {
   RETURN_IF_ERROR(Validate(spec.plan));
-  if (spec.plan.train.train_a) {
-    return absl::InvalidArgumentError(
-        "train_a: expected false, since devices of a fleet share A and train B alone; got true");
+  if (spec.plan.trained != LoraMethod::kB) {
+    return absl::InvalidArgumentError("adapter.trained: expected \"b\", since devices of a fleet share A");
   }
   if (!spec.device_tag.empty() && !IsDeviceTag(spec.device_tag)) {
     return absl::InvalidArgumentError("device_tag: expected at most 64 lower-case letters, digits and hyphens");

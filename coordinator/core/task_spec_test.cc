@@ -56,6 +56,7 @@ targets = ["gate", "q"]
 rank = 4
 alpha = 8
 seed = 77
+trained = "b"
 [training]
 learning_rate = 0.01
 weight_decay = 0.1
@@ -71,7 +72,6 @@ epochs = 2.0
 sequence_length = 64
 micro_batch = 2
 accumulate = 3
-train_a = false
 seed = "0xffffffffffffffff"
 [update]
 clip_norm = 2.0
@@ -248,8 +248,8 @@ TEST(TaskSpecTest, LimitsOfTimes) {
 
 TEST(TaskSpecTest, RefusesWhatTheFleetCannotDo) {
   TaskSpec spec = ValidSpec();
-  spec.plan.train.train_a = true;
-  EXPECT_THAT(Validate(spec), HasStatus(kInvalid, "train_a"));
+  spec.plan.trained = LoraMethod::kFactors;
+  EXPECT_THAT(Validate(spec), HasStatus(kInvalid, "adapter.trained"));
   spec = ValidSpec();
   spec.device_tag = "Living Room";
   EXPECT_THAT(Validate(spec), HasStatus(kInvalid, "device_tag"));

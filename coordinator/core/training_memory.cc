@@ -4,10 +4,9 @@ namespace fleetune {
 namespace {
 
 // The weights, and for what is trained also a gradient and two moments; one more copy is the delta's start.
-uint64_t AdapterStateBytes(const AdapterSpec& spec, bool train_a) {
-  constexpr uint64_t kTrainedCopies = 5;
-  const uint64_t a_copies = train_a ? kTrainedCopies : 1;
-  return sizeof(float) * (spec.a_size() * a_copies + spec.b_size() * kTrainedCopies);
+uint64_t AdapterStateBytes(const AdapterSpec& spec, LoraMethod method) {
+  constexpr uint64_t kMoreOfTrained = 4;
+  return sizeof(float) * (spec.a_size() + spec.b_size() + kMoreOfTrained * MostTrained(method, spec.a_size(), spec.b_size()));
 }
 
 uint64_t ActivationBytes(const BaseModel& model, const TrainOptions& options) {
@@ -27,9 +26,9 @@ uint64_t ActivationBytes(const BaseModel& model, const TrainOptions& options) {
 
 }  // namespace
 
-uint64_t EstimateTrainingMemory(const BaseModel& model, const AdapterSpec& spec, const TrainOptions& options) {
-  return kTrainerFixedBytes + model.size_bytes + AdapterStateBytes(spec, options.train_a) +
-         ActivationBytes(model, options);
+uint64_t EstimateTrainingMemory(const BaseModel& model, const AdapterSpec& spec, const TrainingPlan& plan) {
+  return kTrainerFixedBytes + model.size_bytes + AdapterStateBytes(spec, plan.trained) +
+         ActivationBytes(model, plan.train);
 }
 
 }  // namespace fleetune

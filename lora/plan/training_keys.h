@@ -26,6 +26,9 @@ Choice(T&, const std::array<Word, N>&) -> Choice<T, N>;
 inline constexpr std::array<std::pair<Schedule, std::string_view>, 2> kScheduleWords = {
     {{Schedule::kConstant, "constant"}, {Schedule::kCosine, "cosine"}}};
 
+inline constexpr std::array<std::pair<LoraMethod, std::string_view>, 3> kMethodWords = {
+    {{LoraMethod::kB, "b"}, {LoraMethod::kAlternating, "alternating"}, {LoraMethod::kFactors, "factors"}}};
+
 // A seed needs 64 bits without a sign; TOML's integers have 63, so it can be written as text, "0x...".
 template <typename T>
 struct Seed {
@@ -40,6 +43,7 @@ void VisitAdapter(Visitor& visit, auto& plan) {
   visit("rank", plan.rank);
   visit("alpha", plan.alpha);
   visit("seed", Seed{plan.seed});
+  visit("trained", Choice{plan.trained, kMethodWords});
 }
 
 template <typename Visitor>
@@ -58,7 +62,6 @@ void VisitTraining(Visitor& visit, auto& train) {
   visit("sequence_length", train.sequence_length);
   visit("micro_batch", train.micro_batch);
   visit("accumulate", train.accumulate);
-  visit("train_a", train.train_a);
   visit("seed", Seed{train.seed});
 }
 

@@ -99,6 +99,24 @@ absl::Status Validate(const SecurePlan& secure) {
 
 }  // namespace
 
+Factors TrainedFactors(LoraMethod method, uint32_t from_version) {
+  switch (method) {
+    case LoraMethod::kB: return Factors::kB;
+    case LoraMethod::kAlternating: return from_version % 2 == 0 ? Factors::kB : Factors::kA;
+    case LoraMethod::kFactors: return Factors::kBoth;
+  }
+  return Factors::kB;
+}
+
+uint64_t MostTrained(LoraMethod method, uint64_t a_floats, uint64_t b_floats) {
+  switch (method) {
+    case LoraMethod::kB: return b_floats;
+    case LoraMethod::kAlternating: return std::max(a_floats, b_floats);
+    case LoraMethod::kFactors: return a_floats + b_floats;
+  }
+  return b_floats;
+}
+
 absl::Status Validate(const TrainOptions& options) {
   RETURN_IF_ERROR(CheckRange("learning_rate", options.learning_rate, kAboveZeroToOne));
   RETURN_IF_ERROR(CheckRange("weight_decay", options.weight_decay, kZeroToOne));
@@ -115,6 +133,7 @@ absl::Status Validate(const TrainOptions& options) {
   RETURN_IF_ERROR(CheckRange("steps", options.steps, 0, 1'000'000));
   RETURN_IF_ERROR(CheckRange("epochs", options.epochs, {Edge::kOpen, 0, 1000, Edge::kClosed}));
   RETURN_IF_ERROR(CheckRange("sequence_length", options.sequence_length, 8, 32'768));
+  if (options.factors > Factors::kBoth) return absl::InvalidArgumentError("factors: expected B, A or both");
   RETURN_IF_ERROR(CheckRange("micro_batch", options.micro_batch, 1, 256));
   return CheckRange("accumulate", options.accumulate, 1, 1024);
 }
@@ -129,6 +148,9 @@ absl::Status Validate(const TrainingPlan& plan) {
   RETURN_IF_ERROR(CheckRange("rank", plan.rank, 1, kMaxAdapterRank));
   RETURN_IF_ERROR(
       CheckRange("alpha", plan.alpha, {Edge::kOpen, 0, std::numeric_limits<double>::infinity(), Edge::kOpen}));
+  if (plan.trained > LoraMethod::kFactors) {
+    return absl::InvalidArgumentError("trained: expected b, alternating or factors");
+  }
   if (!IsDataTag(plan.data_tag)) {
     return absl::InvalidArgumentError("data_tag: expected at most " +
                                       std::to_string(kMaxDataTagBytes) +

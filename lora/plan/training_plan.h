@@ -9,6 +9,7 @@
 #include "absl/status/statusor.h"
 #include "base/digest.h"
 #include "lora/adapter/adapter_spec.h"
+#include "lora/adapter/factors.h"
 
 namespace fleetune {
 
@@ -30,7 +31,7 @@ struct TrainOptions {
   uint32_t sequence_length = 256;    // tokens a packed sequence, 8 .. 32,768
   uint32_t micro_batch = 1;          // sequences a forward pass, 1 .. 256
   uint32_t accumulate = 1;           // micro-batches an optimizer step, 1 .. 1024
-  bool train_a = false;              // the fleet trains B only
+  Factors factors = Factors::kB;     // what is trained. No key of a plan, where TrainedFactors says it
   uint64_t seed = 1;                 // order of examples and dropout
 
   friend bool operator==(const TrainOptions&, const TrainOptions&) = default;
@@ -69,6 +70,19 @@ struct SecurePlan {
   friend bool operator==(const SecurePlan&, const SecurePlan&) = default;
 };
 
+// What a fleet trains, version by version, so that a sum of updates means something: docs/design/lora_variants.md.
+enum class LoraMethod : uint8_t {
+  kB,            // B; all share an A
+  kAlternating,  // B against even versions, A against odd ones (RoLoRA)
+  kFactors,      // both at once, averaged separately (FedIT): NOT the average of what devices learned
+};
+
+// What a device trains against `from_version`.
+Factors TrainedFactors(LoraMethod method, uint32_t from_version);
+
+// Most floats that are trained against any version, of an adapter with so many in A and in B.
+uint64_t MostTrained(LoraMethod method, uint64_t a_floats, uint64_t b_floats);
+
 inline constexpr size_t kMaxTaskNameBytes = 48;  // ids of its rounds and cells, in 64, begin with it
 inline constexpr size_t kMaxDataTagBytes = 64;
 inline constexpr uint64_t kMaxMinExamples = 1'000'000'000;
@@ -83,6 +97,7 @@ struct TrainingPlan {
   uint32_t rank = 8;
   float alpha = 16;
   uint64_t seed = 1;                // of A (DeriveA)
+  LoraMethod trained = LoraMethod::kB;
   std::string data_tag;             // which private examples; empty: all. Printable ASCII but " and \, at most
                                     // kMaxDataTagBytes
   uint64_t min_examples = 1;        // a device with fewer does not take part, 1 .. kMaxMinExamples

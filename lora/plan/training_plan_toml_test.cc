@@ -27,6 +27,7 @@ targets = ["v", "q"]
 rank = 8
 alpha = 16.0
 seed = "0x2a"
+trained = "b"
 data_tag = "notes"
 min_examples = 1
 
@@ -45,7 +46,6 @@ epochs = 1.0
 sequence_length = 256
 micro_batch = 1
 accumulate = 1
-train_a = false
 seed = "0x1"
 
 [encoding]
@@ -91,7 +91,7 @@ TEST(TrainingPlanTomlTest, EveryPlanComesBackWithTheSameBits) {
     plan.train.epochs = 1000 * random.NextUnit() + 1e-9;
     plan.train.dropout = random.NextUnit();
     plan.train.schedule = random.Below(2) == 0 ? Schedule::kConstant : Schedule::kCosine;
-    plan.train.train_a = random.Below(2) == 0;
+    plan.trained = static_cast<LoraMethod>(random.Below(3));
     plan.train.seed = random.Next();
     plan.encoding.clip_norm = 1e6 * random.NextUnit() + 1e-9;
     plan.encoding.lane_bits = static_cast<uint32_t>(16 + 8 * random.Below(3));
@@ -111,7 +111,7 @@ TEST(TrainingPlanTomlTest, RefusesUnknownKeysByNameAndLine) {
   EXPECT_THAT(ParseTrainingPlan(Replaced("rank = 8", "rank = 8\nrnak = 9")),
               HasStatus(StatusCode::kInvalidArgument, "line 5: unknown key rnak"));
   EXPECT_THAT(ParseTrainingPlan(Replaced("beta1", "colour = 1\nbeta1")),
-              HasStatus(StatusCode::kInvalidArgument, "line 13: unknown key train.colour"));
+              HasStatus(StatusCode::kInvalidArgument, "line 14: unknown key train.colour"));
   EXPECT_THAT(ParseTrainingPlan(Replaced("[encoding]", "[more]\nx = 1\n[encoding]")),
               HasStatus(StatusCode::kInvalidArgument, "line 28: unknown key more"));
 }
@@ -151,7 +151,8 @@ TEST(TrainingPlanTomlTest, RefusesWrongTypes) {
       {"seed = \"0x2a\"", "seed = \"0x10000000000000000\""},
       {"base = \"ab", "base = \"b"},
       {"schedule = \"constant\"", "schedule = \"linear\""},
-      {"train_a = false", "train_a = 0"},
+      {"trained = \"b\"", "trained = true"},
+      {"trained = \"b\"", "trained = \"a\""},
       {"[encoding]", "[[encoding]]"},
   };
   for (const auto& [from, to] : cases) {

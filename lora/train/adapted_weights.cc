@@ -62,8 +62,8 @@ absl::Status CheckSpecFits(const AdapterSpec& spec, const LlamaShape& shape) {
 }
 
 absl::StatusOr<std::unique_ptr<AdaptedWeights>> AdaptedWeights::Create(const GgufFile& file, const LlamaShape& shape,
-                                                                       const Adapter& adapter, bool train_a) {
-  std::unique_ptr<AdaptedWeights> weights(new AdaptedWeights(adapter.spec(), train_a));
+                                                                       const Adapter& adapter, Factors trained) {
+  std::unique_ptr<AdaptedWeights> weights(new AdaptedWeights(adapter.spec(), trained));
   RETURN_IF_ERROR(weights->LoadBase(file, shape));
   weights->LoadAdapter(adapter);
   return weights;
@@ -102,16 +102,15 @@ absl::Status AdaptedWeights::LoadBase(const GgufFile& file, const LlamaShape& sh
 }
 
 void AdaptedWeights::LoadAdapter(const Adapter& adapter) {
-  const auto size = static_cast<int64_t>(spec_.a_size() + spec_.b_size());
-  parameters_ = at::empty({size}, at::kFloat);
-  gradient_ = at::zeros({size}, at::kFloat);
+  parameters_ = at::empty({static_cast<int64_t>(FloatsOf(spec_, Factors::kBoth))}, at::kFloat);
+  gradient_ = at::zeros({static_cast<int64_t>(FloatsOf(spec_, trained_))}, at::kFloat);
   float* values = parameters_.data_ptr<float>();
   std::copy(adapter.a().begin(), adapter.a().end(), values);
   std::copy(adapter.b().begin(), adapter.b().end(), values + spec_.a_size());
   for (const LoraModule& module : spec_.modules()) {
     const auto i = static_cast<size_t>(module.projection);
-    layers_[module.layer].a[i] = Parameter(module.a_offset, spec_.rank(), module.in, train_a_);
-    layers_[module.layer].b[i] = Parameter(spec_.a_size() + module.b_offset, spec_.rank(), module.out, true);
+    layers_[module.layer].a[i] = Parameter(module.a_offset, spec_.rank(), module.in, HasA(trained_));
+    layers_[module.layer].b[i] = Parameter(spec_.a_size() + module.b_offset, spec_.rank(), module.out, HasB(trained_));
   }
 }
 
@@ -121,7 +120,8 @@ at::Tensor AdaptedWeights::Parameter(uint64_t offset, int64_t rows, int64_t colu
   at::Tensor leaf = parameters_.narrow(0, begin, rows * columns).view({rows, columns}).detach();
   if (!trained) return leaf;
   leaf.requires_grad_(true);
-  leaf.mutable_grad() = gradient_.narrow(0, begin, rows * columns).view({rows, columns});
+  const auto first = static_cast<int64_t>(FirstTrained());
+  leaf.mutable_grad() = gradient_.narrow(0, begin - first, rows * columns).view({rows, columns});
   return leaf;
 }
 
@@ -131,13 +131,11 @@ void AdaptedWeights::SetDropout(double probability, uint64_t seed) {
 }
 
 std::span<float> AdaptedWeights::Trained() {
-  const std::span<float> all(parameters_.data_ptr<float>(), static_cast<size_t>(parameters_.numel()));
-  return train_a_ ? all : all.subspan(spec_.a_size());
+  return {parameters_.data_ptr<float>() + FirstTrained(), FloatsOf(spec_, trained_)};
 }
 
 std::span<float> AdaptedWeights::Gradient() {
-  const std::span<float> all(gradient_.data_ptr<float>(), static_cast<size_t>(gradient_.numel()));
-  return train_a_ ? all : all.subspan(spec_.a_size());
+  return {gradient_.data_ptr<float>(), static_cast<size_t>(gradient_.numel())};
 }
 
 absl::StatusOr<Adapter> AdaptedWeights::ToAdapter() const {

@@ -13,6 +13,7 @@
 #include "inference/gguf/gguf_file.h"
 #include "inference/gguf/llama_shape.h"
 #include "lora/adapter/adapter.h"
+#include "lora/adapter/factors.h"
 #include "lora/train/frozen_matrix.h"
 #include "lora/train/libtorch.h"
 #include "lora/train/llama_graph.h"
@@ -28,12 +29,12 @@ class AdaptedWeights final : public LlamaWeights {
  public:
   // Requires CheckSpecFits. InvalidArgument naming a tensor whose type cannot be computed with.
   static absl::StatusOr<std::unique_ptr<AdaptedWeights>> Create(const GgufFile& file, const LlamaShape& shape,
-                                                                const Adapter& adapter, bool train_a);
+                                                                const Adapter& adapter, Factors trained);
 
   // From here on inputs of A are dropped with this probability; each micro-batch gets a seed of its own.
   void SetDropout(double probability, uint64_t seed);
 
-  // What is trained: A (if it is) and then B; and its gradient, which backward passes add to.
+  // What is trained, in the order of FloatsOf; and its gradient, which backward passes add to.
   std::span<float> Trained();
   std::span<float> Gradient();
 
@@ -56,19 +57,20 @@ class AdaptedWeights final : public LlamaWeights {
     at::Tensor feed_forward_norm;
   };
 
-  AdaptedWeights(AdapterSpec spec, bool train_a) : spec_(std::move(spec)), train_a_(train_a) {}
+  AdaptedWeights(AdapterSpec spec, Factors trained) : spec_(std::move(spec)), trained_(trained) {}
   absl::Status LoadBase(const GgufFile& file, const LlamaShape& shape);
   void LoadAdapter(const Adapter& adapter);
   at::Tensor Parameter(uint64_t offset, int64_t rows, int64_t columns, bool trained) const;
+  uint64_t FirstTrained() const { return HasA(trained_) ? 0 : spec_.a_size(); }
 
   const AdapterSpec spec_;
-  const bool train_a_;
+  const Factors trained_;
   std::vector<Layer> layers_;
   FrozenMatrix embedding_;
   FrozenMatrix output_;
   at::Tensor output_norm_;
   at::Tensor parameters_;  // all of A, then all of B
-  at::Tensor gradient_;    // as parameters_; the part of an A that is not trained stays zero
+  at::Tensor gradient_;    // of what is trained
   double dropout_ = 0;
   uint64_t dropout_seed_ = 0;
 };

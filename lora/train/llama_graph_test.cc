@@ -23,7 +23,7 @@ struct LossAndGradient {
 LossAndGradient Compute(const GgufFile& model, Activations activations) {
   const LlamaShape shape = *ReadLlamaShape(model);
   const Adapter adapter = AdapterWithB(model);
-  const auto weights = *AdaptedWeights::Create(model, shape, adapter, /*train_a=*/true);
+  const auto weights = *AdaptedWeights::Create(model, shape, adapter, Factors::kBoth);
   weights->SetDropout(0.1, 5);
   const std::vector<TokenExample> examples = RandomExamples(5, 24, 256);
   std::vector<uint32_t> indices(examples.size());

@@ -19,7 +19,7 @@ class LoraLinearFunction : public torch::autograd::Function<LoraLinearFunction> 
   static at::Tensor forward(AutogradContext* ctx, const at::Tensor& x, const at::Tensor& a, const at::Tensor& b,
                             const LoraLinearArgs& args) {
     const at::Tensor z = at::mm(Dropped(x, args.dropout, args.dropout_seed), a.t());
-    ctx->save_for_backward({a.requires_grad() ? x : at::Tensor(), a, b, z});
+    ctx->save_for_backward({a.requires_grad() ? x : at::Tensor(), a, b, b.requires_grad() ? z : at::Tensor()});
     ctx->saved_data["weight"] = reinterpret_cast<int64_t>(args.weight);
     ctx->saved_data["scale"] = args.scale;
     ctx->saved_data["dropout"] = args.dropout;

@@ -19,7 +19,7 @@ struct LoraLinearArgs {
   uint64_t dropout_seed = 0; // the same seed drops the same inputs, also when a layer is computed again
 };
 
-// x: [n, in]. Saves x and x A^T only: W is dequantized again on the way back, and has no gradient. A and B get theirs
+// x: [n, in]. Saves x (if A is trained) and x A^T (if B is) only: W is dequantized again on the way back, and has no gradient. A and B get theirs
 // if they require it.
 at::Tensor LoraLinear(const at::Tensor& x, const LoraLinearArgs& args);
 

@@ -98,7 +98,7 @@ absl::StatusOr<TrainResult> Train(const GgufFile& model, std::span<const TokenEx
   RETURN_IF_ERROR(CheckSpecFits(initial.spec(), shape));
   RETURN_IF_ERROR(CheckExamples(examples, shape, options.sequence_length));
   ASSIGN_OR_RETURN(const std::unique_ptr<AdaptedWeights> weights,
-                   AdaptedWeights::Create(model, shape, initial, options.train_a));
+                   AdaptedWeights::Create(model, shape, initial, options.factors));
   Training training(shape, examples, options, *weights);
   TrainResult result{.adapter = initial};
   while (result.steps < training.steps()) {
@@ -132,7 +132,7 @@ absl::StatusOr<double> Measure(const GgufFile& model, std::span<const TokenExamp
   RETURN_IF_ERROR(measured.status());
   RETURN_IF_ERROR(CheckSpecFits(measured->spec(), shape));
   ASSIGN_OR_RETURN(const std::unique_ptr<AdaptedWeights> weights,
-                   AdaptedWeights::Create(model, shape, *measured, /*train_a=*/false));
+                   AdaptedWeights::Create(model, shape, *measured, Factors::kB));
   const at::NoGradGuard no_gradients;
   const std::vector<double> frequencies = RotaryFrequencies(shape);
   double sum = 0;

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <string>
@@ -38,12 +39,12 @@ double LossAt(const GgufFile& model, std::span<const TokenExample> examples, con
 // One step of plain descent: AdamW whose epsilon dwarfs the root of the second moment moves weights by
 // rate / epsilon times the gradient.
 std::vector<double> GradientBySmallStep(const GgufFile& model, std::span<const TokenExample> examples,
-                                        const Adapter& adapter, bool train_a) {
+                                        const Adapter& adapter, Factors trained) {
   TrainOptions options = SmallTraining();
   options.steps = 1;
   options.sequence_length = 512;
   options.micro_batch = 64;
-  options.train_a = train_a;
+  options.factors = trained;
   options.learning_rate = 1.0;
   options.epsilon = 1.0;
   options.beta1 = 0.0;
@@ -51,8 +52,12 @@ std::vector<double> GradientBySmallStep(const GgufFile& model, std::span<const T
   const auto result = TrainAdapter(model, examples, adapter, options, GoOn);
   EXPECT_THAT(result, IsOk());
   // step = g / (|g| + 1), so g = step / (1 - |step|).
-  const auto before = train_a ? adapter.a() : adapter.b();
-  const auto after = train_a ? result->adapter.a() : result->adapter.b();
+  const bool of_a = HasA(trained);
+  const auto before = of_a ? adapter.a() : adapter.b();
+  const auto after = of_a ? result->adapter.a() : result->adapter.b();
+  // What is frozen keeps its bits, what is trained does not.
+  EXPECT_NE(std::ranges::equal(adapter.a(), result->adapter.a()), HasA(trained));
+  EXPECT_NE(std::ranges::equal(adapter.b(), result->adapter.b()), HasB(trained));
   std::vector<double> gradient;
   for (size_t i = 0; i < before.size(); ++i) {
     const double step = static_cast<double>(before[i]) - static_cast<double>(after[i]);
@@ -72,7 +77,7 @@ Adapter Moved(const Adapter& adapter, bool move_a, const std::vector<double>& ch
 
 struct GradientCase {
   const char* model;
-  bool train_a;
+  Factors trained;  // the gradient of A if it is, else of B
 };
 class GradientTest : public ::testing::TestWithParam<GradientCase> {};
 
@@ -80,8 +85,9 @@ TEST_P(GradientTest, AgreesWithFiniteDifferences) {
   const auto model = *OpenTestModel(GetParam().model);
   const Adapter adapter = AdapterWithB(*model);
   const std::vector<TokenExample> examples = RandomExamples(6, 24, 256);
-  const bool train_a = GetParam().train_a;
-  const std::vector<double> gradient = GradientBySmallStep(*model, examples, adapter, train_a);
+  const Factors trained = GetParam().trained;
+  const bool train_a = HasA(trained);
+  const std::vector<double> gradient = GradientBySmallStep(*model, examples, adapter, trained);
   double norm = 0;
   for (const double g : gradient) norm += g * g;
   norm = std::sqrt(norm);
@@ -110,11 +116,13 @@ TEST_P(GradientTest, AgreesWithFiniteDifferences) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Models, GradientTest,
-                         ::testing::Values(GradientCase{"stories260K-f32", false}, GradientCase{"stories260K-f32", true},
-                                           GradientCase{"stories260K-q4_0", false},
-                                           GradientCase{"synthetic-qwen2-f32", false},
-                                           GradientCase{"synthetic-qwen2-f32", true},
-                                           GradientCase{"synthetic-llama-untied-f32", false}));
+                         ::testing::Values(GradientCase{"stories260K-f32", Factors::kB},
+                                           GradientCase{"stories260K-f32", Factors::kA},
+                                           GradientCase{"stories260K-f32", Factors::kBoth},
+                                           GradientCase{"stories260K-q4_0", Factors::kB},
+                                           GradientCase{"synthetic-qwen2-f32", Factors::kB},
+                                           GradientCase{"synthetic-qwen2-f32", Factors::kA},
+                                           GradientCase{"synthetic-llama-untied-f32", Factors::kB}));
 
 TEST(TrainAdapterTest, PackedExamplesLearnWhatTheyWouldAlone) {
   const auto model = *OpenStories("q8_0");
@@ -177,7 +185,7 @@ TEST(TrainAdapterTest, SameSeedGivesSameBits) {
   const std::vector<TokenExample> examples = RandomExamples(10, 40, kVocabulary);
   TrainOptions options = SmallTraining();
   options.dropout = 0.2;
-  options.train_a = true;
+  options.factors = Factors::kBoth;
   options.schedule = Schedule::kCosine;
   options.warmup_steps = 1;
 

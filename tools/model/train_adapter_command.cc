@@ -30,12 +30,13 @@ struct TrainArguments {
   std::string out;
   std::string format = "fleetune";
   std::string schedule = "constant";
+  std::string factors = "both";
   std::vector<std::string> targets = {"q", "k", "v", "o", "gate", "up", "down"};
   uint32_t rank = 8;
   float alpha = 16;
   uint32_t threads = 0;
   bool json = false;
-  TrainOptions train = {.micro_batch = 8, .train_a = true};
+  TrainOptions train = {.micro_batch = 8};
 };
 
 absl::StatusOr<Adapter> StartAdapter(const TrainArguments& arguments, const AdapterBase& base) {
@@ -147,7 +148,9 @@ void AddAdapterOptions(CLI::App& command, TrainArguments& arguments) {
   command.add_option("--targets", arguments.targets, "Modules: some of q,k,v,o,gate,up,down")
       ->delimiter(',')
       ->capture_default_str();
-  command.add_flag("--train-a,!--no-train-a", arguments.train.train_a, "Train A as well as B (by default yes)");
+  command.add_option("--factors", arguments.factors, "What is trained: both factors, a or b")
+      ->capture_default_str()
+      ->check(CLI::IsMember({"both", "a", "b"}));
 }
 
 void AddTrainOptions(CLI::App& command, TrainArguments& arguments) {
@@ -179,6 +182,9 @@ void AddTrainAdapterCommand(CLI::App& app, int& exit_code) {
   AddTrainOptions(*command, *arguments);
   command->callback([arguments, &exit_code] {
     arguments->train.schedule = arguments->schedule == "cosine" ? Schedule::kCosine : Schedule::kConstant;
+    arguments->train.factors = arguments->factors == "both" ? Factors::kBoth
+                               : arguments->factors == "a"  ? Factors::kA
+                                                            : Factors::kB;
     exit_code = ReportStatus(TrainAndSave(*arguments));
   });
 }
