@@ -19,13 +19,15 @@ With --base and --data: your model, and one file of DIR (.txt or .jsonl, in orde
   --prompt TEXT        the prompt that is answered before and after
   --secure MODE        who sees single updates: semi-honest (nobody, if the coordinator follows the
                        protocol; default), malicious (nobody, even if it lies), off (the coordinator)
+  --kill N             devices that are killed (kill -9) at a random moment of each round and start again after it;
+                       the round then needs the others only (default 0)
   --out DIR            where everything is put (default build/quickstart; emptied first)
   --no-build           use the programs in build/release/bin as they are
 EOF
 }
 fail() { echo "quickstart: $*" >&2; exit 1; }
 
-base="" data="" devices=5 rounds=3 rank=8 epochs="" rate="" prompt="" secure="" out=build/quickstart build=1
+base="" data="" devices=5 rounds=3 rank=8 epochs="" rate="" prompt="" secure="" kill=0 out=build/quickstart build=1
 while [ $# -gt 0 ]; do
   case "$1" in
     --base) base=${2:?--base needs a file}; shift 2 ;;
@@ -37,6 +39,7 @@ while [ $# -gt 0 ]; do
     --learning-rate) rate=${2:?--learning-rate needs a number}; shift 2 ;;
     --prompt) prompt=${2:?--prompt needs a text}; shift 2 ;;
     --secure) secure=${2:?--secure needs semi-honest, malicious or off}; shift 2 ;;
+    --kill) kill=${2:?--kill needs a number}; shift 2 ;;
     --out) out=${2:?--out needs a folder}; shift 2 ;;
     --no-build) build=0; shift ;;
     --help|-h) usage; exit 0 ;;
@@ -49,6 +52,7 @@ fi
 for number in "$devices" "$rounds" "$rank"; do
   [[ "$number" =~ ^[1-9][0-9]*$ ]] || { echo "quickstart: expected a whole number above 0, got '$number'" >&2; exit 2; }
 done
+[[ "$kill" =~ ^[0-9]+$ ]] || { echo "quickstart: --kill: expected a whole number, got '$kill'" >&2; exit 2; }
 # A sum of two tells each of the two about the other.
 [ -n "$secure" ] || { [ "$devices" -ge 3 ] && secure=semi-honest || secure=off; }
 case "$secure" in
@@ -56,6 +60,8 @@ case "$secure" in
   off) ;;
   *) echo "quickstart: --secure: expected semi-honest, malicious or off, got '$secure'" >&2; exit 2 ;;
 esac
+[ "$secure" = off ] && least=1 || least=3
+[ $((devices - kill)) -ge "$least" ] || fail "--kill $kill leaves $((devices - kill)) of $devices devices; rounds need $least"
 if [ -n "$base" ]; then
   [ -f "$base" ] || fail "no base model at $base"
   [ -d "$data" ] || fail "no folder of data at $data"
@@ -81,7 +87,9 @@ pids=()
 stop_all() {
   trap - EXIT INT TERM
   [ ${#pids[@]} -eq 0 ] || kill "${pids[@]}" 2>/dev/null || true
-  wait 2>/dev/null || true
+  for pid in ${pids[@]+"${pids[@]}"}; do
+    for _ in $(seq 100); do kill -0 "$pid" 2>/dev/null || break; sleep 0.1; done
+  done
 }
 trap stop_all EXIT
 trap 'exit 130' INT TERM
@@ -160,9 +168,19 @@ clip_norm = 20.0
 
 [round]
 invited = $devices
-needed = $devices
+needed = $((devices - kill))
 deadline_seconds = 900
 poll_seconds = 1
+EOF
+# Who was killed is waited for only so long.
+[ "$kill" = 0 ] || [ "$secure" = off ] || cat >>"$out/task.toml" <<EOF
+
+[secure]
+seat_seconds = 30
+share_seconds = 20
+input_seconds = 30
+view_seconds = 20
+unmask_seconds = 20
 EOF
 admin task create "$out/task.toml"
 
@@ -170,14 +188,19 @@ admin task create "$out/task.toml"
 step "$devices devices enrol and take in their data"
 token=$(admin token create --uses "$devices" --json | jq -r .token)
 names=()
+declare -A device_pids
+run_device() {  # name
+  "$bin/fleetune-client" --dir "$out/devices/$1" run >>"$out/devices/$1/daemon.log" 2>&1 &
+  device_pids[$1]=$!; pids+=($!)
+  disown  # no word from the shell when it is killed
+}
 for file in "$out"/data/*; do
   name=$(basename "${file%.*}"); names+=("$name"); dir=$out/devices/$name
   mkdir -p "$dir"
   printf 'threads = 1\nmodels = ["%s"]\n' "$base" >"$dir/client.toml"
   "$bin/fleetune-client" --dir "$dir" enroll --token "$token" --name "$name" >"$dir/enroll.log" 2>&1 || { cat "$dir/enroll.log"; fail "$name could not enrol"; }
   "$bin/fleetune-client" --dir "$dir" data add "$file" >>"$dir/enroll.log" 2>&1 || { cat "$dir/enroll.log"; fail "$name could not take in its data"; }
-  "$bin/fleetune-client" --dir "$dir" run >"$dir/daemon.log" 2>&1 &
-  pids+=($!)
+  run_device "$name"
   echo "   $name"
 done
 
@@ -190,16 +213,28 @@ all_at_version() {
   done
 }
 rows="[]"
+span=20  # seconds in which devices are killed: at first a guess, then what the last round took
 for round in $(seq "$rounds"); do
   step "round $round of $rounds"
   id=$(admin round start quickstart --json | jq -r .id)
+  round_started=$(date +%s)
+  mapfile -t victims < <([ "$kill" = 0 ] || shuf -n "$kill" -e "${names[@]}")
+  killers=()
+  for name in ${victims[@]+"${victims[@]}"}; do
+    moment=$((RANDOM % (span * 1000)))
+    (sleep "$((moment / 1000)).$(printf %03d $((moment % 1000)))"; kill -9 "${device_pids[$name]}") & killers+=($!)
+    printf '   %s will be killed after %d.%03d s\n' "$name" $((moment / 1000)) $((moment % 1000))
+  done
   admin round watch "$id" >/dev/null || fail "round $round did not finish: $(admin round show "$id")"
+  span=$(($(date +%s) - round_started + 1))
+  for killer in ${killers[@]+"${killers[@]}"}; do wait "$killer" || true; done
+  for name in ${victims[@]+"${victims[@]}"}; do run_device "$name"; done
   for _ in $(seq 300); do all_at_version "$round" && break; sleep 0.2; done
   all_at_version "$round" || fail "not every device came to version $round; see $out/devices/*/daemon.log"
   admin adapter export quickstart "$round" --format fleetune --out "$out/adapters" >/dev/null
   loss=$(held_out_loss "$(ls -t "$out"/adapters/*.fta | head -n 1)")
   rows=$(admin round show "$id" --json | jq --argjson rows "$rows" --argjson loss "$loss" \
-    '$rows + [{round: .number, held_out_loss: $loss, bytes_up, bytes_down, seconds: ((.ended_unix_ms - .started_unix_ms) / 1000)}]')
+    '$rows + [{round: .number, held_out_loss: $loss, counted, bytes_up, bytes_down, seconds: ((.ended_unix_ms - .started_unix_ms) / 1000)}]')
   printf '   held-out loss: %.4f\n' "$loss"
 done
 

@@ -24,13 +24,20 @@ done
 [ ${#presets[@]} -gt 0 ] || presets=(asan release)
 
 scripts/install_deps.sh
-status=0
+failed=()
 for preset in "${presets[@]}"; do
   echo "== $preset: configure and build"
   cmake --preset "$preset" >"/tmp/fleetune-configure-$preset.$$" 2>&1 || { cat "/tmp/fleetune-configure-$preset.$$"; exit 1; }
   rm -f "/tmp/fleetune-configure-$preset.$$"
   cmake --build --preset "$preset"
   echo "== $preset: tests"
-  ctest --preset "$preset" -j "$(nproc)" "$@" || status=1
+  ctest --preset "$preset" -j "$(nproc)" "$@" || failed+=("$preset")
 done
-exit "$status"
+[ ${#failed[@]} -eq 0 ] && exit 0
+# What failed in one preset would lie far above the last one's summary: say it again, with what the tests print.
+for preset in "${failed[@]}"; do
+  printf '\n== %s: FAILED, and once more for its output (the run has failed, whatever comes of it):\n' "$preset"
+  sed 's/^[0-9]*:/   /' "build/$preset/Testing/Temporary/LastTestsFailed.log"
+  ctest --preset "$preset" --rerun-failed || true
+done
+exit 1

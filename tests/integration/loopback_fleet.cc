@@ -115,8 +115,8 @@ void LoopbackFleet::CreateTask(const TaskSettings& settings) {
   const std::string path = folder_ + "/task.toml";
   WriteText(path, "name = \"t\"\nbase = \"stories\"\nsecure_aggregation = \"" + settings.secure_aggregation +
                       "\"\n"
-                      "[adapter]\nrank = 4\nalpha = 8\ntargets = [\"q\", \"v\"]\n"
-                      "[training]\n" +
+                      "[adapter]\n" +
+                      settings.adapter + "[training]\n" +
                       settings.training + "[round]\ninvited = " + std::to_string(settings.devices) +
                       "\nneeded = " + std::to_string(settings.needed) +
                       "\ndeadline_seconds = " + std::to_string(settings.deadline_seconds) +

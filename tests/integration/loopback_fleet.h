@@ -41,6 +41,7 @@ class LoopbackFleet {
   struct TaskSettings {
     int devices = 2;
     int needed = 2;
+    std::string adapter = "rank = 4\nalpha = 8\ntargets = [\"q\", \"v\"]\n";
     std::string training = "epochs = 1\nlearning_rate = 0.005\nsequence_length = 128\n";
     int deadline_seconds = 900;
     std::string secure_aggregation = "off";
