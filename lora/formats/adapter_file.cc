@@ -3,6 +3,8 @@
 #include <cstring>
 #include <filesystem>
 #include <system_error>
+#include <utility>
+#include <variant>
 
 #include "base/files.h"
 #include "base/status_macros.h"
@@ -23,13 +25,16 @@ absl::Status At(const std::string& path, const absl::Status& status) {
   return absl::Status(status.code(), path + ": " + std::string(status.message()));
 }
 
-absl::StatusOr<Adapter> LoadPeft(const std::string& folder, const AdapterBase& base) {
+// What one file or folder holds: our own format has an Adapter, the others have pairs.
+using Loaded = std::variant<Adapter, std::vector<LoraPair>>;
+
+absl::StatusOr<Loaded> LoadPeft(const std::string& folder, const AdapterBase& base) {
   ASSIGN_OR_RETURN(const Bytes config, ReadFile(folder + "/" + kPeftConfigName, kMaxPeftConfigBytes));
   ASSIGN_OR_RETURN(const Bytes tensors, ReadFile(folder + "/" + kPeftTensorsName, kMaxAdapterFileBytes));
   return ReadPeftAdapter(AsText(config), tensors, base);
 }
 
-absl::StatusOr<Adapter> LoadFile(const std::string& path, const AdapterBase& base) {
+absl::StatusOr<Loaded> LoadFile(const std::string& path, const AdapterBase& base) {
   ASSIGN_OR_RETURN(const std::shared_ptr<const MappedFile> file, MappedFile::Open(path));
   const std::span<const uint8_t> bytes = file->bytes();
   if (bytes.size() > kMaxAdapterFileBytes) {
@@ -44,6 +49,16 @@ absl::StatusOr<Adapter> LoadFile(const std::string& path, const AdapterBase& bas
   if (AsText(bytes).starts_with("FTA1")) return ParseAdapterFile(bytes, base.sizes);
   return absl::InvalidArgumentError(
       "no adapter: expected a file that begins with \"FTA1\" or \"GGUF\", or a PEFT folder");
+}
+
+absl::StatusOr<Loaded> Load(const std::string& path, const AdapterBase& base) {
+  std::error_code error;
+  return std::filesystem::is_directory(path, error) ? LoadPeft(path, base) : LoadFile(path, base);
+}
+
+absl::StatusOr<Adapter> AsAdapter(Loaded loaded, const AdapterBase& base) {
+  if (auto* adapter = std::get_if<Adapter>(&loaded)) return std::move(*adapter);
+  return AssembleAdapter(std::get<std::vector<LoraPair>>(loaded), base.sizes);
 }
 
 absl::Status SavePeft(const std::string& folder, const Adapter& adapter, const AdapterBase& base,
@@ -66,11 +81,18 @@ std::optional<AdapterFormat> AdapterFormatFromName(std::string_view name) {
 }
 
 absl::StatusOr<Adapter> LoadAdapter(const std::string& path, const AdapterBase& base) {
-  std::error_code error;
-  const bool is_folder = std::filesystem::is_directory(path, error);
-  absl::StatusOr<Adapter> adapter = is_folder ? LoadPeft(path, base) : LoadFile(path, base);
+  absl::StatusOr<Loaded> loaded = Load(path, base);
+  if (!loaded.ok()) return At(path, loaded.status());
+  absl::StatusOr<Adapter> adapter = AsAdapter(*std::move(loaded), base);
   if (!adapter.ok()) return At(path, adapter.status());
   return adapter;
+}
+
+absl::StatusOr<std::vector<LoraPair>> LoadAdapterPairs(const std::string& path, const AdapterBase& base) {
+  absl::StatusOr<Loaded> loaded = Load(path, base);
+  if (!loaded.ok()) return At(path, loaded.status());
+  if (const auto* adapter = std::get_if<Adapter>(&*loaded)) return SplitAdapter(*adapter);
+  return std::get<std::vector<LoraPair>>(*std::move(loaded));
 }
 
 absl::Status SaveAdapter(const std::string& path, AdapterFormat format, const Adapter& adapter,

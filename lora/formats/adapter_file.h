@@ -4,10 +4,12 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "lora/adapter/adapter.h"
+#include "lora/formats/lora_pair.h"
 
 namespace fleetune {
 
@@ -32,8 +34,11 @@ struct AdapterBase {
 
 // Loads an adapter, its format recognised from what lies at `path`.
 // NotFound; InvalidArgument (not an adapter, another rank or shape than the base allows, a key or module that would be
-// ignored, by name); DataLoss (cut off, hash differs); ResourceExhausted (over a limit).
+// ignored, by name, DoRA, which can only be merged); DataLoss (cut off, hash differs); ResourceExhausted (over a limit).
 absl::StatusOr<Adapter> LoadAdapter(const std::string& path, const AdapterBase& base);
+
+// The same module by module, as the file has them, and DoRA too: what can be merged into the base.
+absl::StatusOr<std::vector<LoraPair>> LoadAdapterPairs(const std::string& path, const AdapterBase& base);
 
 // Writes atomically (PEFT: each of its two files). `base_name` is written where the format names its base.
 absl::Status SaveAdapter(const std::string& path, AdapterFormat format, const Adapter& adapter,

@@ -22,8 +22,9 @@ constexpr char kAlphaKey[] = "adapter.lora.alpha";
 constexpr std::array<const char*, kNumProjections> kParts = {
     "attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_down"};
 
-std::string TensorName(uint32_t layer, Projection projection, bool is_b) {
-  return BlockTensorName(layer, kParts[static_cast<size_t>(projection)]) + (is_b ? ".lora_b" : ".lora_a");
+std::string TensorName(uint32_t layer, Projection projection, LoraPart part) {
+  return BlockTensorName(layer, kParts[static_cast<size_t>(projection)]) +
+         (part == LoraPart::kB ? ".lora_b" : ".lora_a");
 }
 
 absl::Status ExpectString(const GgufFile& file, const char* key, std::string_view expected) {
@@ -54,9 +55,9 @@ std::optional<LoraMatrix> ParseTensorName(const std::string& name) {
   if (std::from_chars(begin, name.data() + name.size(), matrix.layer).ec != std::errc()) return std::nullopt;
   for (size_t i = 0; i < kNumProjections; ++i) {
     matrix.projection = static_cast<Projection>(i);
-    for (const bool is_b : {false, true}) {
-      matrix.is_b = is_b;
-      if (TensorName(matrix.layer, matrix.projection, is_b) == name) return matrix;
+    for (const LoraPart part : {LoraPart::kA, LoraPart::kB}) {
+      matrix.part = part;
+      if (TensorName(matrix.layer, matrix.projection, part) == name) return matrix;
     }
   }
   return std::nullopt;
@@ -95,9 +96,22 @@ absl::StatusOr<LoraMatrix> ReadMatrix(const GgufTensor& tensor) {
   return *std::move(matrix);
 }
 
+// Nothing in the file says which modules it should have: one that lacks some is more likely cut off, or for another
+// base, than meant so.
+absl::Status CheckEveryLayer(const std::vector<LoraPair>& pairs, const BaseSizes& base) {
+  std::array<uint32_t, kNumProjections> layers{};
+  for (const LoraPair& pair : pairs) ++layers[static_cast<size_t>(pair.projection)];
+  for (size_t i = 0; i < kNumProjections; ++i) {
+    if (layers[i] == 0 || layers[i] == base.layers) continue;
+    return absl::InvalidArgumentError(std::string(kParts[i]) + " is there in " + std::to_string(layers[i]) +
+                                      " layers, expected in all " + std::to_string(base.layers) + " of the base");
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
-absl::StatusOr<Adapter> ReadGgufAdapter(const GgufFile& file, const AdapterBase& base) {
+absl::StatusOr<std::vector<LoraPair>> ReadGgufAdapter(const GgufFile& file, const AdapterBase& base) {
   if (absl::Status status = CheckKeys(file, base); !status.ok()) {
     return absl::InvalidArgumentError("not an adapter for this base: " + std::string(status.message()));
   }
@@ -109,14 +123,13 @@ absl::StatusOr<Adapter> ReadGgufAdapter(const GgufFile& file, const AdapterBase&
     matrices.push_back(std::move(matrix));
   }
   if (matrices.empty()) return absl::InvalidArgumentError("the adapter has no tensors");
-  // The format has no key for the rank: the first matrix tells it, the others must agree.
-  const LoraMatrix& first = matrices.front();
-  const uint64_t rank = first.is_b ? first.columns : first.rows;
-  if (rank > kMaxAdapterRank) {
-    return absl::InvalidArgumentError(first.name + ": expected a rank of at most " +
-                                      std::to_string(kMaxAdapterRank) + ", got " + std::to_string(rank));
+  ASSIGN_OR_RETURN(std::vector<LoraPair> pairs, PairMatrices(std::move(matrices), base.sizes));
+  for (LoraPair& pair : pairs) {
+    // The format's own rule: of an alpha of 0 the scale is 1.
+    pair.alpha = *alpha == 0 ? static_cast<float>(pair.rank) : static_cast<float>(*alpha);
   }
-  return AssembleAdapter(static_cast<uint32_t>(rank), static_cast<float>(*alpha), std::move(matrices), base.sizes);
+  RETURN_IF_ERROR(CheckEveryLayer(pairs, base.sizes));
+  return pairs;
 }
 
 Bytes WriteGgufAdapter(const Adapter& adapter, const AdapterBase& base, std::string_view base_name) {
@@ -127,9 +140,9 @@ Bytes WriteGgufAdapter(const Adapter& adapter, const AdapterBase& base, std::str
   writer.AddString("general.base_model.0.name", base_name);
   writer.AddString("adapter.type", "lora");
   writer.AddFloat(kAlphaKey, adapter.spec().alpha());
-  for (const LoraMatrix& matrix : SplitAdapter(adapter)) {
+  for (const LoraMatrix& matrix : SplitPairs(SplitAdapter(adapter), adapter.spec().base())) {
     const auto* bytes = reinterpret_cast<const uint8_t*>(matrix.values.data());
-    writer.AddTensor(TensorName(matrix.layer, matrix.projection, matrix.is_b), TensorType::kF32,
+    writer.AddTensor(TensorName(matrix.layer, matrix.projection, matrix.part), TensorType::kF32,
                      {matrix.columns, matrix.rows}, Bytes(bytes, bytes + matrix.values.size() * sizeof(float)));
   }
   return writer.Finish();

@@ -1,22 +1,24 @@
 #pragma once
 
 #include <string_view>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "base/bytes.h"
 #include "inference/gguf/gguf_file.h"
 #include "lora/adapter/adapter.h"
 #include "lora/formats/adapter_file.h"
+#include "lora/formats/lora_pair.h"
 
 namespace fleetune {
 
 // GGUF adapters as llama.cpp loads them: general.type = "adapter", adapter.type = "lora", adapter.lora.alpha, and
 // tensors blk.N.<part>.weight.lora_a (ne = [in, rank]) and .lora_b (ne = [rank, out]). Rows of q and k are in the
-// order of the GGUF base, so nothing is permuted.
+// order of the GGUF base, so nothing is permuted. The scale of a module is alpha / its own rank.
 
 // InvalidArgument naming the key or tensor that is missing, of another kind, for another architecture, or
-// would be ignored.
-absl::StatusOr<Adapter> ReadGgufAdapter(const GgufFile& file, const AdapterBase& base);
+// would be ignored; or a projection that is not there in every layer. Errors of PairMatrices.
+absl::StatusOr<std::vector<LoraPair>> ReadGgufAdapter(const GgufFile& file, const AdapterBase& base);
 
 Bytes WriteGgufAdapter(const Adapter& adapter, const AdapterBase& base, std::string_view base_name);
 

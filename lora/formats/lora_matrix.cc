@@ -2,8 +2,6 @@
 
 #include <algorithm>
 #include <map>
-#include <set>
-#include <tuple>
 #include <utility>
 
 #include "base/check.h"
@@ -12,101 +10,96 @@
 namespace fleetune {
 namespace {
 
-using MatrixKey = std::tuple<uint32_t, Projection, bool>;
+struct ModuleMatrices {
+  LoraMatrix* a = nullptr;
+  LoraMatrix* b = nullptr;
+  LoraMatrix* magnitude = nullptr;  // null for plain LoRA
 
-std::string Shape(uint64_t rows, uint64_t columns) {
-  return std::to_string(rows) + " x " + std::to_string(columns);
-}
+  LoraMatrix*& Of(LoraPart part) {
+    return part == LoraPart::kA ? a : part == LoraPart::kB ? b : magnitude;
+  }
+};
+using ByModule = std::map<std::pair<uint32_t, Projection>, ModuleMatrices>;
 
 absl::Status CheckShape(const LoraMatrix& matrix, uint64_t rows, uint64_t columns) {
   if (matrix.rows == rows && matrix.columns == columns) return absl::OkStatus();
-  return absl::InvalidArgumentError(matrix.name + ": expected " + Shape(rows, columns) + ", got " +
-                                    Shape(matrix.rows, matrix.columns));
+  const auto shape = [](uint64_t r, uint64_t c) { return std::to_string(r) + " x " + std::to_string(c); };
+  return absl::InvalidArgumentError(matrix.name + ": expected " + shape(rows, columns) + ", got " +
+                                    shape(matrix.rows, matrix.columns));
 }
 
-// out x rank to rows by rank.
-void TransposeInto(const LoraMatrix& matrix, std::span<float> by_rank) {
-  for (uint64_t row = 0; row < matrix.rows; ++row) {
-    for (uint64_t column = 0; column < matrix.columns; ++column) {
-      by_rank[column * matrix.rows + row] = matrix.values[row * matrix.columns + column];
+absl::StatusOr<ByModule> GroupByModule(std::vector<LoraMatrix>& matrices, const BaseSizes& base) {
+  ByModule modules;
+  for (LoraMatrix& matrix : matrices) {
+    CHECK(matrix.values.size() == matrix.rows * matrix.columns);
+    if (matrix.layer >= base.layers) {
+      return absl::InvalidArgumentError(matrix.name + ": the base has " + std::to_string(base.layers) + " layers");
     }
+    LoraMatrix*& slot = modules[{matrix.layer, matrix.projection}].Of(matrix.part);
+    if (slot != nullptr) return absl::InvalidArgumentError(matrix.name + ": this matrix is there twice");
+    slot = &matrix;
   }
+  return modules;
 }
 
-absl::StatusOr<const LoraMatrix*> FindMatrix(const std::map<MatrixKey, const LoraMatrix*>& by_key,
-                                             const LoraModule& module, bool is_b) {
-  const auto at = by_key.find({module.layer, module.projection, is_b});
-  if (at != by_key.end()) return at->second;
-  return absl::InvalidArgumentError(
-      std::string(is_b ? "B" : "A") + " of " + std::string(ProjectionName(module.projection)) +
-      " in layer " + std::to_string(module.layer) +
-      " is missing: an adapter must have its targets in every layer of the base");
+absl::Status CheckModule(const ModuleMatrices& matrices, const ProjectionSizes& sizes) {
+  if (matrices.a == nullptr || matrices.b == nullptr) {
+    const LoraMatrix& there = matrices.a ? *matrices.a : matrices.b ? *matrices.b : *matrices.magnitude;
+    return absl::InvalidArgumentError(std::string(matrices.a ? "B" : "A") + " is missing beside " + there.name);
+  }
+  const uint64_t rank = matrices.a->rows;
+  if (rank < 1 || rank > kMaxAdapterRank) {
+    return absl::InvalidArgumentError(matrices.a->name + ": expected a rank of at most " +
+                                      std::to_string(kMaxAdapterRank) + ", got " + std::to_string(rank));
+  }
+  RETURN_IF_ERROR(CheckShape(*matrices.a, rank, sizes.in));
+  RETURN_IF_ERROR(CheckShape(*matrices.b, sizes.out, rank));
+  return matrices.magnitude == nullptr ? absl::OkStatus() : CheckShape(*matrices.magnitude, sizes.out, 1);
 }
 
 }  // namespace
 
-absl::StatusOr<Adapter> AssembleAdapter(uint32_t rank, float alpha, std::vector<LoraMatrix> matrices,
-                                        const BaseSizes& base) {
-  std::map<MatrixKey, const LoraMatrix*> by_key;
-  std::set<Projection> targets;
-  for (const LoraMatrix& matrix : matrices) {
-    CHECK(matrix.values.size() == matrix.rows * matrix.columns);
-    if (matrix.layer >= base.layers) {
-      return absl::InvalidArgumentError(matrix.name + ": the base has " + std::to_string(base.layers) +
-                                        " layers");
-    }
-    if (!by_key.emplace(MatrixKey(matrix.layer, matrix.projection, matrix.is_b), &matrix).second) {
-      return absl::InvalidArgumentError(matrix.name + ": this matrix is there twice");
-    }
-    targets.insert(matrix.projection);
+absl::StatusOr<std::vector<LoraPair>> PairMatrices(std::vector<LoraMatrix> matrices, const BaseSizes& base) {
+  ASSIGN_OR_RETURN(const ByModule modules, GroupByModule(matrices, base));
+  std::vector<LoraPair> pairs;
+  for (const auto& [module, of_module] : modules) {
+    RETURN_IF_ERROR(CheckModule(of_module, base.projections[static_cast<size_t>(module.second)]));
+    LoraPair pair{.layer = module.first,
+                  .projection = module.second,
+                  .rank = static_cast<uint32_t>(of_module.a->rows),
+                  .a = std::move(of_module.a->values),
+                  .b = std::move(of_module.b->values),
+                  .magnitude = {}};
+    if (of_module.magnitude != nullptr) pair.magnitude = std::move(of_module.magnitude->values);
+    pairs.push_back(std::move(pair));
   }
-  ASSIGN_OR_RETURN(const AdapterSpec spec,
-                   AdapterSpec::Create({.rank = rank, .alpha = alpha, .targets = {targets.begin(), targets.end()}},
-                                       base));
-  std::vector<float> a(spec.a_size());
-  std::vector<float> b(spec.b_size());
-  for (const LoraModule& module : spec.modules()) {
-    ASSIGN_OR_RETURN(const LoraMatrix* const module_a, FindMatrix(by_key, module, false));
-    ASSIGN_OR_RETURN(const LoraMatrix* const module_b, FindMatrix(by_key, module, true));
-    RETURN_IF_ERROR(CheckShape(*module_a, rank, module.in));
-    RETURN_IF_ERROR(CheckShape(*module_b, module.out, rank));
-    std::ranges::copy(module_a->values, a.begin() + static_cast<ptrdiff_t>(module.a_offset));
-    TransposeInto(*module_b, std::span(b).subspan(module.b_offset, module_b->values.size()));
-  }
-  return Adapter::Create(spec, std::move(a), std::move(b));
+  return pairs;
 }
 
-std::vector<LoraMatrix> SplitAdapter(const Adapter& adapter) {
-  const uint32_t rank = adapter.spec().rank();
+std::vector<LoraMatrix> SplitPairs(std::vector<LoraPair> pairs, const BaseSizes& base) {
   std::vector<LoraMatrix> matrices;
-  for (const LoraModule& module : adapter.spec().modules()) {
-    const std::span<const float> a = adapter.a(module);
-    const std::span<const float> b = adapter.b(module);
-    matrices.push_back({.name = {},
-                        .layer = module.layer,
-                        .projection = module.projection,
-                        .is_b = false,
-                        .rows = rank,
-                        .columns = module.in,
-                        .values = {a.begin(), a.end()}});
-    LoraMatrix by_row{.name = {},
-                      .layer = module.layer,
-                      .projection = module.projection,
-                      .is_b = true,
-                      .rows = module.out,
-                      .columns = rank,
-                      .values = std::vector<float>(b.size())};
-    for (uint64_t row = 0; row < by_row.rows; ++row) {
-      for (uint64_t j = 0; j < rank; ++j) by_row.values[row * rank + j] = b[j * module.out + row];
-    }
-    matrices.push_back(std::move(by_row));
+  for (LoraPair& pair : pairs) {
+    const ProjectionSizes& sizes = base.projections[static_cast<size_t>(pair.projection)];
+    const auto add = [&](LoraPart part, uint64_t rows, uint64_t columns, std::vector<float> values) {
+      CHECK(values.size() == rows * columns);
+      matrices.push_back({.name = {},
+                          .layer = pair.layer,
+                          .projection = pair.projection,
+                          .part = part,
+                          .rows = rows,
+                          .columns = columns,
+                          .values = std::move(values)});
+    };
+    CHECK(pair.magnitude.empty());
+    add(LoraPart::kA, pair.rank, sizes.in, std::move(pair.a));
+    add(LoraPart::kB, sizes.out, pair.rank, std::move(pair.b));
   }
   return matrices;
 }
 
 absl::Status ReorderHeads(HeadRows order, const AdapterBase& base, LoraMatrix& matrix) {
   const bool is_q = matrix.projection == Projection::kQ;
-  if (!base.permuted_qk || !matrix.is_b || !(is_q || matrix.projection == Projection::kK)) {
+  if (!base.permuted_qk || matrix.part == LoraPart::kA || !(is_q || matrix.projection == Projection::kK)) {
     return absl::OkStatus();
   }
   const uint64_t heads = is_q ? base.heads : base.kv_heads;

@@ -1,105 +1,95 @@
 #include "lora/formats/peft_adapter.h"
 
-#include <algorithm>
-#include <array>
 #include <charconv>
+#include <map>
 #include <optional>
-#include <set>
 #include <utility>
 
 #include "base/status_macros.h"
 #include "lora/formats/lora_matrix.h"
 #include "lora/formats/peft_config.h"
+#include "lora/formats/peft_modules.h"
 #include "lora/formats/safetensors.h"
 
 namespace fleetune {
 namespace {
 
-constexpr std::string_view kPrefix = "base_model.model.model.layers.";
+constexpr std::string_view kPrefix = "base_model.model.";
+constexpr std::string_view kLayers = "model.layers.";
 
-struct ModuleName {
-  std::string_view parent;
-  std::string_view name;
-};
-// By Projection.
-constexpr std::array<ModuleName, kNumProjections> kModules = {{{"self_attn", "q_proj"},
-                                                               {"self_attn", "k_proj"},
-                                                               {"self_attn", "v_proj"},
-                                                               {"self_attn", "o_proj"},
-                                                               {"mlp", "gate_proj"},
-                                                               {"mlp", "up_proj"},
-                                                               {"mlp", "down_proj"}}};
-
-std::string TensorName(uint32_t layer, Projection projection, bool is_b) {
-  const ModuleName& module = kModules[static_cast<size_t>(projection)];
-  return std::string(kPrefix) + std::to_string(layer) + "." + std::string(module.parent) + "." +
-         std::string(module.name) + (is_b ? ".lora_B.weight" : ".lora_A.weight");
-}
-
-struct ParsedName {
-  uint32_t layer = 0;
-  Projection projection = Projection::kQ;
-  bool is_b = false;
+constexpr std::pair<std::string_view, LoraPart> kParts[] = {
+    {".lora_A.weight", LoraPart::kA},
+    {".lora_B.weight", LoraPart::kB},
+    {".lora_magnitude_vector", LoraPart::kMagnitude},
+    {".lora_magnitude_vector.weight", LoraPart::kMagnitude},
 };
 
-std::optional<ParsedName> ParseTensorName(std::string_view name) {
-  if (!name.starts_with(kPrefix)) return std::nullopt;
-  const std::string_view rest = name.substr(kPrefix.size());
-  ParsedName parsed;
-  const auto [end, error] = std::from_chars(rest.data(), rest.data() + rest.size(), parsed.layer);
-  if (error != std::errc()) return std::nullopt;
+// Everything but the shape and the values; nothing if the name is another.
+std::optional<LoraMatrix> ParseTensorName(const std::string& name) {
+  const std::string prefix = std::string(kPrefix) + std::string(kLayers);
+  if (!name.starts_with(prefix)) return std::nullopt;
+  LoraMatrix matrix{.name = name, .values = {}};
+  if (std::from_chars(name.data() + prefix.size(), name.data() + name.size(), matrix.layer).ec != std::errc()) {
+    return std::nullopt;
+  }
   for (size_t i = 0; i < kNumProjections; ++i) {
-    parsed.projection = static_cast<Projection>(i);
-    for (const bool is_b : {false, true}) {
-      parsed.is_b = is_b;
+    matrix.projection = static_cast<Projection>(i);
+    const std::string module = std::string(kPrefix) + PeftModuleName(matrix.layer, matrix.projection);
+    for (const auto& [suffix, part] : kParts) {
+      matrix.part = part;
       // Comparing whole names refuses leading zeros, too.
-      if (TensorName(parsed.layer, parsed.projection, is_b) == name) return parsed;
+      if (name.size() == module.size() + suffix.size() && name.starts_with(module) && name.ends_with(suffix)) {
+        return matrix;
+      }
     }
   }
   return std::nullopt;
 }
 
 absl::StatusOr<LoraMatrix> ReadMatrix(const SafetensorsTensor& tensor) {
-  const auto name = ParseTensorName(tensor.name);
-  if (!name) {
+  std::optional<LoraMatrix> matrix = ParseTensorName(tensor.name);
+  if (!matrix) {
     return absl::InvalidArgumentError(
         "tensor \"" + tensor.name + "\" is no LoRA matrix of q, k, v, o, gate, up or down, and cannot be left out");
   }
-  if (tensor.shape.size() != 2) {
-    return absl::InvalidArgumentError(tensor.name + ": expected 2 axes, got " +
+  const size_t axes = matrix->part == LoraPart::kMagnitude ? 1 : 2;
+  if (tensor.shape.size() != axes) {
+    return absl::InvalidArgumentError(tensor.name + ": expected " + std::to_string(axes) + " axes, got " +
                                       std::to_string(tensor.shape.size()));
   }
-  return LoraMatrix{.name = tensor.name,
-                    .layer = name->layer,
-                    .projection = name->projection,
-                    .is_b = name->is_b,
-                    .rows = tensor.shape[0],
-                    .columns = tensor.shape[1],
-                    .values = ToFloats(tensor)};
+  matrix->rows = tensor.shape[0];
+  matrix->columns = axes == 2 ? tensor.shape[1] : 1;
+  matrix->values = ToFloats(tensor);
+  return *std::move(matrix);
 }
 
-std::string_view ModuleOf(Projection projection) { return kModules[static_cast<size_t>(projection)].name; }
+absl::Status Contradiction(const LoraPair& pair, const std::string& what) {
+  return absl::InvalidArgumentError("the tensors of " + PeftModuleName(pair.layer, pair.projection) + " " + what);
+}
 
-// The config's list and the tensors must speak of the same modules.
-absl::Status CheckTargets(const PeftConfig& config, const AdapterSpec& spec) {
-  if (config.target_modules.empty()) return absl::OkStatus();
-  std::set<std::string_view> listed(config.target_modules.begin(), config.target_modules.end());
-  for (const Projection target : spec.targets()) {
-    if (listed.erase(ModuleOf(target)) == 0) {
-      return absl::InvalidArgumentError("target_modules does not name " + std::string(ModuleOf(target)) +
-                                        ", of which there are tensors");
-    }
+// Gives `pair` its alpha, if the configuration speaks of such a pair.
+absl::Status Reconcile(const PeftConfig& config,
+                       const std::map<std::pair<uint32_t, Projection>, PeftModule>& modules, LoraPair& pair) {
+  const auto module = modules.find({pair.layer, pair.projection});
+  if (module == modules.end()) return Contradiction(pair, "are there, but target_modules does not choose it");
+  if (pair.rank != module->second.rank) {
+    return Contradiction(pair, "have rank " + std::to_string(pair.rank) + ", expected " +
+                                   std::to_string(module->second.rank) + " by the configuration");
   }
-  if (listed.empty()) return absl::OkStatus();
-  return absl::InvalidArgumentError("target_modules names " + std::string(*listed.begin()) +
-                                    ", of which there is no tensor");
+  if (config.dora == pair.magnitude.empty()) {
+    return Contradiction(pair, config.dora ? "have no magnitude, expected one by use_dora"
+                                           : "have a magnitude, but use_dora is not set");
+  }
+  pair.alpha = module->second.alpha;
+  return absl::OkStatus();
 }
 
 }  // namespace
 
-absl::StatusOr<Adapter> ReadPeftAdapter(std::string_view config, std::span<const uint8_t> tensors,
-                                        const AdapterBase& base) {
+absl::StatusOr<std::vector<LoraPair>> ReadPeftAdapter(std::string_view config, std::span<const uint8_t> tensors,
+                                                      const AdapterBase& base) {
   ASSIGN_OR_RETURN(const PeftConfig parsed, ParsePeftConfig(config));
+  ASSIGN_OR_RETURN(auto modules, ChoosePeftModules(parsed, base.sizes.layers));
   ASSIGN_OR_RETURN(const SafetensorsFile file, SafetensorsFile::Parse(tensors));
   std::vector<LoraMatrix> matrices;
   for (const SafetensorsTensor& tensor : file.tensors()) {
@@ -107,20 +97,30 @@ absl::StatusOr<Adapter> ReadPeftAdapter(std::string_view config, std::span<const
     RETURN_IF_ERROR(ReorderHeads(HeadRows::kInterleave, base, matrix));
     matrices.push_back(std::move(matrix));
   }
-  ASSIGN_OR_RETURN(Adapter adapter, AssembleAdapter(parsed.rank, parsed.alpha, std::move(matrices), base.sizes));
-  RETURN_IF_ERROR(CheckTargets(parsed, adapter.spec()));
-  return adapter;
+  ASSIGN_OR_RETURN(std::vector<LoraPair> pairs, PairMatrices(std::move(matrices), base.sizes));
+  for (LoraPair& pair : pairs) {
+    RETURN_IF_ERROR(Reconcile(parsed, modules, pair));
+    modules.erase({pair.layer, pair.projection});
+  }
+  if (modules.empty()) return pairs;
+  const auto& [layer, projection] = modules.begin()->first;
+  return absl::InvalidArgumentError("target_modules chooses " + PeftModuleName(layer, projection) +
+                                    ", of which there is no tensor");
 }
 
 absl::StatusOr<PeftFiles> WritePeftAdapter(const Adapter& adapter, const AdapterBase& base,
                                            std::string_view base_name) {
-  PeftConfig config{.rank = adapter.spec().rank(), .alpha = adapter.spec().alpha(), .target_modules = {}};
-  for (const Projection target : adapter.spec().targets()) {
-    config.target_modules.emplace_back(ModuleOf(target));
+  const AdapterSpec& spec = adapter.spec();
+  PeftConfig config;
+  config.rank = spec.rank();
+  config.alpha = static_cast<double>(spec.alpha());
+  for (const Projection target : spec.targets()) {
+    config.target_modules.names.emplace_back(PeftProjectionName(target));
   }
   std::vector<FloatTensor> tensors;
-  for (LoraMatrix& matrix : SplitAdapter(adapter)) {
-    matrix.name = TensorName(matrix.layer, matrix.projection, matrix.is_b);
+  for (LoraMatrix& matrix : SplitPairs(SplitAdapter(adapter), spec.base())) {
+    matrix.name = std::string(kPrefix) + PeftModuleName(matrix.layer, matrix.projection) +
+                  (matrix.part == LoraPart::kB ? ".lora_B.weight" : ".lora_A.weight");
     RETURN_IF_ERROR(ReorderHeads(HeadRows::kSeparate, base, matrix));
     tensors.push_back({.name = matrix.name,
                        .shape = {matrix.rows, matrix.columns},

@@ -3,11 +3,13 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "base/bytes.h"
 #include "lora/adapter/adapter.h"
 #include "lora/formats/adapter_file.h"
+#include "lora/formats/lora_pair.h"
 
 namespace fleetune {
 
@@ -20,10 +22,11 @@ struct PeftFiles {
   Bytes tensors;
 };
 
-// Errors of ParsePeftConfig and SafetensorsFile::Parse; InvalidArgument naming a tensor that is no LoRA matrix of
-// a projection that we know, or a target without tensors.
-absl::StatusOr<Adapter> ReadPeftAdapter(std::string_view config, std::span<const uint8_t> tensors,
-                                        const AdapterBase& base);
+// The modules of a PEFT adapter, in the base's order of rows, DoRA's with their magnitudes.
+// Errors of ParsePeftConfig, ChoosePeftModules, SafetensorsFile::Parse and PairMatrices; InvalidArgument naming a
+// tensor that is no part of a projection that we know, and where the configuration and the tensors differ.
+absl::StatusOr<std::vector<LoraPair>> ReadPeftAdapter(std::string_view config, std::span<const uint8_t> tensors,
+                                                      const AdapterBase& base);
 
 // InvalidArgument if q and k must be permuted and do not divide into heads.
 absl::StatusOr<PeftFiles> WritePeftAdapter(const Adapter& adapter, const AdapterBase& base,
