@@ -14,9 +14,9 @@ packages=(
 
 usage() {
   cat <<EOF
-usage: scripts/install_deps.sh [--list] [--help]
+usage: scripts/install_deps.sh [--list] [--help] [PACKAGE...]
 Installs the Debian packages that the build needs and that are not there yet; asks for
-root only then. --list prints the packages.
+root only then. --list prints the packages. PACKAGEs are installed instead of these.
 EOF
 }
 
@@ -24,7 +24,8 @@ case "${1:-}" in
   "") ;;
   --list) printf '%s\n' "${packages[@]}"; exit 0 ;;
   --help|-h) usage; exit 0 ;;
-  *) usage >&2; exit 2 ;;
+  -*) usage >&2; exit 2 ;;
+  *) packages=("$@") ;;
 esac
 
 missing=()

@@ -8,7 +8,8 @@ usage() {
   cat <<EOF
 usage: scripts/test.sh [--preset NAME]... [--help] [-- CTEST ARGUMENT...]
 Installs missing packages, builds and runs the tests of the presets (default: asan, then release).
-Presets: dev, release, asan, tsan.
+Presets: dev, release, asan, tsan. PEFT and the other clients of tests/outside are installed outside of the tree
+(scripts/install_outside_clients.sh); where that fails their tests are named as skipped.
 EOF
 }
 
@@ -24,6 +25,7 @@ done
 [ ${#presets[@]} -gt 0 ] || presets=(asan release)
 
 scripts/install_deps.sh
+scripts/install_outside_clients.sh || echo "outside clients: not installed, so tests/outside is skipped"
 failed=()
 for preset in "${presets[@]}"; do
   echo "== $preset: configure and build"

@@ -23,8 +23,7 @@ constexpr std::array<const char*, kNumProjections> kParts = {
     "attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_down"};
 
 std::string TensorName(uint32_t layer, Projection projection, LoraPart part) {
-  return BlockTensorName(layer, kParts[static_cast<size_t>(projection)]) +
-         (part == LoraPart::kB ? ".lora_b" : ".lora_a");
+  return ProjectionTensorName(layer, projection) + (part == LoraPart::kB ? ".lora_b" : ".lora_a");
 }
 
 absl::Status ExpectString(const GgufFile& file, const char* key, std::string_view expected) {
@@ -110,6 +109,10 @@ absl::Status CheckEveryLayer(const std::vector<LoraPair>& pairs, const BaseSizes
 }
 
 }  // namespace
+
+std::string ProjectionTensorName(uint32_t layer, Projection projection) {
+  return BlockTensorName(layer, kParts[static_cast<size_t>(projection)]);
+}
 
 absl::StatusOr<std::vector<LoraPair>> ReadGgufAdapter(const GgufFile& file, const AdapterBase& base) {
   if (absl::Status status = CheckKeys(file, base); !status.ok()) {

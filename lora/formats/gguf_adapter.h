@@ -1,5 +1,6 @@
 #pragma once
 
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -15,6 +16,9 @@ namespace fleetune {
 // GGUF adapters as llama.cpp loads them: general.type = "adapter", adapter.type = "lora", adapter.lora.alpha, and
 // tensors blk.N.<part>.weight.lora_a (ne = [in, rank]) and .lora_b (ne = [rank, out]). Rows of q and k are in the
 // order of the GGUF base, so nothing is permuted. The scale of a module is alpha / its own rank.
+
+// The tensor of the base that a module changes: "blk.0.attn_q.weight".
+std::string ProjectionTensorName(uint32_t layer, Projection projection);
 
 // InvalidArgument naming the key or tensor that is missing, of another kind, for another architecture, or
 // would be ignored; or a projection that is not there in every layer. Errors of PairMatrices.

@@ -2,6 +2,7 @@
 #include "tools/model/convert_command.h"
 #include "tools/model/generate_command.h"
 #include "tools/model/inspect_command.h"
+#include "tools/model/merge_command.h"
 #include "tools/model/perplexity_command.h"
 #include "tools/model/quantize_command.h"
 #include "tools/model/tokenize_command.h"
@@ -17,6 +18,7 @@ int main(int argc, char** argv) {
   fleetune::AddPerplexityCommand(app, exit_code);
   fleetune::AddQuantizeCommand(app, exit_code);
   fleetune::AddConvertCommand(app, exit_code);
+  fleetune::AddMergeCommand(app, exit_code);
   fleetune::AddTrainCommand(app, exit_code);
   try {
     app.parse(argc, argv);

@@ -14,11 +14,12 @@
 #include "inference/tokenizer/tokenizer.h"
 #include "tools/model/opened_model.h"
 #include "tools/model/record_loss.h"
+#include "tools/model/text_loss.h"
 
 namespace fleetune {
 namespace {
 
-constexpr uint64_t kMaxTextBytes = 1u << 28;
+constexpr uint64_t kMaxIdsBytes = 1u << 28;
 
 struct PerplexityArguments {
   std::string model;
@@ -44,7 +45,7 @@ absl::StatusOr<LoadedModel> LoadFor(const PerplexityArguments& arguments) {
 }
 
 absl::StatusOr<std::vector<int32_t>> ReadIds(const std::string& path) {
-  ASSIGN_OR_RETURN(const Bytes bytes, ReadFile(path, kMaxTextBytes));
+  ASSIGN_OR_RETURN(const Bytes bytes, ReadFile(path, kMaxIdsBytes));
   const nlohmann::json list =
       nlohmann::json::parse(bytes.begin(), bytes.end(), nullptr, /*allow_exceptions=*/false);
   const absl::Status wrong =
@@ -79,31 +80,15 @@ absl::Status ScoreTokens(const PerplexityArguments& arguments) {
 
 absl::Status ScoreTexts(const PerplexityArguments& arguments) {
   ASSIGN_OR_RETURN(const LoadedModel loaded, LoadFor(arguments));
-  ASSIGN_OR_RETURN(const std::unique_ptr<const Tokenizer> tokenizer,
-                   Tokenizer::FromGguf(loaded.model->file()));
-  const int32_t bos = tokenizer->adds_bos() ? tokenizer->bos().value_or(-1) : -1;
-  double loss = 0;
-  uint64_t scored = 0;
-  for (const std::string& path : arguments.texts) {
-    ASSIGN_OR_RETURN(const Bytes text, ReadFile(path, kMaxTextBytes));
-    const std::vector<int32_t> ids = tokenizer->Encode(AsText(text), {});
-    const absl::StatusOr<WindowedPerplexity> one =
-        PerplexityOverWindows(loaded.model, loaded.adapter, ids, arguments.window, bos);
-    if (!one.ok()) {
-      return absl::Status(one.status().code(),
-                          fmt::format("{}: {}", path, std::string(one.status().message())));
-    }
-    loss += one->mean_loss * static_cast<double>(one->scored_tokens);
-    scored += one->scored_tokens;
-  }
-  const double mean = loss / static_cast<double>(scored);
-  if (!std::isfinite(mean)) return absl::InternalError("the model's logits are not finite");
+  ASSIGN_OR_RETURN(const TextLoss loss,
+                   LossOverTexts(loaded.model, loaded.adapter, arguments.texts, arguments.window));
   if (arguments.json) {
     const nlohmann::ordered_json out = {
-        {"perplexity", std::exp(mean)}, {"mean_loss", mean}, {"scored_tokens", scored}};
+        {"perplexity", std::exp(loss.mean_loss)}, {"mean_loss", loss.mean_loss}, {"scored_tokens", loss.scored_tokens}};
     std::puts(out.dump().c_str());
   } else {
-    fmt::print("perplexity {:.4f}, mean loss {:.4f} nats over {} tokens\n", std::exp(mean), mean, scored);
+    fmt::print("perplexity {:.4f}, mean loss {:.4f} nats over {} tokens\n", std::exp(loss.mean_loss), loss.mean_loss,
+               loss.scored_tokens);
   }
   return absl::OkStatus();
 }

@@ -10,7 +10,7 @@
 #include "fmt/format.h"
 #include "inference/gguf/gguf_writer.h"
 #include "tools/model/opened_model.h"
-#include "tools/model/quantize_model.h"
+#include "tools/model/rewrite_model.h"
 
 namespace fleetune {
 namespace {
@@ -22,16 +22,16 @@ struct QuantizeArguments {
   bool json = false;
 };
 
-void PrintTable(const std::vector<QuantizedTensor>& tensors) {
-  for (const QuantizedTensor& tensor : tensors) {
+void PrintTable(const std::vector<RewrittenTensor>& tensors) {
+  for (const RewrittenTensor& tensor : tensors) {
     fmt::print("{:<32} {:>5} -> {:<5} {:>12} bytes  error {:.5f}\n", tensor.name, TensorTypeName(tensor.from),
                TensorTypeName(tensor.to), tensor.bytes, tensor.relative_error);
   }
 }
 
-nlohmann::ordered_json ToJson(const std::vector<QuantizedTensor>& tensors) {
+nlohmann::ordered_json ToJson(const std::vector<RewrittenTensor>& tensors) {
   nlohmann::ordered_json list = nlohmann::ordered_json::array();
-  for (const QuantizedTensor& tensor : tensors) {
+  for (const RewrittenTensor& tensor : tensors) {
     list.push_back({{"name", tensor.name},
                     {"from", TensorTypeName(tensor.from)},
                     {"to", TensorTypeName(tensor.to)},
@@ -44,8 +44,8 @@ nlohmann::ordered_json ToJson(const std::vector<QuantizedTensor>& tensors) {
 absl::Status RunQuantize(const QuantizeArguments& arguments) {
   ASSIGN_OR_RETURN(const std::shared_ptr<const GgufFile> file, GgufFile::Open(arguments.in));
   GgufWriter writer;
-  ASSIGN_OR_RETURN(const std::vector<QuantizedTensor> tensors,
-                   QuantizeModel(*file, *TensorTypeFromName(arguments.type), writer));
+  ASSIGN_OR_RETURN(const std::vector<RewrittenTensor> tensors,
+                   RewriteModel(*file, {.type = TensorTypeFromName(arguments.type), .changes = {}}, writer));
   RETURN_IF_ERROR(writer.WriteFile(arguments.out));
   const uintmax_t before = std::filesystem::file_size(arguments.in);
   const uintmax_t after = std::filesystem::file_size(arguments.out);

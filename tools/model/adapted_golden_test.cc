@@ -1,0 +1,106 @@
+// An adapter that another program made, over a real model: every way of applying it gives the log-probabilities that an
+// independent implementation gave.
+
+#include <algorithm>
+#include <cmath>
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "gtest/gtest.h"
+#include "inference/gguf/gguf_file.h"
+#include "inference/runtime/perplexity.h"
+#include "lora/formats/adapter_file.h"
+#include "lora/formats/fleetune_adapter_file.h"
+#include "tests/support/status_matchers.h"
+#include "tests/support/temp_folder.h"
+#include "tools/model/merge_rows.h"
+#include "tools/model/opened_model.h"
+
+namespace fleetune {
+namespace {
+
+class AdaptedGoldenTest : public testing::Test {
+ protected:
+  AdaptedGoldenTest() {
+    std::ifstream stream(data_ + "/golden/stories260K-f32-with-peft-adapter.json");
+    golden_ = nlohmann::json::parse(stream);
+    tokens_ = golden_["tokens"].get<std::vector<int32_t>>();
+    const auto file = GgufFile::Open(data_ + "/models/stories260K-f32.gguf");
+    EXPECT_THAT(file, IsOk());
+    const auto model = Model::Load(*file);
+    EXPECT_THAT(model, IsOk());
+    model_ = *model;
+    base_ = AdapterBaseOf(model_->shape());
+  }
+
+  std::vector<double> Predict(std::shared_ptr<const Model> model, std::shared_ptr<const Adapter> adapter) const {
+    const auto predicted = NextTokenLogProbabilities(std::move(model), std::move(adapter), tokens_);
+    EXPECT_THAT(predicted, IsOk());
+    return predicted.ok() ? *predicted : std::vector<double>();
+  }
+
+  std::vector<double> PredictWith(const std::string& adapter_path) const {
+    const auto adapter = LoadAdapter(adapter_path, base_);
+    EXPECT_THAT(adapter, IsOk());
+    return adapter.ok() ? Predict(model_, std::make_shared<const Adapter>(*adapter)) : std::vector<double>();
+  }
+
+  static void ExpectNear(const std::vector<double>& got, const std::vector<double>& expected, double tolerance) {
+    ASSERT_EQ(got.size(), expected.size());
+    for (size_t i = 0; i < got.size(); ++i) EXPECT_NEAR(got[i], expected[i], tolerance) << i;
+  }
+
+  const std::string data_ = FLEETUNE_TEST_DATA;
+  const std::string peft_ = data_ + "/golden/peft-adapter";
+  const TempFolder folder_;
+  nlohmann::json golden_;
+  std::vector<int32_t> tokens_;
+  std::shared_ptr<const Model> model_;
+  AdapterBase base_;
+};
+
+TEST_F(AdaptedGoldenTest, PeftAdapterBesideItsBase) {
+  const auto expected = golden_["next_token_logprob"].get<std::vector<double>>();
+  const std::vector<double> got = PredictWith(peft_);
+  ExpectNear(got, expected, 2e-3);
+  double loss = 0;
+  for (const double value : got) loss -= value;
+  EXPECT_NEAR(loss / static_cast<double>(got.size()), golden_["mean_nll"].get<double>(), 1e-5);
+  // The adapter does something that the tolerance does not hide.
+  const std::vector<double> base = Predict(model_, nullptr);
+  double largest = 0;
+  for (size_t i = 0; i < got.size(); ++i) largest = std::max(largest, std::abs(got[i] - base[i]));
+  EXPECT_GT(largest, 0.1);
+}
+
+TEST_F(AdaptedGoldenTest, EveryFormatGivesTheSame) {
+  const auto adapter = LoadAdapter(peft_, base_);
+  ASSERT_THAT(adapter, IsOk());
+  const std::vector<double> expected = PredictWith(peft_);
+  for (const AdapterFormat format : {AdapterFormat::kFleetune, AdapterFormat::kPeft, AdapterFormat::kGguf}) {
+    const std::string path = folder_.File("adapter" + std::to_string(static_cast<int>(format)));
+    ASSERT_THAT(SaveAdapter(path, format, *adapter, base_, "stories260K"), IsOk());
+    const auto again = LoadAdapter(path, base_);
+    ASSERT_THAT(again, IsOk());
+    EXPECT_EQ(SerializeAdapterFile(*again), SerializeAdapterFile(*adapter));  // bit by bit
+    ExpectNear(PredictWith(path), expected, 0);
+  }
+}
+
+TEST_F(AdaptedGoldenTest, MergedIntoItsBase) {
+  const auto expected = golden_["next_token_logprob"].get<std::vector<double>>();
+  const auto pairs = LoadAdapterPairs(peft_, base_);
+  ASSERT_THAT(pairs, IsOk());
+  GgufWriter writer;
+  ASSERT_THAT(RewriteModel(model_->file(), {.type = std::nullopt, .changes = MergeRows(*pairs)}, writer), IsOk());
+  const auto file = GgufFile::FromBytes(writer.Finish());
+  ASSERT_THAT(file, IsOk());
+  const auto merged = Model::Load(*file);
+  ASSERT_THAT(merged, IsOk());
+  const std::vector<double> got = Predict(*merged, nullptr);
+  ExpectNear(got, expected, 2e-3);
+  ExpectNear(got, PredictWith(peft_), 1e-3);
+}
+
+}  // namespace
+}  // namespace fleetune
