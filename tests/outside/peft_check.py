@@ -2,12 +2,14 @@
 
 The base model is rebuilt in transformers from the GGUF file's weights, so that both sides compute with the same
 numbers; log-probabilities of the golden tokens are compared. Prints a line for each comparison; exit code 1 if
-any is off.
+any is off. With --write-golden it only writes two adapters that PEFT made, and what PEFT computes with them, for
+tests that run where PEFT is not installed.
 """
 
 import argparse
 import json
 import pathlib
+import shutil
 import subprocess
 import tempfile
 import warnings
@@ -53,6 +55,14 @@ DORA_CASES = {
     "DoRA, patterns": dict(r=4, lora_alpha=8, target_modules=["q_proj", "o_proj"], use_dora=True, use_rslora=True,
                            rank_pattern={"q_proj": 2}, layers_to_transform=[1, 4]),
 }
+# Small ones for tests/golden/peft_adapter.
+GOLDEN_CASES = {
+    "patterns": dict(
+        r=1, lora_alpha=3, target_modules=["q_proj", "k_proj", "down_proj"], layers_to_transform=[0, 3], use_rslora=True,
+        rank_pattern={r"layers\.3\.self_attn\.(q|k)_proj": 3}, alpha_pattern={"k_proj": 5},
+    ),
+    "dora": dict(r=2, lora_alpha=4, target_modules=r".*\.(1|4)\.self_attn\.(q|v)_proj", use_dora=True),
+}
 
 
 def separate_heads(weight, heads):
@@ -67,30 +77,36 @@ class Base:
     def __init__(self, path):
         reader = gguf.GGUFReader(path)
         self.tensors = {tensor.name: np.array(tensor.data, np.float32) for tensor in reader.tensors}
-        key = lambda name: reader.fields[name].parts[-1][0].item()
-        self.heads = key("llama.attention.head_count")
-        self.kv_heads = key("llama.attention.head_count_kv")
-        self.layers = key("llama.block_count")
-        self.config = transformers.LlamaConfig(
+        self.architecture = bytes(reader.fields["general.architecture"].parts[-1]).decode()
+        key = lambda name: reader.fields[f"{self.architecture}.{name}"].parts[-1][0].item()
+        has_rope_base = f"{self.architecture}.rope.freq_base" in reader.fields
+        self.heads = key("attention.head_count")
+        self.kv_heads = key("attention.head_count_kv")
+        self.layers = key("block_count")
+        kinds = {"llama": transformers.LlamaConfig, "qwen2": transformers.Qwen2Config}
+        self.config = kinds[self.architecture](
             vocab_size=self.tensors["token_embd.weight"].shape[0],
-            hidden_size=key("llama.embedding_length"),
-            intermediate_size=key("llama.feed_forward_length"),
+            hidden_size=key("embedding_length"),
+            intermediate_size=key("feed_forward_length"),
             num_hidden_layers=self.layers,
             num_attention_heads=self.heads,
             num_key_value_heads=self.kv_heads,
-            rms_norm_eps=key("llama.attention.layer_norm_rms_epsilon"),
-            max_position_embeddings=key("llama.context_length"),
+            rms_norm_eps=key("attention.layer_norm_rms_epsilon"),
+            rope_theta=key("rope.freq_base") if has_rope_base else 10000.0,
+            max_position_embeddings=key("context_length"),
             tie_word_embeddings="output.weight" not in self.tensors,
             attn_implementation="eager",
         )
 
     def hugging_face_weight(self, layer, module, tensors=None):
         weight = (tensors or self.tensors)[f"blk.{layer}.{PARTS[module]}.weight"]
+        if self.architecture != "llama":
+            return weight
         heads = {"attn_q": self.heads, "attn_k": self.kv_heads}.get(PARTS[module])
         return separate_heads(weight, heads) if heads else weight
 
     def model(self):
-        model = transformers.LlamaForCausalLM(self.config)
+        model = transformers.AutoModelForCausalLM.from_config(self.config)
         state = {
             "model.embed_tokens.weight": self.tensors["token_embd.weight"],
             "model.norm.weight": self.tensors["output_norm.weight"],
@@ -102,16 +118,21 @@ class Base:
             state[prefix + "post_attention_layernorm.weight"] = self.tensors[f"blk.{layer}.ffn_norm.weight"]
             for module in PARTS:
                 state[prefix + module + ".weight"] = self.hugging_face_weight(layer, module)
+                bias = self.tensors.get(f"blk.{layer}.{PARTS[module]}.bias")
+                if bias is not None:
+                    state[prefix + module + ".bias"] = bias
         model.load_state_dict({name: torch.tensor(value) for name, value in state.items()}, strict=True)
         return model.eval()
 
 
 class Check:
-    def __init__(self, arguments, folder):
+    """Comparisons over one base model."""
+
+    def __init__(self, arguments, model, folder):
         self.tool = arguments.tool
-        self.model_path = str(arguments.data / "models/stories260K-f32.gguf")
-        self.golden_adapter = str(arguments.data / "golden/peft-adapter")
-        self.tokens = json.loads((arguments.data / "golden/stories260K-f32.json").read_text())["tokens"]
+        self.model_path = str(arguments.data / f"models/{model}.gguf")
+        self.golden_adapter = str(arguments.data / "golden/peft-adapter")  # of stories260K
+        self.tokens = json.loads((arguments.data / f"golden/{model}.json").read_text())["tokens"]
         self.folder = folder
         self.base = Base(self.model_path)
         self.failed = False
@@ -153,16 +174,28 @@ class Check:
         with torch.no_grad():
             for parameter_name, parameter in model.named_parameters():
                 if ".lora_B." in parameter_name:
-                    parameter.normal_(std=0.05)
+                    parameter.normal_(std=0.1)
                 if ".lora_magnitude_vector." in parameter_name:
                     parameter.mul_(torch.empty_like(parameter).uniform_(0.8, 1.2))
         folder = self.folder / name.replace(" ", "_")
         model.save_pretrained(folder, save_embedding_layers=False)
         return model, folder
 
-    def ours_in_peft(self):
-        fta, folder = self.folder / "golden.fta", self.folder / "exported"
-        self.run("convert", "--model", self.model_path, self.golden_adapter, fta, "--format", "fleetune")
+    def write_golden(self, target):
+        for name, options in GOLDEN_CASES.items():
+            model, folder = self.peft_made(name, options)
+            (target / name).mkdir(parents=True, exist_ok=True)
+            for file in ["adapter_config.json", "adapter_model.safetensors"]:
+                shutil.copy(folder / file, target / name / file)
+            expected = {"tokens": self.tokens, "next_token_logprob": [round(x, 6) for x in self.theirs(model)]}
+            (target / name / "expected.json").write_text(json.dumps(expected) + "\n")
+
+    def the_base(self):
+        self.compare(f"{self.base.architecture}: the base model itself", self.theirs(self.base.model()), self.ours())
+
+    def ours_in_peft(self, adapter):
+        fta, folder = self.folder / "ours.fta", self.folder / "exported"
+        self.run("convert", "--model", self.model_path, adapter, fta, "--format", "fleetune")
         self.run("convert", "--model", self.model_path, fta, folder, "--format", "peft")
         with warnings.catch_warnings():
             warnings.simplefilter("error")  # PEFT only warns of keys that it misses
@@ -173,9 +206,10 @@ class Check:
         self.expect("what we export is all that PEFT holds, bit by bit", same)
         self.compare("exported, applied by PEFT", self.theirs(model), self.ours(adapter=fta))
 
-    def theirs_in_ours(self):
+    def theirs_in_ours(self, names):
         unadapted = self.ours()
-        for name, options in PEFT_CASES.items():
+        for name in names:
+            options = PEFT_CASES[name]
             model, folder = self.peft_made(name, options)
             expected = self.theirs(model)
             self.expect(f"{name}: the adapter does something", np.max(np.abs(expected - unadapted)) > 20 * TOLERANCE)
@@ -234,17 +268,26 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tool", required=True, help="fleetune-model")
     parser.add_argument("--data", required=True, type=pathlib.Path, help="the shared test data")
+    parser.add_argument("--write-golden", type=pathlib.Path, metavar="FOLDER", help="write adapters instead of checking")
     arguments = parser.parse_args()
     print(f"peft {peft.__version__}, transformers {transformers.__version__}, torch {torch.__version__}")
     with tempfile.TemporaryDirectory() as folder:
-        check = Check(arguments, pathlib.Path(folder))
-        check.compare("the base model itself", check.theirs(check.base.model()), check.ours())
-        check.ours_in_peft()
-        check.theirs_in_ours()
+        check = Check(arguments, "stories260K-f32", pathlib.Path(folder))
+        if arguments.write_golden:
+            check.write_golden(arguments.write_golden)
+            return 0
+        check.the_base()
+        check.ours_in_peft(check.golden_adapter)
+        check.theirs_in_ours(PEFT_CASES)
         check.dora_merged()
         check.merged_weights()
         check.gguf_adapter()
-    return 1 if check.failed else 0
+    with tempfile.TemporaryDirectory() as folder:  # whose rows of q and k are not permuted
+        halves = Check(arguments, "synthetic-qwen2-f32", pathlib.Path(folder))
+        halves.the_base()
+        halves.theirs_in_ours(["all-linear"])
+        halves.ours_in_peft(halves.folder / "all-linear")
+    return 1 if check.failed or halves.failed else 0
 
 
 if __name__ == "__main__":

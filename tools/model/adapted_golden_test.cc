@@ -45,6 +45,19 @@ class AdaptedGoldenTest : public testing::Test {
     return adapter.ok() ? Predict(model_, std::make_shared<const Adapter>(*adapter)) : std::vector<double>();
   }
 
+  std::vector<double> PredictMerged(const std::string& adapter_path) const {
+    const auto pairs = LoadAdapterPairs(adapter_path, base_);
+    EXPECT_THAT(pairs, IsOk());
+    if (!pairs.ok()) return {};
+    GgufWriter writer;
+    EXPECT_THAT(RewriteModel(model_->file(), {.type = std::nullopt, .changes = MergeRows(*pairs)}, writer), IsOk());
+    const auto file = GgufFile::FromBytes(writer.Finish());
+    EXPECT_THAT(file, IsOk());
+    const auto merged = Model::Load(*file);
+    EXPECT_THAT(merged, IsOk());
+    return merged.ok() ? Predict(*merged, nullptr) : std::vector<double>();
+  }
+
   static void ExpectNear(const std::vector<double>& got, const std::vector<double>& expected, double tolerance) {
     ASSERT_EQ(got.size(), expected.size());
     for (size_t i = 0; i < got.size(); ++i) EXPECT_NEAR(got[i], expected[i], tolerance) << i;
@@ -89,17 +102,36 @@ TEST_F(AdaptedGoldenTest, EveryFormatGivesTheSame) {
 
 TEST_F(AdaptedGoldenTest, MergedIntoItsBase) {
   const auto expected = golden_["next_token_logprob"].get<std::vector<double>>();
-  const auto pairs = LoadAdapterPairs(peft_, base_);
-  ASSERT_THAT(pairs, IsOk());
-  GgufWriter writer;
-  ASSERT_THAT(RewriteModel(model_->file(), {.type = std::nullopt, .changes = MergeRows(*pairs)}, writer), IsOk());
-  const auto file = GgufFile::FromBytes(writer.Finish());
-  ASSERT_THAT(file, IsOk());
-  const auto merged = Model::Load(*file);
-  ASSERT_THAT(merged, IsOk());
-  const std::vector<double> got = Predict(*merged, nullptr);
+  const std::vector<double> got = PredictMerged(peft_);
   ExpectNear(got, expected, 2e-3);
   ExpectNear(got, PredictWith(peft_), 1e-3);
+}
+
+// Adapters that PEFT made, and what it computed with them: tests/outside/peft_check.py --write-golden.
+class PeftMadeTest : public AdaptedGoldenTest {
+ protected:
+  static std::string Folder(const std::string& name) {
+    return std::string(FLEETUNE_SOURCE_DIR) + "/tests/golden/peft_adapter/" + name;
+  }
+  std::vector<double> Expected(const std::string& name) const {
+    std::ifstream stream(Folder(name) + "/expected.json");
+    const nlohmann::json expected = nlohmann::json::parse(stream);
+    EXPECT_EQ(expected["tokens"].get<std::vector<int32_t>>(), tokens_);
+    return expected["next_token_logprob"].get<std::vector<double>>();
+  }
+};
+
+// rsLoRA, ranks and alphas by patterns, some layers only.
+TEST_F(PeftMadeTest, RanksAndAlphasByPatterns) {
+  const std::vector<double> expected = Expected("patterns");
+  ExpectNear(PredictWith(Folder("patterns")), expected, 1e-3);
+  ExpectNear(PredictMerged(Folder("patterns")), expected, 1e-3);
+}
+
+TEST_F(PeftMadeTest, DoraIsMergedAndRefusedBesideItsBase) {
+  ExpectNear(PredictMerged(Folder("dora")), Expected("dora"), 1e-3);
+  EXPECT_THAT(LoadAdapter(Folder("dora"), base_),
+              HasStatus(absl::StatusCode::kInvalidArgument, "q in layer 1 is DoRA"));
 }
 
 }  // namespace
