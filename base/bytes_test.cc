@@ -2,6 +2,7 @@
 
 #include <limits>
 
+#include "base/read_array.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/support/status_matchers.h"
@@ -52,6 +53,17 @@ TEST(ByteReaderTest, PastTheEndIsDataLossAndDoesNotMove) {
   EXPECT_EQ(reader.position(), 4u);
   EXPECT_THAT(reader.ReadBytes(3), IsOk());
   EXPECT_THAT(reader.ReadBytes(0), IsOk());
+}
+
+TEST(ReadArrayTest, AnArrayIsReadWholeOrNotAtAll) {
+  const Bytes bytes{1, 2, 3, 4, 5};
+  ByteReader reader(bytes);
+  std::array<uint8_t, 3> three{};
+  ASSERT_THAT(ReadArray(reader, three), IsOk());
+  EXPECT_THAT(three, ElementsAre(1, 2, 3));
+  EXPECT_THAT(ReadArray(reader, three), HasStatus(StatusCode::kDataLoss, "3 bytes expected at byte 3, 2 are left"));
+  EXPECT_THAT(three, ElementsAre(1, 2, 3));
+  EXPECT_EQ(reader.position(), 3u);
 }
 
 TEST(ByteReaderTest, EveryTruncationOfABlobIsDataLossAndDoesNotMove) {

@@ -1,11 +1,9 @@
 #include "aggregation/secagg/advertise.h"
 
-#include <algorithm>
-
 #include "aggregation/secagg/session_config.h"
 #include "aggregation/secagg/transcript.h"
-#include "base/crypto/secret.h"
 #include "base/crypto/x25519.h"
+#include "base/read_array.h"
 #include "base/status_macros.h"
 
 namespace fleetune::secagg {
@@ -21,17 +19,8 @@ void WriteUnsigned(const Advertisement& advertisement, const Digest& config_hash
   writer.Write(static_cast<uint8_t>(advertisement.aes_instructions ? 1 : 0));
 }
 
-template <size_t Size>
-absl::Status ReadArray(ByteReader& reader, std::array<uint8_t, Size>& into) {
-  ASSIGN_OR_RETURN(const std::span<const uint8_t> bytes, reader.ReadBytes(Size));
-  std::ranges::copy(bytes, into.begin());
-  return absl::OkStatus();
-}
-
-// A point of small order is one with which every secret agrees on zero, so any secret finds it out.
 absl::Status CheckOrder(const PublicKey& key) {
-  const X25519Key any = X25519Key::FromSecret(Secret32());
-  if (!any.Agree(key).ok()) return absl::InvalidArgumentError("advertisement: a key is a point of small order");
+  if (IsSmallOrder(key)) return absl::InvalidArgumentError("advertisement: a key is a point of small order");
   return absl::OkStatus();
 }
 

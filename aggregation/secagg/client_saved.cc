@@ -1,12 +1,12 @@
 // A device's session as bytes, for the device's store: secrets included.
 
-#include <algorithm>
 #include <utility>
 
 #include "aggregation/secagg/client_session.h"
 #include "aggregation/secagg/client_state.h"
 #include "aggregation/secagg/transcript.h"
 #include "base/check.h"
+#include "base/read_array.h"
 #include "base/status_macros.h"
 #include "fmt/format.h"
 
@@ -21,13 +21,6 @@ void WriteAnswered(const std::optional<AnsweredMessage>& answered, ByteWriter& w
   if (!answered.has_value()) return;
   writer.WriteBytes(answered->message.bytes);
   writer.WriteBlob(answered->answer);
-}
-
-template <size_t Size>
-absl::Status ReadArray(ByteReader& reader, std::array<uint8_t, Size>& into) {
-  ASSIGN_OR_RETURN(const std::span<const uint8_t> bytes, reader.ReadBytes(Size));
-  std::ranges::copy(bytes, into.begin());
-  return absl::OkStatus();
 }
 
 absl::StatusOr<bool> ReadFlag(ByteReader& reader) {

@@ -4,6 +4,7 @@
 
 #include "aggregation/secagg/advertise.h"
 #include "aggregation/secagg/transcript.h"
+#include "base/read_array.h"
 #include "base/status_macros.h"
 #include "fmt/format.h"
 
@@ -28,8 +29,7 @@ absl::StatusOr<Roster> ReadRoster(ByteReader& reader) {
   for (uint32_t seat = 0; seat < size; ++seat) {
     ASSIGN_OR_RETURN(const std::span<const uint8_t> device, reader.ReadBlob(kMaxNameBytes));
     roster[seat].device = std::string(AsText(device));
-    ASSIGN_OR_RETURN(const std::span<const uint8_t> entry, reader.ReadBytes(roster[seat].entry.bytes.size()));
-    std::ranges::copy(entry, roster[seat].entry.bytes.begin());
+    RETURN_IF_ERROR(ReadArray(reader, roster[seat].entry.bytes));
     if (seat > 0 && roster[seat - 1].device >= roster[seat].device) {
       return absl::InvalidArgumentError(
           fmt::format("roster: seat {} is not after the one before it: unsorted, or a device twice", seat));

@@ -79,8 +79,8 @@ class ServerSession {
   // Checks a device's message (but not its masked input) and gives the event that it makes; none if it came before and
   // made its event already. `peer`: from the certificate of the connection. `verify`: as the devices verify each other,
   // so that nobody takes a seat whom its neighbours would refuse.
-  // InvalidArgument, DataLoss, ResourceExhausted (no message of this phase), Unauthenticated (signature,
-  // or an advertisement with the certificate of another identity than the connection's),
+  // InvalidArgument, DataLoss, ResourceExhausted (no message of this phase), Unauthenticated (signature of an
+  // advertisement or view, or an advertisement with the certificate of another identity than the connection's),
   // FailedPrecondition (the wrong phase, another message than before, no seat left, or not in the roster).
   absl::StatusOr<std::optional<SessionEvent>> Check(const VerifiedPeer& peer, std::span<const uint8_t> message,
                                                     PeerVerifier verify) const;
@@ -106,6 +106,11 @@ class ServerSession {
   // Costs a curve multiplication for each neighbour of a dropped device; one task of `parallel` is one secret. The same
   // result, terms in the same order, on any number of threads.
   absl::StatusOr<RecoveredMasks> RecoverMasks(ParallelFor parallel = OneAfterTheOther) const;
+
+  // Devices that did not sign their sealed or released shares, in ascending order. Check lets such messages pass, since
+  // the connection says whose they are, and verifying costs more than all else in a session. For when secrets cannot be
+  // rebuilt or shares were wrong: these devices run another program, or are not who they were.
+  std::vector<std::string> Unsigned(PeerVerifier verify) const;
 
   ServerPhase phase() const;
   std::chrono::milliseconds phase_time() const;  // how long the present phase may take; 0 after the end

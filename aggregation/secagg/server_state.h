@@ -109,6 +109,8 @@ struct ServerSession::State {
   absl::Status AppendTerms(const Participant& participant, Secret32 secret, std::vector<MaskTerm>& terms) const;
   // The masks that one device's secret gives, from the shares of it that were released, and the seats of liars.
   absl::StatusOr<TermsOfSecret> RecoverTerms(uint32_t seat, std::span<const IndexedShare> shares) const;
+  // Whether `identity` signed what this participant has sent since the roster closed.
+  bool Signed(const Participant& participant, const VerifyKey& identity) const;
   void Fail(std::string why);
 };
 

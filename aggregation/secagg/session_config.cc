@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "base/check.h"
+#include "base/read_array.h"
 #include "base/status_macros.h"
 #include "fmt/format.h"
 
@@ -69,13 +70,6 @@ absl::Status ValidateCohort(const SessionConfig& config) {
 absl::StatusOr<std::string> ReadName(ByteReader& reader) {
   ASSIGN_OR_RETURN(const std::span<const uint8_t> bytes, reader.ReadBlob(kMaxNameBytes));
   return std::string(AsText(bytes));
-}
-
-template <size_t Size>
-absl::Status ReadArray(ByteReader& reader, std::array<uint8_t, Size>& into) {
-  ASSIGN_OR_RETURN(const std::span<const uint8_t> bytes, reader.ReadBytes(Size));
-  std::ranges::copy(bytes, into.begin());
-  return absl::OkStatus();
 }
 
 absl::Status ReadTime(ByteReader& reader, std::chrono::milliseconds& into) {

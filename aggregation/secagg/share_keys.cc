@@ -6,6 +6,7 @@
 #include "aggregation/secagg/transcript.h"
 #include "base/crypto/aead.h"
 #include "base/crypto/hkdf.h"
+#include "base/read_array.h"
 #include "base/status_macros.h"
 #include "fmt/format.h"
 
@@ -46,8 +47,7 @@ absl::StatusOr<std::vector<SealedPair>> ReadSealed(uint32_t count, ByteReader& r
   }
   std::vector<SealedPair> sealed(count);
   for (SealedPair& pair : sealed) {
-    ASSIGN_OR_RETURN(const std::span<const uint8_t> bytes, reader.ReadBytes(kSealedPairBytes));
-    std::ranges::copy(bytes, pair.begin());
+    RETURN_IF_ERROR(ReadArray(reader, pair));
   }
   return sealed;
 }
@@ -113,10 +113,8 @@ absl::StatusOr<ShareKeysMessage> ParseShareKeys(std::span<const uint8_t> message
   }
   ShareKeysMessage result;
   ASSIGN_OR_RETURN(result.sealed, ReadSealed(count, reader));
-  ASSIGN_OR_RETURN(const std::span<const uint8_t> hash, reader.ReadBytes(result.seed_hash.bytes.size()));
-  std::ranges::copy(hash, result.seed_hash.bytes.begin());
-  ASSIGN_OR_RETURN(const std::span<const uint8_t> signature, reader.ReadBytes(result.signature.size()));
-  std::ranges::copy(signature, result.signature.begin());
+  RETURN_IF_ERROR(ReadArray(reader, result.seed_hash.bytes));
+  RETURN_IF_ERROR(ReadArray(reader, result.signature));
   RETURN_IF_ERROR(reader.ExpectEnd());
   return result;
 }

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "aggregation/secagg/transcript.h"
+#include "base/read_array.h"
 #include "base/status_macros.h"
 #include "fmt/format.h"
 
@@ -14,13 +15,6 @@ void WriteUnsigned(const UnmaskMessage& message, const Digest& session, const Di
   writer.WriteBytes(view_hash.bytes);
   writer.WriteBytes(message.given.bytes());
   for (const Share& share : message.shares) writer.WriteBytes(EncodeShare(share));
-}
-
-absl::StatusOr<Signature> ReadSignature(ByteReader& reader) {
-  Signature signature;
-  ASSIGN_OR_RETURN(const std::span<const uint8_t> bytes, reader.ReadBytes(signature.size()));
-  std::ranges::copy(bytes, signature.begin());
-  return signature;
 }
 
 }  // namespace
@@ -52,8 +46,7 @@ absl::StatusOr<UnmaskRequest> ParseUnmaskRequest(std::span<const uint8_t> messag
   ASSIGN_OR_RETURN(request.vouching, Bitmap::Read(neighbours, reader));
   const uint32_t signatures = request.vouching.Count();
   for (uint32_t i = 0; i < signatures; ++i) {
-    ASSIGN_OR_RETURN(const Signature signature, ReadSignature(reader));
-    request.signatures.push_back(signature);
+    RETURN_IF_ERROR(ReadArray(reader, request.signatures.emplace_back()));
   }
   RETURN_IF_ERROR(reader.ExpectEnd());
   return request;
@@ -86,7 +79,7 @@ absl::StatusOr<UnmaskMessage> ParseUnmask(std::span<const uint8_t> message, cons
     ASSIGN_OR_RETURN(const Share share, ParseShare(bytes.first<kShareBytes>()));
     result.shares.push_back(share);
   }
-  ASSIGN_OR_RETURN(result.signature, ReadSignature(reader));
+  RETURN_IF_ERROR(ReadArray(reader, result.signature));
   RETURN_IF_ERROR(reader.ExpectEnd());
   return result;
 }

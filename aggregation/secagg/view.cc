@@ -1,8 +1,7 @@
 #include "aggregation/secagg/view.h"
 
-#include <algorithm>
-
 #include "aggregation/secagg/transcript.h"
+#include "base/read_array.h"
 #include "base/status_macros.h"
 
 namespace fleetune::secagg {
@@ -37,8 +36,7 @@ absl::StatusOr<Signature> ParseViewSignature(std::span<const uint8_t> message, c
   ByteReader reader(message);
   RETURN_IF_ERROR(ReadHead(MessageKind::kViewSignature, session, reader));
   Signature signature;
-  ASSIGN_OR_RETURN(const std::span<const uint8_t> bytes, reader.ReadBytes(signature.size()));
-  std::ranges::copy(bytes, signature.begin());
+  RETURN_IF_ERROR(ReadArray(reader, signature));
   RETURN_IF_ERROR(reader.ExpectEnd());
   return signature;
 }

@@ -15,6 +15,10 @@ namespace fleetune {
 // finds out with it whether that is the right one.
 std::array<uint8_t, 32> X25519PublicKey(const Secret32& secret);
 
+// Whether `point` is of small order: everybody agrees on zero under it. Compares with all ways to write such a point,
+// which costs nothing beside an agreement; for public keys, so the time it takes may tell.
+bool IsSmallOrder(std::span<const uint8_t, 32> point);
+
 // A key pair for agreeing on secrets (RFC 7748). Move-only, wiped when destroyed or moved from, never
 // printed. Immutable, so thread-safe. A key that was moved from may only be destroyed or assigned to.
 class X25519Key {

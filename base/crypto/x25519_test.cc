@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "base/bytes.h"
 #include "base/crypto/random.h"
@@ -81,6 +82,7 @@ TEST(X25519Test, RefusesEveryPointOfSmallOrder) {
       std::array<uint8_t, 32> point = Raw32(hex);
       point[31] |= ignored_bit;
       EXPECT_THAT(key.Agree(point), HasStatus(StatusCode::kInvalidArgument, "small order")) << hex;
+      EXPECT_TRUE(IsSmallOrder(point)) << hex;
     }
   }
 }
@@ -93,6 +95,33 @@ TEST(X25519Test, TakesOrdinaryPoints) {
   EXPECT_THAT(key.Agree(Raw32("ebffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f")), IsOk());
   const auto with_base = key.Agree(Raw32("0900000000000000000000000000000000000000000000000000000000000000"));
   EXPECT_EQ(HexOf(with_base), ToHex(key.public_key()));
+}
+
+// What OpenSSL refuses to agree with, and nothing else: at both ends of the numbers that have a second way to be
+// written, a bit off each point of the list, and anywhere.
+TEST(X25519Test, SmallOrderIsWhatNobodyCanAgreeWith) {
+  SecureRandom random;
+  const X25519Key key = X25519Key::Generate(random);
+  std::vector<std::array<uint8_t, 32>> points;
+  for (int low = 0; low < 256; ++low) {
+    points.push_back({static_cast<uint8_t>(low)});
+    points.emplace_back().fill(0xff);
+    points.back()[0] = static_cast<uint8_t>(low);
+  }
+  for (const std::string_view hex : {"e0eb7a7c3b41b8ae1656e3faf19fc46ada098deb9c32b1fd866205165f49b800",
+                                     "5f9c95bca3508c24b1d0b1559c83ef5b04445cc4581c8e86d8224eddd09f1157"}) {
+    for (size_t bit = 0; bit < 256; ++bit) {
+      points.push_back(Raw32(hex));
+      points.back()[bit / 8] ^= static_cast<uint8_t>(1 << (bit % 8));
+    }
+  }
+  for (int i = 0; i < 100; ++i) random.Fill(points.emplace_back());
+  size_t small = 0;
+  for (const std::array<uint8_t, 32>& point : points) {
+    EXPECT_EQ(IsSmallOrder(point), !key.Agree(point).ok()) << ToHex(point);
+    small += IsSmallOrder(point) ? 1 : 0;
+  }
+  EXPECT_EQ(small, 7u);  // 0, 1, p - 1, p, p + 1, and the two with the bit that does not count
 }
 
 TEST(X25519Test, ComesBackFromItsSecret) {

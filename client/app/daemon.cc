@@ -9,10 +9,10 @@
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
+#include "base/crypto/aes_instructions.h"
 #include "base/crypto/certificate.h"
 #include "base/crypto/random.h"
 #include "base/status_macros.h"
-#include "client/app/aes_instructions.h"
 #include "client/app/daemon_lock.h"
 #include "client/app/payload_files.h"
 #include "client/app/privacy_words.h"

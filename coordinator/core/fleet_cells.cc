@@ -200,12 +200,21 @@ absl::Status Fleet::State::PumpCell(const std::string& id) {
     if (session.phase() != ServerPhase::kUnmask || !session.EnoughShares() || (!over && !session.AllUnmasked())) {
       return absl::OkStatus();
     }
-    absl::StatusOr<secagg::RecoveredMasks> masks = session.RecoverMasks(
-        [this](size_t tasks, absl::FunctionRef<void(size_t)> work) { RunTasks(tasks, work); });
+    absl::StatusOr<secagg::RecoveredMasks> masks =
+        session.RecoverMasks([this](size_t tasks, absl::FunctionRef<void(size_t)> work) { RunTasks(tasks, work); });
     if (masks.ok()) return FinishCell(id, *std::move(masks));
-    const std::string why(masks.status().message());
+    const std::string why = std::string(masks.status().message()) + UnsignedOf(session);
     return AdvanceCell(id, {.kind = SessionEvent::Kind::kFailed, .body = Bytes(why.begin(), why.end())}, nothing);
   }
+}
+
+std::string Fleet::State::UnsignedOf(const ServerSession& session) const {
+  std::string words;
+  for (const std::string& device :
+       session.Unsigned([this](std::span<const uint8_t> certificate) { return VerifyPeer(certificate); })) {
+    words += (words.empty() ? "; not signed by their devices: the messages of " : ", ") + device;
+  }
+  return words;
 }
 
 void Fleet::State::RunTasks(size_t tasks, absl::FunctionRef<void(size_t)> work) const {

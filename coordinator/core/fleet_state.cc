@@ -16,8 +16,8 @@ Fleet::~Fleet() = default;
 absl::StatusOr<std::unique_ptr<Fleet>> Fleet::Open(const FleetPorts& ports) {
   auto state = std::make_unique<State>();
   state->ports = ports;
-  ASSIGN_OR_RETURN(DeviceCertificateVerifier certificates,
-                   DeviceCertificateVerifier::Create(ports.authority->pem().certificate_pem));
+  ASSIGN_OR_RETURN(VerifiedCertificates certificates,
+                   VerifiedCertificates::Create(ports.authority->pem().certificate_pem));
   state->certificates = std::move(certificates);
   ASSIGN_OR_RETURN(state->memory, LoadFleetMemory(ports));
   return std::unique_ptr<Fleet>(new Fleet(std::move(state)));

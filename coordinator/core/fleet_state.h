@@ -13,6 +13,7 @@
 #include "absl/status/statusor.h"
 #include "aggregation/encode/encoding_options.h"
 #include "aggregation/secagg/server_session.h"
+#include "base/crypto/verified_certificates.h"
 #include "coordinator/core/fleet.h"
 #include "coordinator/core/fleet_store.h"
 #include "coordinator/core/round_machine.h"
@@ -101,7 +102,7 @@ using TransactionBody = absl::FunctionRef<absl::Status(FleetTransaction&)>;
 
 struct Fleet::State {
   FleetPorts ports;
-  std::optional<DeviceCertificateVerifier> certificates;  // of the fleet's CA; set by Open
+  std::optional<VerifiedCertificates> certificates;  // of the fleet's CA; set by Open
   FleetMemory memory;
   bool stale = false;  // a write failed: it may or may not have happened
   std::map<std::string, RoundBytes> round_bytes;
@@ -137,6 +138,8 @@ struct Fleet::State {
   absl::Status WriteCellsOfEndedRound(const std::string& round, FleetTransaction& transaction) const;
   void ForgetCells(const std::string& round);
   absl::StatusOr<secagg::VerifiedPeer> VerifyPeer(std::span<const uint8_t> certificate) const;
+  // Who did not sign what they sent in a cell whose secrets cannot be rebuilt, to be added to why. Empty if all did.
+  std::string UnsignedOf(const secagg::ServerSession& session) const;
   secagg::ServerSession* FindOpenCell(const std::string& id);  // null: none
   // Of a round's or a cell's id. FailedPrecondition: the device was not invited. NotFound.
   absl::StatusOr<UploadDestination> FindDestination(const std::string& id, const std::string& device) const;

@@ -17,6 +17,7 @@
 #include "base/clock.h"
 #include "base/crypto/certificate.h"
 #include "base/crypto/sha256.h"
+#include "base/crypto/verified_certificates.h"
 #include "fmt/format.h"
 #include "tests/bench/channel.h"
 #include "tests/bench/crew.h"
@@ -40,14 +41,15 @@ uint64_t PeakMemoryBytes() {
 }
 
 struct ServerEfforts {
-  Effort seats;     // advertisements: parsed, certificates and signatures checked
-  Effort sharing;   // rosters out, sealed shares in
-  Effort inputs;    // shares out, inputs noted
-  Effort views;     // profile M
-  Effort answers;   // requests out, released shares in
-  Effort recovery;  // secrets from shares, key agreements
-  Effort masks;     // taken off the sum
-  Effort ingest;    // inputs added to the sum; not part of Phases()
+  Effort certificates;  // each device's, verified the first time that it takes a seat; not part of Phases()
+  Effort seats;         // advertisements: parsed, signatures checked
+  Effort sharing;       // rosters out, sealed shares in
+  Effort inputs;        // shares out, inputs noted
+  Effort views;         // profile M
+  Effort answers;       // requests out, released shares in
+  Effort recovery;      // secrets from shares, key agreements
+  Effort masks;         // taken off the sum
+  Effort ingest;        // inputs added to the sum; not part of Phases(), either
 
   Effort Phases() const {
     Effort sum;
@@ -89,7 +91,7 @@ class Server {
  private:
   void MeetDevices() {
     const Bytes ca = channel_.Receive();
-    verifier_ = DeviceCertificateVerifier::Create(std::string(AsText(ca))).value();
+    certificates_ = VerifiedCertificates::Create(std::string(AsText(ca))).value();
     for (uint32_t i = 0; i < setup_.devices; ++i) {
       std::array<uint8_t, 32> key;
       channel_.ReceiveRaw(key);
@@ -98,17 +100,28 @@ class Server {
   }
 
   void Seat() {
+    // A device's certificate is verified once while the coordinator runs, not once a cell.
     const size_t signature_bytes = sizeof(Signature);
     channel_.Send(session_.config_bytes());
     down_ += static_cast<double>(Staying().size() * (session_.config_bytes().size() + signature_bytes));
-    ForBatches(true, [&](const std::vector<uint32_t>& batch) { Take(batch, efforts_.seats); });
+    ForBatches(true, [&](const std::vector<uint32_t>& batch) {
+      std::vector<Bytes> messages = ReceiveEach(batch);
+      std::vector<secagg::Advertisement> shown(batch.size());
+      for (size_t j = 0; j < batch.size(); ++j) {
+        shown[j] = secagg::ParseAdvertisement(messages[j], session_.config_hash()).value();
+      }
+      efforts_.certificates += crew_.Measure([&] {
+        crew_.For(batch.size(), [&](size_t j) { CHECK(certificates_->Verify(shown[j].certificate, now_).ok()); });
+      });
+      Take(batch, messages, efforts_.seats);
+    });
   }
 
   // What the session has to say to each device, and what each answers.
   void Answers(bool all, Effort& effort) {
     ForBatches(all, [&](const std::vector<uint32_t>& batch) {
       Say(batch, effort);
-      Take(batch, effort);
+      Take(batch, ReceiveEach(batch), effort);
     });
   }
 
@@ -154,14 +167,18 @@ class Server {
     }
   }
 
-  void Take(const std::vector<uint32_t>& batch, Effort& effort) {
+  std::vector<Bytes> ReceiveEach(const std::vector<uint32_t>& batch) {
     std::vector<Bytes> messages(batch.size());
     for (size_t j = 0; j < batch.size(); ++j) {
       messages[j] = channel_.Receive();
       if (!DropsOut(setup_, batch[j])) up_ += static_cast<double>(messages[j].size());
     }
+    return messages;
+  }
+
+  void Take(const std::vector<uint32_t>& batch, const std::vector<Bytes>& messages, Effort& effort) {
     const auto verify = [this](std::span<const uint8_t> der) -> absl::StatusOr<secagg::VerifiedPeer> {
-      absl::StatusOr<PeerIdentity> peer = verifier_->Verify(der, now_);
+      absl::StatusOr<PeerIdentity> peer = certificates_->Verify(der, now_);
       if (!peer.ok()) return peer.status();
       return secagg::VerifiedPeer{.device = peer->name, .identity = *peer->identity_key};
     };
@@ -213,7 +230,7 @@ class Server {
   TimePoint now_;
   ServerSession session_;
   RingLanes sum_;
-  std::optional<DeviceCertificateVerifier> verifier_;
+  std::optional<VerifiedCertificates> certificates_;
   std::vector<secagg::VerifiedPeer> peers_;
 
   ServerEfforts efforts_;
@@ -268,6 +285,7 @@ void Server::Report(double keystream, Figures& figures) const {
     add("server: " + name, spent.longest, "s");
     add("server: " + name + ", all threads", spent.total, "s");
   };
+  effort("certificates, once per device", efforts_.certificates);
   effort("seats", efforts_.seats);
   effort("sharing keys", efforts_.sharing);
   effort("shares out, inputs noted", efforts_.inputs);
@@ -282,6 +300,9 @@ void Server::Report(double keystream, Figures& figures) const {
                        (static_cast<double>(setup_.threads) * keystream);
   add("server: keystream alone", ideal, "s");
   add("server: all phases / keystream alone", efforts_.Phases().longest / ideal, "", 1.25);
+  Effort first_cell = efforts_.certificates;
+  first_cell += efforts_.Phases();
+  add("server: all phases and certificates / keystream alone", first_cell.longest / ideal, "");
   const double ring_bytes = static_cast<double>(setup_.dimension) * lane_bytes;
   add("server: peak RSS", static_cast<double>(peak_bytes_) / 1e6, "MB",
       (kRingVectorsAllowed * ring_bytes + kBytesPerClientAllowed * setup_.devices) / 1e6);

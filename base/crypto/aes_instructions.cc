@@ -1,4 +1,4 @@
-#include "client/app/aes_instructions.h"
+#include "base/crypto/aes_instructions.h"
 
 #if defined(__aarch64__) || defined(__arm__)
 #include <asm/hwcap.h>
