@@ -142,9 +142,8 @@ class CrashingSession {
                                                 : session_.clients[device].Mask(session_.inputs[device]);
     ASSERT_THAT(masked, IsOk());
     said_.inputs[device].insert(*masked);
-    const auto event = session_.server.CheckInput(session_.devices[device]->name);
+    const auto event = session_.CheckInput(device, *masked);  // its sum is durable in one write with the event
     if (!event.ok() || !event->has_value()) return;
-    ASSERT_THAT(session_.sum->Add(*masked), IsOk());  // durable in one write with the event
     Write(**event, after_write);
   }
   void Finish(absl::FunctionRef<void()> after_write) {

@@ -4,6 +4,7 @@
 
 #include "aggregation/secagg/client_session.h"
 #include "aggregation/secagg/client_state.h"
+#include "aggregation/secagg/inclusion.h"
 #include "aggregation/secagg/masks.h"
 #include "aggregation/secagg/ring_lanes.h"
 #include "aggregation/secagg/transcript.h"
@@ -70,7 +71,16 @@ absl::StatusOr<Bytes> ClientSession::Mask(std::span<const uint32_t> ring) {
   lanes.Apply(terms, OneAfterTheOther);
   state_->input = input;
   if (state_->phase == ClientPhase::kReady) state_->phase = ClientPhase::kMasked;
-  return lanes.Pack();
+  Bytes masked = lanes.Pack();
+  if (state_->config.profile != Profile::kMalicious) return masked;
+  const Digest included = InclusionHash(state_->session, state_->identity.device, state_->shared);
+  ByteWriter list;
+  WriteInclusion({.neighbours = state_->shared,
+                  .signature = state_->identity.key->Sign(SignPurpose::kSecAggIncluded, included.bytes)},
+                 list);
+  masked.reserve(masked.size() + list.bytes().size());
+  masked.insert(masked.end(), list.bytes().begin(), list.bytes().end());
+  return masked;
 }
 
 }  // namespace fleetune::secagg

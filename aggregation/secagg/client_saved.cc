@@ -13,7 +13,7 @@
 namespace fleetune::secagg {
 namespace {
 
-constexpr uint32_t kFormat = 1;
+constexpr uint32_t kFormat = 2;
 constexpr uint32_t kMaxAnswerBytes = kMaxCohort * (kSealedPairBytes + 64) + 1024;
 
 void WriteAnswered(const std::optional<AnsweredMessage>& answered, ByteWriter& writer) {
@@ -51,6 +51,7 @@ absl::StatusOr<Share> ReadShare(ByteReader& reader) {
 
 void WriteNeighbour(const Neighbour& neighbour, const std::optional<SharePair>& opened, ByteWriter& writer) {
   writer.Write(neighbour.seat);
+  writer.Write(neighbour.place);
   writer.WriteBlob(AsBytes(neighbour.device));
   writer.WriteBytes(neighbour.channel_key);
   writer.WriteBytes(neighbour.mask_key);
@@ -68,6 +69,7 @@ struct ReadBack {
 };
 absl::StatusOr<ReadBack> ReadNeighbour(ByteReader& reader) {
   ASSIGN_OR_RETURN(const uint32_t seat, reader.Read<uint32_t>());
+  ASSIGN_OR_RETURN(const uint32_t place, reader.Read<uint32_t>());
   ASSIGN_OR_RETURN(const std::span<const uint8_t> device, reader.ReadBlob(kMaxNameBytes));
   PublicKey channel_key;
   PublicKey mask_key;
@@ -77,6 +79,7 @@ absl::StatusOr<ReadBack> ReadNeighbour(ByteReader& reader) {
   ASSIGN_OR_RETURN(const std::span<const uint8_t> raw, reader.ReadBytes(32));
   ASSIGN_OR_RETURN(const VerifyKey identity, VerifyKey::FromRaw(raw.first<32>()));
   ReadBack result{.neighbour = {.seat = seat,
+                                .place = place,
                                 .device = std::string(AsText(device)),
                                 .channel_key = channel_key,
                                 .mask_key = mask_key,
@@ -187,6 +190,8 @@ absl::Status ClientSession::State::CheckRead() const {
     if (neighbours[i].seat >= cohort || (i > 0 && neighbours[i - 1].seat >= neighbours[i].seat)) {
       return absl::DataLossError("neighbours' seats are not in the roster, or not in order");
     }
+    // All devices have as many neighbours.
+    if (neighbours[i].place >= neighbours.size()) return absl::DataLossError("no place among a neighbour's neighbours");
   }
   return absl::OkStatus();
 }

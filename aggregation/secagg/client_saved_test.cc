@@ -85,8 +85,8 @@ TEST_P(ClientSavedTest, OfAnotherDevice) {
 
 TEST_P(ClientSavedTest, OfAnotherFormat) {
   Bytes saved = Phases().saved.at(ClientPhase::kAdvertised);
-  saved[0] = 2;
-  EXPECT_THAT(Load(saved), HasStatus(kDataLoss, "format 2"));
+  saved[0] = 3;
+  EXPECT_THAT(Load(saved), HasStatus(kDataLoss, "format 3"));
 }
 
 // Bytes that Save never writes would end in a failed CHECK later on.

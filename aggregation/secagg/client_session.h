@@ -73,7 +73,7 @@ class ClientSession {
   // Learns which neighbours take part. Too few of them (under the threshold) is FailedPrecondition: give up.
   absl::Status OnShares(std::span<const uint8_t> message);
 
-  // The masked input, packed into lanes. Requires `ring` of the config's dimension; checked. FailedPrecondition before
+  // The masked input, packed into lanes; in profile M what it was masked with follows, signed (inclusion.h). Requires `ring` of the config's dimension; checked. FailedPrecondition before
   // OnShares or after the last answer, and for another `ring` than at the first call: two inputs under the same masks
   // would tell their difference.
   absl::StatusOr<Bytes> Mask(std::span<const uint32_t> ring);

@@ -63,6 +63,11 @@ absl::StatusOr<Bytes> ClientSession::OnRoster(std::span<const uint8_t> message, 
   const std::vector<uint32_t> seats = topology.graph.NeighboursOf(*seat);
   ASSIGN_OR_RETURN(std::vector<Neighbour> neighbours, CheckNeighbours(parsed, seats, state_->config_hash, verify));
 
+  for (Neighbour& neighbour : neighbours) {
+    const std::vector<uint32_t> theirs = topology.graph.NeighboursOf(neighbour.seat);
+    neighbour.place = static_cast<uint32_t>(std::ranges::lower_bound(theirs, *seat) - theirs.begin());
+  }
+
   std::vector<uint32_t> holders = seats;
   if (topology.parameters.complete) holders.push_back(*seat);
   ASSIGN_OR_RETURN(const std::vector<Share> seed_shares,

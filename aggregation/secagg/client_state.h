@@ -24,6 +24,7 @@ namespace fleetune::secagg {
 // A neighbour whose advertisement was good.
 struct Neighbour {
   uint32_t seat = 0;
+  uint32_t place = 0;  // of this device among that one's neighbours
   std::string device;
   PublicKey channel_key{};
   PublicKey mask_key{};

@@ -29,6 +29,25 @@ absl::Status CheckVouching(const UnmaskRequest& request, const Digest& view_hash
   return absl::OkStatus();
 }
 
+// Profile M: each neighbour whose seed this device is to help open masked its input with this device. One that did not
+// was told another A1 than this device: a coordinator that lies shows the ones a cell without the others.
+absl::Status CheckInclusions(const UnmaskRequest& request, const Digest& session,
+                             const std::vector<Neighbour>& neighbours) {
+  size_t next = 0;
+  for (uint32_t i = 0; i < neighbours.size(); ++i) {
+    if (!request.alive.Has(i)) continue;
+    const Neighbour& alive = neighbours[i];
+    const Inclusion& inclusion = request.inclusions[next++];
+    const Digest included = InclusionHash(session, alive.device, inclusion.neighbours);
+    RETURN_IF_ERROR(alive.identity.Verify(SignPurpose::kSecAggIncluded, included.bytes, inclusion.signature));
+    if (!inclusion.neighbours.Has(alive.place)) {
+      return absl::FailedPreconditionError(
+          "unmask request: a neighbour that is called alive did not mask its input with this device");
+    }
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 absl::StatusOr<Bytes> ClientSession::OnUnmaskRequest(std::span<const uint8_t> message) {
@@ -50,6 +69,7 @@ absl::StatusOr<Bytes> ClientSession::OnUnmaskRequest(std::span<const uint8_t> me
       return absl::FailedPreconditionError("unmask request: another view than the one that this device signed");
     }
     RETURN_IF_ERROR(CheckVouching(request, view_hash, state_->neighbours, state_->threshold - state_->Holders(0)));
+    RETURN_IF_ERROR(CheckInclusions(request, state_->session, state_->neighbours));
   }
 
   UnmaskMessage answer{.given = Bitmap(state_->Holders(request.alive.Count() + request.dropped.Count())), .shares = {}};

@@ -10,6 +10,7 @@
 
 #include "absl/status/status.h"
 #include "aggregation/secagg/error_correction.h"
+#include "aggregation/secagg/inclusion.h"
 #include "aggregation/secagg/roster.h"
 #include "aggregation/secagg/session_fixture.h"
 #include "aggregation/secagg/share_keys.h"
@@ -82,9 +83,14 @@ class LyingCoordinator {
   UnmaskRequest RequestFor(uint32_t device, const Bitmap& view, const std::map<uint32_t, Signature>& signed_by) const {
     const std::vector<uint32_t> neighbours = NeighboursOf(device);
     const auto size = static_cast<uint32_t>(neighbours.size());
-    UnmaskRequest request{
-        .survivors = view, .alive = Bitmap(size), .dropped = Bitmap(size), .vouching = Bitmap(size), .signatures = {}};
+    UnmaskRequest request{.survivors = view,
+                          .alive = Bitmap(size),
+                          .dropped = Bitmap(size),
+                          .vouching = Bitmap(size),
+                          .signatures = {},
+                          .inclusions = {}};
     for (uint32_t i = 0; i < size; ++i) {
+      if (!WasTold(device, neighbours[i])) continue;
       const bool alive = view.Has(SeatOf(neighbours[i]));
       (alive ? request.alive : request.dropped).Add(i);
       const auto signature = signed_by.find(neighbours[i]);
@@ -92,8 +98,51 @@ class LyingCoordinator {
       request.vouching.Add(i);
       request.signatures.push_back(signature->second);
     }
+    if (request.signatures.empty()) return request;
+    for (uint32_t i = 0; i < size; ++i) {
+      if (request.alive.Has(i)) request.inclusions.push_back(InclusionOf(neighbours[i]));
+    }
     return request;
   }
+  // Tells a device that of its neighbours these alone shared.
+  absl::Status TellShared(uint32_t device, const Devices& shared) {
+    const SharesMessage all = ParseShares(session_.MessageFor(device).value(), sid(), NeighbourCount()).value();
+    SharesMessage some{.shared = Bitmap(NeighbourCount()), .sealed = {}};
+    const std::vector<uint32_t> neighbours = NeighboursOf(device);
+    for (uint32_t i = 0; i < neighbours.size(); ++i) {
+      if (!shared.contains(neighbours[i])) continue;
+      some.shared.Add(i);
+      some.sealed.push_back(all.sealed[i]);
+    }
+    told_[device] = shared;
+    return session_.clients[device].OnShares(EncodeShares(some, sid()));
+  }
+  bool WasTold(uint32_t device, uint32_t neighbour) const {
+    const auto found = told_.find(device);
+    return found == told_.end() || found->second.contains(neighbour);
+  }
+  // Has a device mask its input.
+  absl::Status TakeInput(uint32_t device) {
+    const absl::StatusOr<Bytes> masked = session_.clients[device].Mask(session_.inputs[device]);
+    if (!masked.ok()) return masked.status();
+    const auto list = std::span(*masked).subspan(session_.server.packed_bytes());
+    if (!list.empty()) inclusions_[device] = ParseInclusion(list, NeighbourCount()).value();
+    return absl::OkStatus();
+  }
+  // What its input was masked with, in its own words; rubbish if it sent none.
+  Inclusion InclusionOf(uint32_t device) const {
+    const auto found = inclusions_.find(device);
+    return found != inclusions_.end() ? found->second : Inclusion{.neighbours = Bitmap(NeighbourCount())};
+  }
+  void SetInclusion(uint32_t device, const Inclusion& inclusion) { inclusions_[device] = inclusion; }
+  // A list with the device's own signature, whoever made it.
+  Inclusion SignedInclusion(uint32_t device, const Bitmap& neighbours) const {
+    const TestDevice& signer = *session_.devices[device];
+    return {.neighbours = neighbours,
+            .signature =
+                signer.key.Sign(SignPurpose::kSecAggIncluded, InclusionHash(sid(), signer.name, neighbours).bytes)};
+  }
+  uint32_t NeighbourCount() const { return topology_.parameters.neighbours; }
   Bytes Encode(const UnmaskRequest& request) const { return EncodeUnmaskRequest(request, sid()); }
 
   // Profile M: of all devices in the view but `missing`, asked for their signatures.
@@ -112,6 +161,8 @@ class LyingCoordinator {
   Roster roster_;
   Topology topology_;
   std::vector<uint32_t> seats_;
+  std::map<uint32_t, Inclusion> inclusions_;
+  std::map<uint32_t, Devices> told_;  // by device, if it was told less than the truth
 };
 
 // Shares that devices released, under whatever views, and what they open.
@@ -125,7 +176,9 @@ class Loot {
             ParseShareKeys(event.body, coordinator.sid(), static_cast<uint32_t>(neighbours)).value().seed_hash;
       } else if (event.kind == SessionEvent::Kind::kAdvertised) {
         const Advertisement shown = ParseAdvertisement(event.body, session.server.config_hash()).value();
-        mask_keys_[SeatOf(coordinator.roster(), shown.device).value()] = shown.mask_key;
+        const uint32_t seat = SeatOf(coordinator.roster(), shown.device).value();
+        mask_keys_[seat] = shown.mask_key;
+        channel_keys_[seat] = shown.channel_key;
       }
     }
   }
@@ -133,7 +186,9 @@ class Loot {
   // `answer`: of `device`, to a request with this view.
   void Add(uint32_t device, const Bitmap& view, std::span<const uint8_t> answer) {
     std::vector<uint32_t> asked;
-    for (const uint32_t neighbour : coordinator_.NeighboursOf(device)) asked.push_back(coordinator_.SeatOf(neighbour));
+    for (const uint32_t neighbour : coordinator_.NeighboursOf(device)) {
+      if (coordinator_.WasTold(device, neighbour)) asked.push_back(coordinator_.SeatOf(neighbour));
+    }
     const uint32_t seat = coordinator_.SeatOf(device);
     if (coordinator_.complete()) asked.push_back(seat);
     const UnmaskMessage message =
@@ -144,6 +199,29 @@ class Loot {
       if (!message.given.Has(i)) continue;
       auto& shares = view.Has(asked[i]) ? seed_shares_ : key_shares_;
       shares[asked[i]].push_back({.seat = seat, .share = message.shares[next++]});
+    }
+  }
+
+  // All that was sealed for a device which sides with the coordinator; its own session key opens it.
+  void AddSealedFor(uint32_t device, const X25519Key& channel_key, const SessionFixture& session) {
+    const uint32_t seat = coordinator_.SeatOf(device);
+    for (const SessionEvent& event : session.log) {
+      const uint32_t from = event.kind == SessionEvent::Kind::kShared ? coordinator_.DeviceAt(event.seat) : device;
+      const std::vector<uint32_t> theirs = coordinator_.NeighboursOf(from);
+      const auto place = std::find(theirs.begin(), theirs.end(), device) - theirs.begin();
+      if (from == device || place == std::ssize(theirs)) continue;
+      const ShareRoute route{.session = coordinator_.sid(),
+                             .from = coordinator_.roster()[event.seat].device,
+                             .to = coordinator_.roster()[seat].device,
+                             .from_key = channel_keys_.at(event.seat),
+                             .to_key = channel_key.public_key(),
+                             .from_seat = event.seat,
+                             .to_seat = seat};
+      const ShareKeysMessage message =
+          ParseShareKeys(event.body, coordinator_.sid(), static_cast<uint32_t>(theirs.size())).value();
+      const SharePair pair = OpenShares(message.sealed[static_cast<size_t>(place)], route, channel_key).value();
+      seed_shares_[event.seat].push_back({.seat = seat, .share = pair.seed});
+      key_shares_[event.seat].push_back({.seat = seat, .share = pair.mask_key});
     }
   }
 
@@ -177,6 +255,7 @@ class Loot {
   const LyingCoordinator& coordinator_;
   std::map<uint32_t, Digest> seed_hashes_;
   std::map<uint32_t, PublicKey> mask_keys_;
+  std::map<uint32_t, PublicKey> channel_keys_;
   Shares seed_shares_;
   Shares key_shares_;
 };

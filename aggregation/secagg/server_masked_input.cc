@@ -1,6 +1,7 @@
 // Phase 2 on the coordinator: whose inputs are in the sum, and V.
 
 #include <algorithm>
+#include <utility>
 
 #include "aggregation/secagg/server_state.h"
 #include "aggregation/secagg/view.h"
@@ -8,16 +9,69 @@
 
 namespace fleetune::secagg {
 
-absl::StatusOr<std::optional<SessionEvent>> ServerSession::CheckInput(std::string_view device) const {
+absl::StatusOr<bool> ServerSession::InputWanted(std::string_view device) const {
   const State& state = *state_;
-  if (const auto seat = SeatOf(state.roster, device); seat.has_value() && state.participants[*seat].committed) {
-    return std::nullopt;
-  }
+  if (Committed(device)) return false;
   ASSIGN_OR_RETURN(const uint32_t seat, state.SeatIn(ServerPhase::kMaskedInput, device, "masked input"));
   if (!state.active.Has(seat)) {
     return absl::FailedPreconditionError("masked input: this device shared its keys with too few others");
   }
-  return SessionEvent{.kind = SessionEvent::Kind::kCommitted, .seat = seat, .body = {}};
+  return true;
+}
+
+uint64_t ServerSession::packed_bytes() const { return state_->config.dimension * (state_->config.lane_bits / 8); }
+
+uint64_t ServerSession::input_bytes() const {
+  if (!state_->malicious() || state_->participants.empty()) return packed_bytes();
+  return packed_bytes() + InclusionBytes(static_cast<uint32_t>(state_->participants.front().neighbours.size()));
+}
+
+absl::StatusOr<std::optional<SessionEvent>> ServerSession::CheckInput(std::string_view device,
+                                                                      std::span<const uint8_t> inclusion,
+                                                                      PeerVerifier verify) const {
+  ASSIGN_OR_RETURN(const bool wanted, InputWanted(device));
+  if (!wanted) return std::nullopt;
+  const uint32_t seat = *SeatOf(state_->roster, device);
+  const Participant& participant = state_->participants[seat];
+  SessionEvent event{.kind = SessionEvent::Kind::kCommitted, .seat = seat, .body = {}};
+  if (!state_->malicious()) {
+    if (!inclusion.empty()) return absl::InvalidArgumentError("masked input: bytes behind its elements");
+    return event;
+  }
+  // A list that its neighbours would refuse must not end the cell for all of them.
+  ASSIGN_OR_RETURN(const Inclusion list,
+                   ParseInclusion(inclusion, static_cast<uint32_t>(participant.neighbours.size())));
+  if (list.neighbours != state_->ToldTo(participant)) {
+    return absl::FailedPreconditionError("masked input: not masked with the neighbours that shared");
+  }
+  const Advertisement shown = ParseAdvertisement(participant.entry, state_->config_hash).value();
+  ASSIGN_OR_RETURN(const VerifiedPeer peer, verify(shown.certificate));
+  RETURN_IF_ERROR(peer.identity.Verify(SignPurpose::kSecAggIncluded,
+                                       InclusionHash(state_->session, device, list.neighbours).bytes, list.signature));
+  event.body.assign(inclusion.begin(), inclusion.end());
+  return event;
+}
+
+Bitmap ServerSession::State::ToldTo(const Participant& participant) const {
+  const auto size = static_cast<uint32_t>(participant.neighbours.size());
+  Bitmap told(size);
+  for (uint32_t i = 0; i < size; ++i) {
+    if (active.Has(participant.neighbours[i])) told.Add(i);
+  }
+  return told;
+}
+
+void ServerSession::State::ApplyCommitted(const SessionEvent& event) {
+  Participant& participant = participants[event.seat];
+  if (!active.Has(event.seat) || participant.committed) return;
+  if (malicious()) {
+    absl::StatusOr<Inclusion> inclusion =
+        ParseInclusion(event.body, static_cast<uint32_t>(participant.neighbours.size()));
+    if (!inclusion.ok()) return;
+    participant.inclusion = *std::move(inclusion);
+  }
+  participant.committed = true;
+  ++committed;
 }
 
 bool ServerSession::State::InputsCanBeOpened() const {

@@ -147,11 +147,7 @@ void ServerSession::Apply(const SessionEvent& event) {
       state.phase = ServerPhase::kMaskedInput;
       return;
     case Kind::kCommitted:
-      if (in(ServerPhase::kMaskedInput) && seated && state.active.Has(event.seat) &&
-          !state.participants[event.seat].committed) {
-        state.participants[event.seat].committed = true;
-        ++state.committed;
-      }
+      if (in(ServerPhase::kMaskedInput) && seated) state.ApplyCommitted(event);
       return;
     case Kind::kInputsClosed:
       if (in(ServerPhase::kMaskedInput)) state.CloseInputs();

@@ -85,9 +85,17 @@ class ServerSession {
   absl::StatusOr<std::optional<SessionEvent>> Check(const VerifiedPeer& peer, std::span<const uint8_t> message,
                                                     PeerVerifier verify) const;
 
-  // The event of a device's whole input, which has arrived. FailedPrecondition if the session does not wait for it;
-  // none if it is counted already.
-  absl::StatusOr<std::optional<SessionEvent>> CheckInput(std::string_view device) const;
+  // Whether a device's input is still to come: not if it is counted already. FailedPrecondition if the session does not
+  // wait for it.
+  absl::StatusOr<bool> InputWanted(std::string_view device) const;
+  // Of a masked input: the packed ring elements and, in profile M, what it was masked with (inclusion.h).
+  uint64_t input_bytes() const;
+  uint64_t packed_bytes() const;  // the ring elements alone
+  // The event of a device's whole input, which has arrived; `inclusion` is what follows its ring elements. None if it
+  // is counted already. FailedPrecondition as InputWanted, and if it was masked with others than it was told; DataLoss,
+  // InvalidArgument (no list of this session); Unauthenticated (not signed by the device).
+  absl::StatusOr<std::optional<SessionEvent>> CheckInput(std::string_view device, std::span<const uint8_t> inclusion,
+                                                         PeerVerifier verify) const;
 
   // The event that ends the present phase: when all have answered, or, with `time_over`, what follows then (kFailed if
   // too few have). None otherwise, and in kUnmask, which RecoverMasks ends.

@@ -218,7 +218,8 @@ TEST(ServerSessionTest, WhatCameBeforeMakesNoSecondEvent) {
       Answer(session, phase, device);
       if (phase != 2) said.emplace_back(device, session.log.back().body);
       if (phase == 2) {
-        const auto again = session.server.CheckInput(session.devices[device]->name);
+        EXPECT_FALSE(session.server.InputWanted(session.devices[device]->name).value());
+        const auto again = session.server.CheckInput(session.devices[device]->name, {}, ReadTestCertificate);
         ASSERT_THAT(again, IsOk());
         EXPECT_EQ(*again, std::nullopt);
       }
@@ -244,10 +245,10 @@ TEST(ServerSessionTest, LateOnesAreRefused) {
   session.ShareKeys({4, 5});
   EXPECT_THAT(session.Deliver(4, late_shares), HasStatus(kFailed, "collecting"));
   EXPECT_EQ(session.server.NextFor(session.devices[4]->name)->kind, NextKind::kOver);
-  EXPECT_THAT(session.server.CheckInput(session.devices[4]->name), HasStatus(kFailed, "too few"));
+  EXPECT_THAT(session.server.InputWanted(session.devices[4]->name), HasStatus(kFailed, "too few"));
   session.MaskInputs({3});
-  EXPECT_THAT(session.server.CheckInput(session.devices[3]->name), HasStatus(kFailed, "unmasking"));
-  EXPECT_THAT(session.server.CheckInput("nobody"), HasStatus(kFailed, ""));
+  EXPECT_THAT(session.server.InputWanted(session.devices[3]->name), HasStatus(kFailed, "unmasking"));
+  EXPECT_THAT(session.server.InputWanted("nobody"), HasStatus(kFailed, ""));
   session.Unmask();
   EXPECT_EQ(*session.Open(), session.ExpectedSum());
   for (uint32_t device = 0; device < 5; ++device) {
@@ -291,9 +292,45 @@ TEST(PruningTest, WhoeverIsLeftHasEnoughNeighboursLeft) {
     // Nobody stays with too few, and nobody goes who had enough.
     EXPECT_EQ(left.contains(device), near >= coordinator.threshold() && !missing.contains(device)) << device;
   }
-  EXPECT_THAT(session.server.CheckInput(session.devices[0]->name), HasStatus(kFailed, "too few others"));
+  EXPECT_THAT(session.server.InputWanted(session.devices[0]->name), HasStatus(kFailed, "too few others"));
   session.MaskInputs();
   EXPECT_EQ(session.server.counted().size(), left.size());
+  session.Unmask();
+  EXPECT_EQ(*session.Open(), session.ExpectedSum());
+}
+
+// A cascade: a device with just enough sharing neighbours goes, because one of them has too few and goes first.
+TEST(PruningTest, WhoLeavesMayTakeOthersAlong) {
+  SessionFixture session(TestConfig(64), 64);
+  session.Advertise();
+  const LyingCoordinator coordinator(session);
+  const int64_t threshold = coordinator.threshold();
+  const std::vector<uint32_t> of_first = coordinator.NeighboursOf(0);
+  const auto common = [&](uint32_t device) {
+    std::vector<uint32_t> both = coordinator.NeighboursOf(device);
+    std::erase_if(both, [&](uint32_t other) { return std::ranges::count(of_first, other) == 0; });
+    return both;
+  };
+  const uint32_t second = *std::ranges::min_element(of_first, {}, [&](uint32_t d) { return common(d).size(); });
+  Devices missing{common(second).front()};
+  const auto near = [&](uint32_t device) {
+    return std::ranges::count_if(coordinator.NeighboursOf(device), [&](uint32_t n) { return !missing.contains(n); });
+  };
+  const auto leave_to = [&](uint32_t device, int64_t left, uint32_t but) {
+    for (const uint32_t neighbour : coordinator.NeighboursOf(device)) {
+      const bool of_both = std::ranges::count(common(second), neighbour) > 0;
+      if (near(device) > left && neighbour != but && !of_both) missing.insert(neighbour);
+    }
+  };
+  leave_to(0, threshold - 1, second);
+  leave_to(second, threshold, 0);
+  ASSERT_EQ(near(0), threshold - 1);
+  ASSERT_EQ(near(second), threshold);
+  session.ShareKeys(missing);
+  ASSERT_EQ(session.server.phase(), ServerPhase::kMaskedInput);
+  EXPECT_THAT(session.server.InputWanted(session.devices[0]->name), HasStatus(kFailed, "too few others"));
+  EXPECT_THAT(session.server.InputWanted(session.devices[second]->name), HasStatus(kFailed, "too few others"));
+  session.MaskInputs();
   session.Unmask();
   EXPECT_EQ(*session.Open(), session.ExpectedSum());
 }

@@ -64,12 +64,10 @@ uint32_t ServerSession::State::PositionOf(const Participant& of, uint32_t neighb
 
 Bytes ServerSession::State::SharesFor(const Participant& participant) const {
   const uint32_t seat = *SeatOf(roster, participant.device);
-  SharesMessage message{.shared = Bitmap(static_cast<uint32_t>(participant.neighbours.size())), .sealed = {}};
+  SharesMessage message{.shared = ToldTo(participant), .sealed = {}};
   for (uint32_t i = 0; i < participant.neighbours.size(); ++i) {
-    const uint32_t neighbour = participant.neighbours[i];
-    if (!active.Has(neighbour)) continue;
-    message.shared.Add(i);
-    const Participant& from = participants[neighbour];
+    if (!message.shared.Has(i)) continue;
+    const Participant& from = participants[participant.neighbours[i]];
     message.sealed.push_back(from.sealed[PositionOf(from, seat)]);
   }
   return EncodeShares(message, session);

@@ -14,6 +14,7 @@
 #include "absl/status/status.h"
 #include "aggregation/secagg/advertise.h"
 #include "aggregation/secagg/bitmap.h"
+#include "aggregation/secagg/inclusion.h"
 #include "aggregation/secagg/roster.h"
 #include "aggregation/secagg/server_session.h"
 #include "aggregation/secagg/shamir.h"
@@ -34,6 +35,7 @@ struct Participant {
   std::vector<SealedPair> sealed;    // by neighbour
   Digest seed_hash;
   bool committed = false;
+  Inclusion inclusion;  // profile M: what its input was masked with, once it is committed
   std::optional<Signature> view_signature;
   Bytes unmask_bytes;  // its unmask message; empty until it came
   UnmaskMessage unmask;
@@ -103,6 +105,9 @@ struct ServerSession::State {
   void ApplyAdvertised(const SessionEvent& event);
   void CloseRoster();
   void ApplyShared(const SessionEvent& event);
+  // Which of its neighbours a participant was told to mask with.
+  Bitmap ToldTo(const Participant& participant) const;
+  void ApplyCommitted(const SessionEvent& event);
   void CloseInputs();
   void ApplyViewSigned(const SessionEvent& event);
   void ApplyUnmasked(const SessionEvent& event);

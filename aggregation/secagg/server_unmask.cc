@@ -30,11 +30,13 @@ UnmaskRequest ServerSession::State::UnmaskRequestFor(const Participant& particip
                         .alive = Bitmap(size),
                         .dropped = Bitmap(size),
                         .vouching = Bitmap(size),
-                        .signatures = {}};
+                        .signatures = {},
+                        .inclusions = {}};
   for (uint32_t i = 0; i < size; ++i) {
     const uint32_t seat = participant.neighbours[i];
     if (!active.Has(seat)) continue;
     (survivors.Has(seat) ? request.alive : request.dropped).Add(i);
+    if (malicious() && survivors.Has(seat)) request.inclusions.push_back(participants[seat].inclusion);
     if (const std::optional<Signature>& signature = participants[seat].view_signature; signature.has_value()) {
       request.vouching.Add(i);
       request.signatures.push_back(*signature);

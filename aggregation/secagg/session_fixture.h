@@ -135,11 +135,16 @@ class SessionFixture {
   void CommitInput(uint32_t device) {
     const absl::StatusOr<Bytes> shares = MessageFor(device);
     if (!shares.ok() || !clients[device].OnShares(*shares).ok()) return;
-    const Bytes masked = clients[device].Mask(inputs[device]).value();
-    const auto event = server.CheckInput(devices[device]->name);
+    const auto event = CheckInput(device, clients[device].Mask(inputs[device]).value());
     CHECK(event.ok() && event->has_value());
-    CHECK(sum->Add(masked).ok());
     Log(**event);
+  }
+  // The event of a masked input, which is added to the sum if it makes one.
+  absl::StatusOr<std::optional<SessionEvent>> CheckInput(uint32_t device, std::span<const uint8_t> masked) {
+    const auto elements = masked.first(server.packed_bytes());
+    auto event = server.CheckInput(devices[device]->name, masked.subspan(elements.size()), ReadTestCertificate);
+    if (event.ok() && event->has_value()) CHECK(sum->Add(elements).ok());
+    return event;
   }
   void SignViews(const std::set<uint32_t>& missing = {}) {
     for (uint32_t i = 0; i < clients.size(); ++i) {

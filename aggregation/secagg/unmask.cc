@@ -1,6 +1,7 @@
 #include "aggregation/secagg/unmask.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "aggregation/secagg/transcript.h"
 #include "base/read_array.h"
@@ -27,6 +28,7 @@ Bytes EncodeUnmaskRequest(const UnmaskRequest& request, const Digest& session) {
   writer.WriteBytes(request.dropped.bytes());
   writer.WriteBytes(request.vouching.bytes());
   for (const Signature& signature : request.signatures) writer.WriteBytes(signature);
+  for (const Inclusion& inclusion : request.inclusions) WriteInclusion(inclusion, writer);
   return writer.Take();
 }
 
@@ -47,6 +49,11 @@ absl::StatusOr<UnmaskRequest> ParseUnmaskRequest(std::span<const uint8_t> messag
   const uint32_t signatures = request.vouching.Count();
   for (uint32_t i = 0; i < signatures; ++i) {
     RETURN_IF_ERROR(ReadArray(reader, request.signatures.emplace_back()));
+  }
+  const uint32_t inclusions = signatures > 0 ? request.alive.Count() : 0;
+  for (uint32_t i = 0; i < inclusions; ++i) {
+    ASSIGN_OR_RETURN(Inclusion inclusion, ReadInclusion(reader, neighbours));
+    request.inclusions.push_back(std::move(inclusion));
   }
   RETURN_IF_ERROR(reader.ExpectEnd());
   return request;

@@ -6,6 +6,7 @@
 
 #include "absl/status/statusor.h"
 #include "aggregation/secagg/bitmap.h"
+#include "aggregation/secagg/inclusion.h"
 #include "aggregation/secagg/shamir.h"
 #include "base/bytes.h"
 #include "base/crypto/signature.h"
@@ -21,6 +22,8 @@ struct UnmaskRequest {
   Bitmap dropped;
   Bitmap vouching;                    // profile M: neighbours whose view signatures follow; else empty
   std::vector<Signature> signatures;  // in the order of `vouching`
+  // Profile M, that is where anybody vouches: of each alive neighbour what it masked its input with; else empty.
+  std::vector<Inclusion> inclusions;
 
   friend bool operator==(const UnmaskRequest&, const UnmaskRequest&) = default;
 };

@@ -26,11 +26,13 @@ class UnmaskRequestTest : public testing::Test {
     return ParseUnmaskRequest(message, session_, kCohort, kNeighbours);
   }
   const Digest session_ = Sha256(AsBytes("session"));
-  UnmaskRequest request_{.survivors = Of(kCohort, {0, 1, 2, 3, 10}),
-                         .alive = Of(kNeighbours, {0, 2, 3}),
-                         .dropped = Of(kNeighbours, {1, 5}),
-                         .vouching = Of(kNeighbours, {2, 3}),
-                         .signatures = {Signature{1}, Signature{2}}};
+  UnmaskRequest request_{
+      .survivors = Of(kCohort, {0, 1, 2, 3, 10}),
+      .alive = Of(kNeighbours, {0, 2, 3}),
+      .dropped = Of(kNeighbours, {1, 5}),
+      .vouching = Of(kNeighbours, {2, 3}),
+      .signatures = {Signature{1}, Signature{2}},
+      .inclusions = std::vector<Inclusion>(3, {.neighbours = Of(kNeighbours, {1, 4}), .signature = Signature{3}})};
 };
 
 TEST_F(UnmaskRequestTest, RoundTripAndNoOtherLength) {
@@ -41,6 +43,23 @@ TEST_F(UnmaskRequestTest, RoundTripAndNoOtherLength) {
   const auto parse = [this](std::span<const uint8_t> part) { return Parse(part); };
   ExpectNoOtherLength(bytes, parse);
   ExpectHeadIsChecked(bytes, parse);
+}
+
+TEST_F(UnmaskRequestTest, WhereNobodyVouchesNoListsFollow) {
+  request_.vouching = Bitmap(kNeighbours);
+  request_.signatures.clear();
+  EXPECT_FALSE(Parse(EncodeUnmaskRequest(request_, session_)).ok());
+  request_.inclusions.clear();
+  const Bytes bytes = EncodeUnmaskRequest(request_, session_);
+  EXPECT_EQ(bytes.size(), 33u + 2 + 3 * 1);  // V, alive, dropped, vouching
+  EXPECT_EQ(*Parse(bytes), request_);
+}
+
+TEST_F(UnmaskRequestTest, AListForEachAliveNeighbour) {
+  request_.inclusions.pop_back();
+  EXPECT_FALSE(Parse(EncodeUnmaskRequest(request_, session_)).ok());
+  request_.inclusions.resize(4, request_.inclusions.front());
+  EXPECT_FALSE(Parse(EncodeUnmaskRequest(request_, session_)).ok());
 }
 
 TEST_F(UnmaskRequestTest, NobodyIsBothAliveAndDropped) {

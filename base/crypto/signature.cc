@@ -25,6 +25,8 @@ std::string_view LabelOf(SignPurpose purpose) {
       return "fleetune-secagg/1/advertise\0"sv;
     case SignPurpose::kSecAggShareKeys:
       return "fleetune-secagg/1/share-keys\0"sv;
+    case SignPurpose::kSecAggIncluded:
+      return "fleetune-secagg/1/included\0"sv;
     case SignPurpose::kSecAggView:
       return "fleetune-secagg/1/view\0"sv;
     case SignPurpose::kSecAggUnmask:

@@ -18,11 +18,12 @@ namespace fleetune {
 enum class SignPurpose : uint8_t {  // wire values
   kAdapterUpdate = 1,
   kTrainingPlan = 2,
-  kSecAggConfig = 3,  // by the coordinator; the other four by a device
+  kSecAggConfig = 3,  // by the coordinator; the other five by a device
   kSecAggAdvertise = 4,
   kSecAggShareKeys = 5,
   kSecAggView = 6,
   kSecAggUnmask = 7,
+  kSecAggIncluded = 8,
 };
 
 using Signature = std::array<uint8_t, 64>;

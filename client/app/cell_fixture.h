@@ -169,9 +169,9 @@ class FakeRound {
     Heard(id, device, 0, sha256);
     Cell* cell = Find(id);
     if (cell == nullptr) return absl::NotFoundError("no such cell");
-    const auto event = cell->session.CheckInput(device);
-    if (!event.ok()) return event.status();
-    OpenedUpload opened{.chunk_bytes = kChunkBytes, .missing_chunks = {}, .committed = !event->has_value()};
+    const absl::StatusOr<bool> wanted = cell->session.InputWanted(device);
+    if (!wanted.ok()) return wanted.status();
+    OpenedUpload opened{.chunk_bytes = kChunkBytes, .missing_chunks = {}, .committed = !*wanted};
     for (uint32_t i = 0; i * kChunkBytes < size && !opened.committed; ++i) {
       if (!cell->chunks[device].contains(i)) opened.missing_chunks.push_back(i);
     }
@@ -188,13 +188,18 @@ class FakeRound {
   absl::Status Commit(const std::string& device, const std::string& id, const Digest& sha256) {
     Cell* cell = Find(id);
     if (cell == nullptr) return absl::NotFoundError("no such cell");
-    const auto event = cell->session.CheckInput(device);
-    if (!event.ok()) return event.status();
-    if (!event->has_value()) return absl::OkStatus();
+    const absl::StatusOr<bool> wanted = cell->session.InputWanted(device);
+    if (!wanted.ok()) return wanted.status();
+    if (!*wanted) return absl::OkStatus();
     Bytes whole;
     for (const auto& [index, chunk] : cell->chunks[device]) whole.insert(whole.end(), chunk.begin(), chunk.end());
     if (Sha256(whole) != sha256) return absl::FailedPreconditionError("chunks are missing");
-    CHECK(cell->sum.Add(whole).ok());
+    CHECK(whole.size() == cell->session.input_bytes());
+    const auto packed = std::span(whole).first(cell->session.packed_bytes());
+    const auto event =
+        cell->session.CheckInput(device, std::span(whole).subspan(packed.size()), secagg::ReadTestCertificate);
+    if (!event.ok()) return event.status();
+    CHECK(cell->sum.Add(packed).ok());
     Apply(*cell, **event);
     Pump(*cell);
     return absl::OkStatus();

@@ -30,8 +30,8 @@ absl::StatusOr<RingVector> SumOrZeros(FleetStore& store, const std::string& name
 
 absl::Status Fleet::State::CommitToCell(const std::string& device, const std::string& cell_id, const Digest& sha256) {
   const secagg::ServerSession& session = *FindOpenCell(cell_id);
-  ASSIGN_OR_RETURN(const std::optional<SessionEvent> event, session.CheckInput(device));
-  if (!event.has_value()) return absl::OkStatus();
+  ASSIGN_OR_RETURN(const bool wanted, session.InputWanted(device));
+  if (!wanted) return absl::OkStatus();
   FleetStore& store = *ports.store;
   ASSIGN_OR_RETURN(const WholeUpload whole, ReadWholeUpload(store, cell_id, device, sha256));
   const auto drop_upload = [&](FleetTransaction& transaction) { return transaction.DeleteUpload(cell_id, device); };
@@ -39,11 +39,20 @@ absl::Status Fleet::State::CommitToCell(const std::string& device, const std::st
     RETURN_IF_ERROR(Write({}, drop_upload));
     return absl::DataLossError("the chunks do not hash to " + sha256.ToHex() + ": open the upload again");
   }
+  CHECK(whole.bytes.size() == session.input_bytes());  // the size that the upload was opened with
+  const auto packed = std::span(whole.bytes).first(session.packed_bytes());
+  const auto verify = [this](std::span<const uint8_t> certificate) { return VerifyPeer(certificate); };
+  const absl::StatusOr<std::optional<SessionEvent>> event =
+      session.CheckInput(device, std::span(whole.bytes).subspan(packed.size()), verify);
+  if (!event.ok()) {
+    RETURN_IF_ERROR(Write({}, drop_upload));
+    return event.status();
+  }
   const secagg::SessionConfig& config = session.config();
   ASSIGN_OR_RETURN(RingVector sum, SumOrZeros(store, cell_id, config.dimension));
   ASSIGN_OR_RETURN(const LaneBits lane, LaneFromBits(config.lane_bits));
-  RETURN_IF_ERROR(AddPackedToSum(whole.bytes, lane, sum));
-  RETURN_IF_ERROR(AdvanceCell(cell_id, *event, [&](FleetTransaction& transaction) -> absl::Status {
+  RETURN_IF_ERROR(AddPackedToSum(packed, lane, sum));
+  RETURN_IF_ERROR(AdvanceCell(cell_id, **event, [&](FleetTransaction& transaction) -> absl::Status {
     RETURN_IF_ERROR(transaction.PutSum(cell_id, sum));
     return drop_upload(transaction);
   }));

@@ -29,12 +29,10 @@ absl::StatusOr<UploadDestination> DestinationInRound(const OpenRound& round, con
 }
 
 UploadDestination DestinationInCell(const OpenCell& cell, const OpenRound& round, const std::string& device) {
-  const secagg::SessionConfig& config = cell.session.config();
-  const auto event = cell.session.CheckInput(device);
-  UploadDestination destination{.size = config.dimension * (config.lane_bits / 8),
-                                .counted = event.ok() && !event->has_value(),
-                                .closed = event.status()};
-  if (event.ok() && round.machine.SeatOf(device) == RoundSeat::kDeclined) {
+  const absl::StatusOr<bool> wanted = cell.session.InputWanted(device);
+  UploadDestination destination{
+      .size = cell.session.input_bytes(), .counted = wanted.ok() && !*wanted, .closed = wanted.status()};
+  if (wanted.ok() && round.machine.SeatOf(device) == RoundSeat::kDeclined) {
     destination.closed =
         absl::FailedPreconditionError("this device gave its place in round " + round.record.id + " away");
   }

@@ -87,7 +87,28 @@ void MeasureMasks(MaskKernel kernel, uint64_t dimension, Figures& figures) {
   figures.push_back({group, "unmasking, 32 bits / keystream", rate(4, wide_seconds) / raw, "", target, {}});
   figures.push_back({group, "unmasking, 16 bits", rate(2, narrow_seconds) / 1e9, "GB/s", {}, {}});
   figures.push_back({group, "unmasking, 16 bits / keystream", rate(2, narrow_seconds) / raw, "", target, {}});
-  figures.push_back({group, "a device's own mask and 100 neighbours'", wide_seconds, "s", {}, {}});
+}
+
+void MeasureNeighbours(MaskKernel kernel, uint64_t dimension, size_t threads, Figures& figures) {
+  const std::vector<MaskTerm> terms = Terms(kMaskNeighbours);
+  std::vector<uint32_t> wide(dimension);
+  std::vector<uint16_t> narrow(dimension);
+  Crew crew(threads);
+  const auto parallel = [&crew](size_t tasks, absl::FunctionRef<void(size_t)> work) { crew.For(tasks, work); };
+  double wide_seconds = 1e9;
+  double narrow_seconds = 1e9;
+  for (int run = 0; run < kRuns; ++run) {
+    const auto best = [&](double& seconds, auto& values) {
+      const Effort effort = crew.Measure([&] { secagg::ApplyMasks(std::span(values), terms, parallel, kernel); });
+      seconds = std::min(seconds, effort.longest);
+    };
+    best(wide_seconds, wide);
+    best(narrow_seconds, narrow);
+  }
+  const std::string group = fmt::format("masks of {} neighbours, {}, {} thread{}", kMaskNeighbours, NameOf(kernel),
+                                        threads, threads == 1 ? "" : "s");
+  figures.push_back({group, "32 bits", wide_seconds, "s", {}, {}});
+  figures.push_back({group, "16 bits", narrow_seconds, "s", {}, {}});
 }
 
 void MeasureIngest(uint64_t dimension, Figures& figures) {

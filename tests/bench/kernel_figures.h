@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 
 #include "base/crypto/mask_stream.h"
@@ -12,6 +13,9 @@ double KeystreamBytesPerSecond(MaskKernel kernel);
 
 // How fast masks lie on a vector of `dimension` elements of 32 and of 16 bits, against the raw keystream.
 void MeasureMasks(MaskKernel kernel, uint64_t dimension, Figures& figures);
+
+// How long the masks of 100 neighbours on a device's vector take: seconds of the longest of `threads` threads.
+void MeasureNeighbours(MaskKernel kernel, uint64_t dimension, size_t threads, Figures& figures);
 
 // How fast packed inputs of `dimension` elements are added to the sum, against memcpy of the same bytes. The inputs lie
 // in memory, as they come from the network: they are too many for the caches.

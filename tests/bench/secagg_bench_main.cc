@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <set>
 #include <string>
 #include <thread>
 #include <vector>
@@ -41,9 +42,12 @@ int Run(const Options& options) {
     }
   }
   if (options.part != "sessions") {
-    fleetune::bench::MeasureMasks(MaskKernel::kEvp, options.session.dimension, figures);
-    if (fleetune::IsSupported(MaskKernel::kVaes512)) {
-      fleetune::bench::MeasureMasks(MaskKernel::kVaes512, options.session.dimension, figures);
+    for (const MaskKernel kernel : {MaskKernel::kEvp, MaskKernel::kVaes512}) {
+      if (!fleetune::IsSupported(kernel)) continue;
+      fleetune::bench::MeasureMasks(kernel, options.session.dimension, figures);
+      for (const size_t threads : std::set<size_t>{1, options.session.threads}) {
+        fleetune::bench::MeasureNeighbours(kernel, options.session.dimension, threads, figures);
+      }
     }
     fleetune::bench::MeasureIngest(options.session.dimension, figures);
   }

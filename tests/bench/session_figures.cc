@@ -126,15 +126,19 @@ class Server {
   }
 
   void CollectInputs() {
-    Bytes packed(sum_.packed_bytes());
+    Bytes masked(session_.input_bytes());
+    const auto verify = [this](std::span<const uint8_t> der) { return Verify(der); };
     ForBatches(true, [&](const std::vector<uint32_t>& batch) {
       Say(batch, efforts_.inputs);
       for (const uint32_t i : batch) {
         if (DropsOut(setup_, i)) continue;
-        channel_.ReceiveRaw(packed);
-        up_ += static_cast<double>(packed.size());
+        channel_.ReceiveRaw(masked);
+        up_ += static_cast<double>(masked.size());
+        const auto packed = std::span(masked).first(session_.packed_bytes());
+        const auto inclusion = std::span(masked).subspan(packed.size());
         std::optional<SessionEvent> event;
-        efforts_.inputs += crew_.Measure([&] { event = session_.CheckInput(DeviceName(i)).value(); });
+        efforts_.inputs +=
+            crew_.Measure([&] { event = session_.CheckInput(DeviceName(i), inclusion, verify).value(); });
         efforts_.ingest += crew_.Measure([&] { CHECK(sum_.Add(packed).ok()); });
         efforts_.inputs += crew_.Measure([&] { ApplyEvent(*event); });
       }
@@ -176,12 +180,14 @@ class Server {
     return messages;
   }
 
+  absl::StatusOr<secagg::VerifiedPeer> Verify(std::span<const uint8_t> der) const {
+    absl::StatusOr<PeerIdentity> peer = certificates_->Verify(der, now_);
+    if (!peer.ok()) return peer.status();
+    return secagg::VerifiedPeer{.device = peer->name, .identity = *peer->identity_key};
+  }
+
   void Take(const std::vector<uint32_t>& batch, const std::vector<Bytes>& messages, Effort& effort) {
-    const auto verify = [this](std::span<const uint8_t> der) -> absl::StatusOr<secagg::VerifiedPeer> {
-      absl::StatusOr<PeerIdentity> peer = certificates_->Verify(der, now_);
-      if (!peer.ok()) return peer.status();
-      return secagg::VerifiedPeer{.device = peer->name, .identity = *peer->identity_key};
-    };
+    const auto verify = [this](std::span<const uint8_t> der) { return Verify(der); };
     effort += crew_.Measure([&] {
       std::vector<std::optional<SessionEvent>> events(batch.size());
       crew_.For(batch.size(),

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "aggregation/secagg/server_session.h"
+#include "aggregation/secagg/session_fixture.h"
 #include "base/check.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* bytes, size_t size) {
@@ -21,7 +22,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* bytes, size_t size) {
   if (!session.ok()) return 0;
   for (const std::string& device : session->devices()) {
     (void)session->NextFor(device);
-    (void)session->CheckInput(device);
+    (void)session->InputWanted(device);
+    (void)session->CheckInput(device, {}, ReadTestCertificate);
   }
   for (const bool time_over : {false, true}) {
     ServerSession next = *session;

@@ -37,6 +37,10 @@ std::vector<Bytes> LiesAbout(const secagg::ClientSession& session, const std::st
     if (request->vouching.Has(i)) request->signatures.erase(request->signatures.begin() + voucher);
     request->vouching = Without(request->vouching, i);
     request->survivors = Without(request->survivors, seats[i]);
+    uint32_t list = 0;
+    for (uint32_t j = 0; j < i; ++j) list += request->alive.Has(j) ? 1 : 0;
+    if (!request->inclusions.empty()) request->inclusions.erase(request->inclusions.begin() + list);
+    if (request->signatures.empty()) request->inclusions.clear();
     request->alive = Without(request->alive, i);
     request->dropped.Add(i);
     std::vector<Bytes> lies;

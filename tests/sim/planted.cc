@@ -71,9 +71,12 @@ Bytes WithWrongSign(std::span<const uint8_t> saved, std::span<const uint8_t> ros
                      .key = Secret32(seed.bytes()),
                      .subtract = !secagg::Subtracts(device, other.device)});
   }
-  secagg::RingLanes lanes = secagg::RingLanes::Unpack(config.lane_bits, config.dimension, masked).value();
+  const auto packed = std::span(masked).first(config.dimension * (config.lane_bits / 8));
+  secagg::RingLanes lanes = secagg::RingLanes::Unpack(config.lane_bits, config.dimension, packed).value();
   lanes.Apply(twice, secagg::OneAfterTheOther);
-  return lanes.Pack();
+  Bytes wrong = lanes.Pack();
+  wrong.insert(wrong.end(), masked.begin() + static_cast<std::ptrdiff_t>(packed.size()), masked.end());
+  return wrong;
 }
 
 }  // namespace fleetune
