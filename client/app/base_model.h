@@ -3,7 +3,7 @@
 #include <string>
 
 #include "absl/status/statusor.h"
-#include "client/core/task_fit.h"
+#include "lora/plan/task_fit.h"
 
 namespace fleetune {
 

@@ -19,7 +19,7 @@
 #include "client/core/cell_check.h"
 #include "client/core/check_in.h"
 #include "client/core/device_state.h"
-#include "client/core/task_fit.h"
+#include "lora/plan/task_fit.h"
 
 namespace fleetune {
 

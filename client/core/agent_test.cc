@@ -235,7 +235,7 @@ TEST_F(AgentTest, UploadsOnlyWhereTransfersAreAllowed) {
 
 TEST_F(AgentTest, TaskThatDoesNotFitIsDeclinedWithWhatWouldFit) {
   DeviceConditions small = GoodConditions();
-  small.memory_bytes = kTrainingRuntimeBytes;
+  small.memory_bytes = 170'000'000;  // less than the trainer's program alone takes
   Apply(ConditionsChanged{small});
   CheckIn(CallTo("r1", 0));
   Examine();
@@ -245,7 +245,7 @@ TEST_F(AgentTest, TaskThatDoesNotFitIsDeclinedWithWhatWouldFit) {
 
 TEST_F(AgentTest, SaysThatATaskDoesNotFitBeforeItIsInvited) {
   DeviceConditions small = GoodConditions();
-  small.memory_bytes = kTrainingRuntimeBytes;
+  small.memory_bytes = 170'000'000;  // less than the trainer's program alone takes
   Apply(ConditionsChanged{small});
   CheckIn(std::nullopt);
   Examine();

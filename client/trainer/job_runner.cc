@@ -1,6 +1,7 @@
 #include "client/trainer/job_runner.h"
 
 #include <memory>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -47,16 +48,22 @@ absl::StatusOr<TrainingDone> RunTrainingJob(const TrainingJob& job,
   ASSIGN_OR_RETURN(const std::vector<Record> records, ParseJobRecords(job.records));
   ASSIGN_OR_RETURN(const std::shared_ptr<const GgufFile> model, GgufFile::Open(job.model_path));
   ASSIGN_OR_RETURN(const LlamaShape shape, ReadLlamaShape(*model));
-  ASSIGN_OR_RETURN(const Adapter start, StartOf(job, plan, shape));
+  ASSIGN_OR_RETURN(std::optional<Adapter> start, StartOf(job, plan, shape));
   ASSIGN_OR_RETURN(const std::unique_ptr<const Tokenizer> tokenizer, Tokenizer::FromGguf(*model));
   ASSIGN_OR_RETURN(const std::vector<TokenExample> examples,
                    TokenizeRecords(records, *tokenizer, plan.train.sequence_length));
   SetTrainingThreads(job.threads);
-  ASSIGN_OR_RETURN(TrainResult result,
-                   TrainAdapter(*model, examples, start, plan.train, [&](const TrainStep& step) {
-                     return on_progress(
-                         {.step = step.step, .steps = step.steps, .loss = step.loss, .tokens = step.tokens});
-                   }));
+  ASSIGN_OR_RETURN(const ModelFootprint footprint, FootprintOf(*model));
+  TrainMachine machine{.products = FastestProductType()};
+  if (job.memory_limit_bytes > 0) machine.memory_bytes = job.memory_limit_bytes + footprint.file_bytes;
+  ASSIGN_OR_RETURN(const std::unique_ptr<AdapterTrainer> trainer,
+                   AdapterTrainer::Create(*model, examples, *start, plan.train, machine));
+  start.reset();  // it may be large
+  while (!trainer->done()) {
+    ASSIGN_OR_RETURN(const TrainStep step, trainer->Step());
+    if (!on_progress({.step = step.step, .steps = step.steps, .loss = step.loss, .tokens = step.tokens})) break;
+  }
+  ASSIGN_OR_RETURN(const TrainResult result, trainer->Result());
   return TrainingDone{.b = {result.adapter.b().begin(), result.adapter.b().end()},
                       .first_loss = result.first_loss,
                       .last_loss = result.last_loss,

@@ -4,7 +4,7 @@
 #include "base/status_macros.h"
 #include "coordinator/core/device_report.h"
 #include "coordinator/core/fleet_state.h"
-#include "coordinator/core/training_memory.h"
+#include "lora/plan/training_memory.h"
 
 namespace fleetune {
 namespace {
@@ -22,6 +22,16 @@ bool Concerns(const FleetTask& task, const DeviceRecord& device) {
   return tag.empty() || std::ranges::find(device.tags, tag) != device.tags.end();
 }
 
+// Of a device that works in f32 and computes each layer again; the device itself looks closer, and declines if it must.
+uint64_t LeastTrainingMemory(const FleetTask& task, const TrainingPlan& plan) {
+  const ModelFootprint model = {.file_bytes = task.model.size_bytes,
+                                .sizes = task.model.sizes,
+                                .vocabulary = 0,
+                                .heads = task.model.heads,
+                                .context = 0};
+  return EstimateTrainingMemory(model, AdapterOf(plan, model), plan.train, {}).total();
+}
+
 // Why the device cannot train the task now; empty if it can.
 std::string Obstacle(const FleetTask& task, const DeviceReport& report) {
   const TrainingPlan& plan = task.spec.plan;
@@ -33,7 +43,7 @@ std::string Obstacle(const FleetTask& task, const DeviceReport& report) {
   if (examples < plan.min_examples) {
     return "has " + std::to_string(examples) + " examples of " + std::to_string(plan.min_examples) + " needed";
   }
-  const uint64_t needed = EstimateTrainingMemory(task.model, task.adapter, plan);
+  const uint64_t needed = LeastTrainingMemory(task, plan);
   if (report.memory_budget_bytes != 0 && report.memory_budget_bytes < needed) {
     constexpr uint64_t kMegabyte = 1'000'000;
     return "task needs about " + std::to_string((needed + kMegabyte - 1) / kMegabyte) + " MB, " +

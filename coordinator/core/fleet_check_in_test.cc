@@ -1,7 +1,7 @@
 #include <string>
 
-#include "coordinator/core/training_memory.h"
 #include "gtest/gtest.h"
+#include "lora/plan/training_memory.h"
 #include "tests/support/small_fleet.h"
 #include "tests/support/status_matchers.h"
 
@@ -135,10 +135,9 @@ TEST_F(FleetCheckInTest, ATaskMustFitTheDevicesMemory) {
   small.AddTask();
   small.StartRound();
   const TaskSpec spec = small.fleet->Tasks("home")->front().spec;
-  const BaseModel model = SmallModel();
-  const AdapterSpec adapter = *AdapterSpec::Create(
-      {.rank = spec.plan.rank, .alpha = spec.plan.alpha, .targets = spec.plan.targets}, model.sizes);
-  const uint64_t needed = EstimateTrainingMemory(model, adapter, spec.plan);
+  const BaseModel base = SmallModel();
+  const ModelFootprint model = {.file_bytes = base.size_bytes, .sizes = base.sizes, .heads = base.heads};
+  const uint64_t needed = EstimateTrainingMemory(model, AdapterOf(spec.plan, model), spec.plan.train, {}).total();
   const std::string device = small.AddDevice();
   DeviceReport report = SmallFleet::ReadyReport();
   report.memory_budget_bytes = needed - 1;

@@ -19,19 +19,29 @@ double ClipByNorm(std::span<float> gradient, double limit);
 // their start at zero. Not thread-safe.
 class AdamW {
  public:
+  // All that changes from step to step.
+  struct State {
+    uint64_t steps = 0;
+    std::vector<float> mean;    // of the gradient, a float for each parameter
+    std::vector<float> square;  // of its square
+    friend bool operator==(const State&, const State&) = default;
+  };
+
   AdamW(const TrainOptions& options, size_t parameters);
 
   // One step. Requires both spans of `parameters` floats; checked.
   void Step(double learning_rate, std::span<const float> gradient, std::span<float> weights);
+
+  const State& state() const { return state_; }
+  // Requires vectors of `parameters` floats; checked.
+  void GoOnFrom(State state);
 
  private:
   const double beta1_;
   const double beta2_;
   const double epsilon_;
   const double weight_decay_;
-  uint64_t steps_ = 0;
-  std::vector<float> mean_;
-  std::vector<float> square_;
+  State state_;
 };
 
 }  // namespace fleetune

@@ -2,21 +2,20 @@
 
 #include <algorithm>
 #include <string>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "base/check.h"
 #include "base/random.h"
 #include "base/status_macros.h"
 #include "inference/kernels/blocks.h"
-#include "lora/train/lora_linear.h"
+#include "lora/plan/training_memory.h"
 
 namespace fleetune {
 namespace {
 
-// Models that take less than this in f32 are dequantized once.
-constexpr uint64_t kKeptFloats = (uint64_t{64} << 20) / sizeof(float);
-
-constexpr std::array<const char*, kNumProjections> kParts = {"attn_q",   "attn_k",   "attn_v",  "attn_output",
-                                                             "ffn_gate", "ffn_up",   "ffn_down"};
+constexpr std::array<const char*, kNumProjections> kParts = {"attn_q",   "attn_k", "attn_v",  "attn_output",
+                                                             "ffn_gate", "ffn_up", "ffn_down"};
 
 absl::StatusOr<const GgufTensor*> Find(const GgufFile& file, const std::string& name) {
   const GgufTensor* tensor = file.FindTensor(name);
@@ -32,18 +31,36 @@ ProjectionSizes SizesOfProjection(const LlamaShape& shape, Projection projection
   const uint32_t query = shape.heads * shape.head_size;
   const uint32_t key = shape.kv_heads * shape.head_size;
   switch (projection) {
-    case Projection::kQ: return {shape.width, query};
+    case Projection::kQ:
+      return {shape.width, query};
     case Projection::kK:
-    case Projection::kV: return {shape.width, key};
-    case Projection::kO: return {query, shape.width};
+    case Projection::kV:
+      return {shape.width, key};
+    case Projection::kO:
+      return {query, shape.width};
     case Projection::kGate:
-    case Projection::kUp: return {shape.width, shape.feed_forward};
-    case Projection::kDown: return {shape.feed_forward, shape.width};
+    case Projection::kUp:
+      return {shape.width, shape.feed_forward};
+    case Projection::kDown:
+      return {shape.feed_forward, shape.width};
   }
   return {};
 }
 
+// A matrix that lies in a flat tensor.
+at::Tensor Part(const at::Tensor& flat, int64_t offset, int64_t rows, int64_t columns) {
+  return flat.narrow(0, offset, rows * columns).view({rows, columns});
+}
+
 }  // namespace
+
+BaseSizes SizesOfBase(const LlamaShape& shape) {
+  BaseSizes sizes{.layers = shape.layers, .projections = {}};
+  for (size_t i = 0; i < kNumProjections; ++i) {
+    sizes.projections[i] = SizesOfProjection(shape, static_cast<Projection>(i));
+  }
+  return sizes;
+}
 
 absl::Status CheckSpecFits(const AdapterSpec& spec, const LlamaShape& shape) {
   if (spec.base().layers != shape.layers) {
@@ -62,36 +79,42 @@ absl::Status CheckSpecFits(const AdapterSpec& spec, const LlamaShape& shape) {
 }
 
 absl::StatusOr<std::unique_ptr<AdaptedWeights>> AdaptedWeights::Create(const GgufFile& file, const LlamaShape& shape,
-                                                                       const Adapter& adapter, Factors trained) {
-  std::unique_ptr<AdaptedWeights> weights(new AdaptedWeights(adapter.spec(), trained));
+                                                                       const Adapter& adapter, const Options& options) {
+  std::unique_ptr<AdaptedWeights> weights(new AdaptedWeights(adapter.spec(), options));
   RETURN_IF_ERROR(weights->LoadBase(file, shape));
   weights->LoadAdapter(adapter);
   return weights;
 }
 
+AdaptedWeights::AdaptedWeights(AdapterSpec spec, const Options& options)
+    : spec_(std::move(spec)),
+      trained_(options.trained),
+      type_(options.products == ProductType::kBfloat16 ? at::kBFloat16 : at::kFloat),
+      buffer_(std::make_shared<WeightBuffer>()) {}
+
 absl::Status AdaptedWeights::LoadBase(const GgufFile& file, const LlamaShape& shape) {
   uint64_t floats = 0;
   for (const GgufTensor& tensor : file.tensors()) floats += tensor.rows * tensor.columns;
-  const bool keep = floats <= kKeptFloats;
+  const FrozenMatrix::Options options = {.type = type_, .keep = floats <= kKeptWeights, .buffer = buffer_};
 
   ASSIGN_OR_RETURN(const GgufTensor* embedding, Find(file, "token_embd.weight"));
   ASSIGN_OR_RETURN(const GgufTensor* norm, Find(file, "output_norm.weight"));
-  embedding_ = FrozenMatrix(*embedding, keep);
+  embedding_ = FrozenMatrix(*embedding, options);
   output_norm_ = ReadFloats(*norm);
   output_ = embedding_;
   if (!shape.tied_output) {
     ASSIGN_OR_RETURN(const GgufTensor* output, Find(file, "output.weight"));
-    output_ = FrozenMatrix(*output, keep);
+    output_ = FrozenMatrix(*output, options);
   }
   layers_.resize(shape.layers);
   for (uint32_t index = 0; index < shape.layers; ++index) {
     Layer& layer = layers_[index];
     for (size_t i = 0; i < kNumProjections; ++i) {
       ASSIGN_OR_RETURN(const GgufTensor* weight, Find(file, BlockTensorName(index, kParts[i])));
-      layer.weights[i] = FrozenMatrix(*weight, keep);
+      layer.weights[i] = FrozenMatrix(*weight, options);
       if (!shape.qkv_bias || i > static_cast<size_t>(Projection::kV)) continue;
       ASSIGN_OR_RETURN(const GgufTensor* bias, Find(file, BlockTensorName(index, kParts[i], "bias")));
-      layer.biases[i] = ReadFloats(*bias);
+      layer.biases[i] = ReadFloats(*bias).to(type_);
     }
     ASSIGN_OR_RETURN(const GgufTensor* attention_norm, Find(file, BlockTensorName(index, "attn_norm")));
     ASSIGN_OR_RETURN(const GgufTensor* feed_forward_norm, Find(file, BlockTensorName(index, "ffn_norm")));
@@ -102,27 +125,16 @@ absl::Status AdaptedWeights::LoadBase(const GgufFile& file, const LlamaShape& sh
 }
 
 void AdaptedWeights::LoadAdapter(const Adapter& adapter) {
-  parameters_ = at::empty({static_cast<int64_t>(FloatsOf(spec_, Factors::kBoth))}, at::kFloat);
-  gradient_ = at::zeros({static_cast<int64_t>(FloatsOf(spec_, trained_))}, at::kFloat);
+  parameters_ = at::empty({static_cast<int64_t>(spec_.a_size() + spec_.b_size())}, at::kFloat);
   float* values = parameters_.data_ptr<float>();
   std::copy(adapter.a().begin(), adapter.a().end(), values);
   std::copy(adapter.b().begin(), adapter.b().end(), values + spec_.a_size());
-  for (const LoraModule& module : spec_.modules()) {
-    const auto i = static_cast<size_t>(module.projection);
-    layers_[module.layer].a[i] = Parameter(module.a_offset, spec_.rank(), module.in, HasA(trained_));
-    layers_[module.layer].b[i] = Parameter(spec_.a_size() + module.b_offset, spec_.rank(), module.out, HasB(trained_));
-  }
+  gradient_ = at::zeros({static_cast<int64_t>(Trained().size())}, at::kFloat);
+  product_parameters_ = parameters_.to(type_);
 }
 
-// A leaf of the graph that shares memory with the flat parameters, its gradient with the flat gradient.
-at::Tensor AdaptedWeights::Parameter(uint64_t offset, int64_t rows, int64_t columns, bool trained) const {
-  const auto begin = static_cast<int64_t>(offset);
-  at::Tensor leaf = parameters_.narrow(0, begin, rows * columns).view({rows, columns}).detach();
-  if (!trained) return leaf;
-  leaf.requires_grad_(true);
-  const auto first = static_cast<int64_t>(FirstTrained());
-  leaf.mutable_grad() = gradient_.narrow(0, begin - first, rows * columns).view({rows, columns});
-  return leaf;
+void AdaptedWeights::TrainedChanged() {
+  if (type_ != at::kFloat) product_parameters_.copy_(parameters_);
 }
 
 void AdaptedWeights::SetDropout(double probability, uint64_t seed) {
@@ -131,7 +143,7 @@ void AdaptedWeights::SetDropout(double probability, uint64_t seed) {
 }
 
 std::span<float> AdaptedWeights::Trained() {
-  return {parameters_.data_ptr<float>() + FirstTrained(), FloatsOf(spec_, trained_)};
+  return {parameters_.data_ptr<float>() + (HasA(trained_) ? 0 : spec_.a_size()), FloatsOf(spec_, trained_)};
 }
 
 std::span<float> AdaptedWeights::Gradient() {
@@ -146,17 +158,49 @@ absl::StatusOr<Adapter> AdaptedWeights::ToAdapter() const {
 
 at::Tensor AdaptedWeights::Embed(const at::Tensor& tokens) const { return embedding_.Gather(tokens); }
 
-at::Tensor AdaptedWeights::Linear(uint32_t layer_index, Projection projection, const at::Tensor& x) const {
-  const Layer& layer = layers_[layer_index];
+LoraLinearArgs::Output AdaptedWeights::Output(uint32_t layer, Projection projection) const {
   const auto i = static_cast<size_t>(projection);
-  const uint64_t module = uint64_t{layer_index} * kNumProjections + i;
-  const at::Tensor y = LoraLinear(x, {.weight = &layer.weights[i],
-                                      .a = layer.a[i],
-                                      .b = layer.b[i],
-                                      .scale = static_cast<double>(spec_.scale()),
-                                      .dropout = dropout_,
-                                      .dropout_seed = SplitMix64(dropout_seed_ + module).Next()});
-  return layer.biases[i].defined() ? y + layer.biases[i] : y;
+  LoraLinearArgs::Output output = {
+      .weight = &layers_[layer].weights[i], .bias = layers_[layer].biases[i], .b = {}, .b_gradient = {}};
+  const LoraModule* module = spec_.Find(layer, projection);
+  if (module == nullptr) return output;
+  const auto b_offset = static_cast<int64_t>(spec_.a_size() + module->b_offset);
+  output.b = Part(product_parameters_, b_offset, spec_.rank(), module->out);
+  if (HasB(trained_)) {
+    const uint64_t begin = (HasA(trained_) ? spec_.a_size() : 0) + module->b_offset;
+    output.b_gradient = Part(gradient_, static_cast<int64_t>(begin), spec_.rank(), module->out);
+  }
+  return output;
+}
+
+std::vector<at::Tensor> AdaptedWeights::Linear(uint32_t layer, std::span<const Projection> projections,
+                                               const at::Tensor& x, Results results) const {
+  LoraLinearArgs args = {
+      .outputs = {},
+      .a = {},
+      .a_gradient = {},
+      .scale = static_cast<double>(spec_.scale()),
+      .dropout = dropout_,
+      .dropout_seed =
+          SplitMix64(dropout_seed_ + uint64_t{layer} * kNumProjections + static_cast<uint64_t>(projections[0])).Next(),
+      .with_products = results == Results::kUsed};
+  const LoraModule* first = nullptr;
+  int64_t ranks = 0;
+  for (const Projection projection : projections) {
+    args.outputs.push_back(Output(layer, projection));
+    const LoraModule* module = spec_.Find(layer, projection);
+    if (module == nullptr) continue;
+    if (first == nullptr) first = module;
+    // Modules follow one another in the order of projections, so their A are stacked as they lie.
+    CHECK(module->a_offset == first->a_offset + static_cast<uint64_t>(ranks) * module->in);
+    ranks += spec_.rank();
+  }
+  if (first != nullptr) {
+    const auto offset = static_cast<int64_t>(first->a_offset);
+    args.a = Part(product_parameters_, offset, ranks, first->in);
+    if (HasA(trained_)) args.a_gradient = Part(gradient_, offset, ranks, first->in);
+  }
+  return LoraLinear(x, std::move(args));
 }
 
 }  // namespace fleetune

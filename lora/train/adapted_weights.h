@@ -14,35 +14,49 @@
 #include "inference/gguf/llama_shape.h"
 #include "lora/adapter/adapter.h"
 #include "lora/adapter/factors.h"
+#include "lora/plan/product_type.h"
 #include "lora/train/frozen_matrix.h"
 #include "lora/train/libtorch.h"
 #include "lora/train/llama_graph.h"
+#include "lora/train/lora_linear.h"
 
 namespace fleetune {
 
 // InvalidArgument naming the first thing about `spec` that does not fit the model.
 absl::Status CheckSpecFits(const AdapterSpec& spec, const LlamaShape& shape);
 
+// Sizes of its projections, as adapters must fit them.
+BaseSizes SizesOfBase(const LlamaShape& shape);
+
 // A base model's frozen weights with an adapter under training. Parameters and their gradients are flat, in the
 // order of the spec. Borrows `file`. Not thread-safe.
 class AdaptedWeights final : public LlamaWeights {
  public:
+  struct Options {
+    Factors trained = Factors::kB;
+    ProductType products = ProductType::kFloat32;
+  };
+
   // Requires CheckSpecFits. InvalidArgument naming a tensor whose type cannot be computed with.
   static absl::StatusOr<std::unique_ptr<AdaptedWeights>> Create(const GgufFile& file, const LlamaShape& shape,
-                                                                const Adapter& adapter, Factors trained);
+                                                                const Adapter& adapter, const Options& options);
 
   // From here on inputs of A are dropped with this probability; each micro-batch gets a seed of its own.
   void SetDropout(double probability, uint64_t seed);
 
-  // What is trained, in the order of FloatsOf; and its gradient, which backward passes add to.
+  // What is trained, in the order of FloatsOf; and its gradient, which backward passes add to. Whoever changes the
+  // former says so before the next pass, which reads a copy if products are bf16.
   std::span<float> Trained();
   std::span<float> Gradient();
+  void TrainedChanged();
 
   absl::StatusOr<Adapter> ToAdapter() const;
-  const FrozenMatrix& Output() const { return output_; }
+  const FrozenMatrix& OutputMatrix() const { return output_; }
 
+  at::ScalarType type() const override { return type_; }
   at::Tensor Embed(const at::Tensor& tokens) const override;
-  at::Tensor Linear(uint32_t layer, Projection projection, const at::Tensor& x) const override;
+  std::vector<at::Tensor> Linear(uint32_t layer, std::span<const Projection> projections, const at::Tensor& x,
+                                 Results results) const override;
   at::Tensor AttentionNorm(uint32_t layer) const override { return layers_[layer].attention_norm; }
   at::Tensor FeedForwardNorm(uint32_t layer) const override { return layers_[layer].feed_forward_norm; }
   at::Tensor OutputNorm() const override { return output_norm_; }
@@ -51,26 +65,26 @@ class AdaptedWeights final : public LlamaWeights {
   struct Layer {
     std::array<FrozenMatrix, kNumProjections> weights;
     std::array<at::Tensor, kNumProjections> biases;  // undefined: none
-    std::array<at::Tensor, kNumProjections> a;       // undefined: no target
-    std::array<at::Tensor, kNumProjections> b;
     at::Tensor attention_norm;
     at::Tensor feed_forward_norm;
   };
 
-  AdaptedWeights(AdapterSpec spec, Factors trained) : spec_(std::move(spec)), trained_(trained) {}
+  AdaptedWeights(AdapterSpec spec, const Options& options);
   absl::Status LoadBase(const GgufFile& file, const LlamaShape& shape);
   void LoadAdapter(const Adapter& adapter);
-  at::Tensor Parameter(uint64_t offset, int64_t rows, int64_t columns, bool trained) const;
-  uint64_t FirstTrained() const { return HasA(trained_) ? 0 : spec_.a_size(); }
+  LoraLinearArgs::Output Output(uint32_t layer, Projection projection) const;
 
   const AdapterSpec spec_;
   const Factors trained_;
+  const at::ScalarType type_;
+  const std::shared_ptr<WeightBuffer> buffer_;
   std::vector<Layer> layers_;
   FrozenMatrix embedding_;
   FrozenMatrix output_;
   at::Tensor output_norm_;
-  at::Tensor parameters_;  // all of A, then all of B
-  at::Tensor gradient_;    // of what is trained
+  at::Tensor parameters_;          // f32: all of A, then all of B
+  at::Tensor product_parameters_;  // the same as products read them; f32: the same memory
+  at::Tensor gradient_;            // of what is trained
   double dropout_ = 0;
   uint64_t dropout_seed_ = 0;
 };

@@ -1,5 +1,5 @@
-// Two runs of an independent implementation (PyTorch autograd in float64 over the dequantized weights): loss and gradient
-// norm before each of 20 steps.
+// Two runs of an independent implementation (PyTorch autograd in float64 over the dequantized weights): loss and
+// gradient norm before each of 20 steps.
 
 #include <gtest/gtest.h>
 
@@ -11,9 +11,9 @@
 #include <vector>
 
 #include "base/files.h"
-#include "tests/support/stories_model.h"
 #include "lora/train/trainer.h"
 #include "tests/support/status_matchers.h"
+#include "tests/support/stories_model.h"
 
 namespace fleetune {
 namespace {
@@ -52,11 +52,16 @@ std::vector<TokenExample> ReadSequences(const json& run) {
   return examples;
 }
 
-class GoldenTrainingTest : public ::testing::TestWithParam<size_t> {};
+struct GoldenCase {
+  size_t run = 0;
+  ProductType products = ProductType::kFloat32;
+  double tolerance = 1e-3;  // of the first ten steps
+};
+class GoldenTrainingTest : public ::testing::TestWithParam<GoldenCase> {};
 
 TEST_P(GoldenTrainingTest, LossAndGradientNormFollowTheReference) {
   const json golden = json::parse(std::ifstream(kGolden + "training.json"));
-  const json& run = golden["runs"][GetParam()];
+  const json& run = golden["runs"][GetParam().run];
   const auto model = *OpenStories("f32");
   std::vector<Projection> targets;
   for (const json& name : run["targets"]) targets.push_back(*ProjectionFromName(name.get<std::string>()));
@@ -76,11 +81,13 @@ TEST_P(GoldenTrainingTest, LossAndGradientNormFollowTheReference) {
   options.sequence_length = 64;
   options.micro_batch = 4;
 
-  const auto result = TrainAdapter(*model, examples, *initial, options, [&](const TrainStep& step) {
+  const TrainMachine machine = {.products = GetParam().products};
+  const auto result = TrainAdapter(*model, examples, *initial, options, machine, [&](const TrainStep& step) {
     const double loss = run["loss"][step.step - 1];
     const double norm = run["grad_norm_before_clip"][step.step - 1];
-    // Later steps are checked more loosely: rounding adds up.
-    const double tolerance = step.step <= 10 ? 1e-3 : 1e-2;
+    // Rounding adds up: later steps are checked more loosely, and with bf16 not at all.
+    if (step.step > 10 && machine.products == ProductType::kBfloat16) return true;
+    const double tolerance = step.step <= 10 ? GetParam().tolerance : 10 * GetParam().tolerance;
     EXPECT_NEAR(step.loss, loss, tolerance * loss) << "step " << step.step;
     EXPECT_NEAR(step.gradient_norm, norm, tolerance * norm) << "step " << step.step;
     RecordProperty("loss" + std::to_string(step.step), std::to_string(step.loss / loss - 1));
@@ -91,7 +98,12 @@ TEST_P(GoldenTrainingTest, LossAndGradientNormFollowTheReference) {
   EXPECT_EQ(result->steps, 20u);
 }
 
-INSTANTIATE_TEST_SUITE_P(Runs, GoldenTrainingTest, ::testing::Values(0u, 1u));
+// Rounding to bf16 shows most where the loss has fallen to 0.3, as that of the second run does.
+INSTANTIATE_TEST_SUITE_P(Runs, GoldenTrainingTest,
+                         ::testing::Values(GoldenCase{.run = 0}, GoldenCase{.run = 1},
+                                           GoldenCase{.run = 0, .products = ProductType::kBfloat16, .tolerance = 0.02},
+                                           GoldenCase{
+                                               .run = 1, .products = ProductType::kBfloat16, .tolerance = 0.05}));
 
 }  // namespace
 }  // namespace fleetune

@@ -8,20 +8,20 @@
 #include <vector>
 
 #include "inference/gguf/llama_shape.h"
-#include "lora/train/libtorch.h"
 #include "lora/examples/token_example.h"
+#include "lora/train/libtorch.h"
 
 namespace fleetune {
 
 // The examples of one micro-batch, joined: no padding, positions that begin anew in each, and no attention from one
 // into another, so they learn what they would learn alone.
 struct JoinedExamples {
-  std::vector<int64_t> starts;  // first token of each example, then the number of tokens in all
+  std::vector<int64_t> starts;  // first token of each example, then the number of tokens in all; strictly ascending
   at::Tensor tokens;            // int64 [n]
   at::Tensor cosine;            // f32 [n, rope_size / 2]: of each token's position within its example
   at::Tensor sine;
-  at::Tensor predictors;        // int64 [p]: tokens whose hidden state predicts a token with loss
-  at::Tensor targets;           // int64 [p]: what they should predict
+  at::Tensor predictors;  // int64 [p]: tokens whose hidden state predicts a token with loss
+  at::Tensor targets;     // int64 [p]: what they should predict
 };
 
 // Angle a position, in radians, of each rotated pair: base^(-2i/n).

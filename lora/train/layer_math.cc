@@ -52,6 +52,24 @@ float ExpShifted(float* values, float shift, size_t n) {
   return sum;
 }
 
+FLEETUNE_SIMD_CLONES
+float Largest(const float* values, size_t n) {
+  float largest = values[0];
+#pragma omp simd reduction(max : largest)
+  for (size_t i = 0; i < n; ++i) largest = values[i] > largest ? values[i] : largest;
+  return largest;
+}
+
+FLEETUNE_SIMD_CLONES
+void Scale(float* values, float by, size_t n) {
+  for (size_t i = 0; i < n; ++i) values[i] *= by;
+}
+
+FLEETUNE_SIMD_CLONES
+void SoftmaxBackwardLoop(const float* p, float mean, float* gradient, size_t n) {
+  for (size_t i = 0; i < n; ++i) gradient[i] = p[i] * (gradient[i] - mean);
+}
+
 }  // namespace
 
 void RmsNorm(std::span<const float> x, std::span<const float> weight, float epsilon, std::span<float> y,
@@ -115,15 +133,33 @@ void Rotate(const HeadRotation& rotation, uint32_t head_size, std::span<float> r
   }
 }
 
-double SoftmaxLoss(std::span<float> logits, uint32_t target) {
-  CHECK(target < logits.size());
-  const float largest = *std::max_element(logits.begin(), logits.end());
-  const float of_target = logits[target];
-  const float sum = ExpShifted(logits.data(), largest, logits.size());
-  const float inverse = 1.0f / sum;
-  for (float& value : logits) value *= inverse;
-  logits[target] -= 1.0f;
-  return std::log(static_cast<double>(sum)) + static_cast<double>(largest) - static_cast<double>(of_target);
+float Softmax(std::span<float> scores) {
+  CHECK(!scores.empty());
+  const float largest = Largest(scores.data(), scores.size());
+  const float sum = ExpShifted(scores.data(), largest, scores.size());
+  Scale(scores.data(), 1.0f / sum, scores.size());
+  return largest + std::log(sum);
+}
+
+void SoftmaxAgain(float log_sum, std::span<float> scores) { ExpShifted(scores.data(), log_sum, scores.size()); }
+
+void SoftmaxBackward(std::span<const float> probabilities, float mean, std::span<float> gradient) {
+  CHECK(probabilities.size() == gradient.size());
+  SoftmaxBackwardLoop(probabilities.data(), mean, gradient.data(), gradient.size());
+}
+
+float DotProduct(std::span<const float> a, std::span<const float> b) {
+  CHECK(a.size() == b.size());
+  return Dot(a.data(), b.data(), a.size());
+}
+
+float AddPart(std::span<float> values, RunningSoftmax& softmax) {
+  CHECK(!values.empty());
+  const float largest = std::max(softmax.largest, Largest(values.data(), values.size()));
+  const float earlier = std::exp(softmax.largest - largest);  // of minus infinity: 0
+  softmax.sum = softmax.sum * earlier + ExpShifted(values.data(), largest, values.size());
+  softmax.largest = largest;
+  return earlier;
 }
 
 }  // namespace fleetune

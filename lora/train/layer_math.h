@@ -1,6 +1,8 @@
 #pragma once
 
+#include <cmath>
 #include <cstdint>
+#include <limits>
 #include <span>
 
 namespace fleetune {
@@ -33,7 +35,26 @@ struct HeadRotation {
 };
 void Rotate(const HeadRotation& rotation, uint32_t head_size, std::span<float> row);
 
-// Turns a row of logits into d loss / d logits, softmax minus one at `target`; returns the loss, -ln p(target).
-double SoftmaxLoss(std::span<float> logits, uint32_t target);
+// Turns a row of scores into probabilities; returns the logarithm of the sum of their exponentials, from which
+// SoftmaxAgain gives the same probabilities without looking for the largest. Not empty.
+float Softmax(std::span<float> scores);
+void SoftmaxAgain(float log_sum, std::span<float> scores);
+
+// d loss / d scores from the probabilities and, in place, d loss / d probabilities. `mean` is the sum of their
+// products.
+void SoftmaxBackward(std::span<const float> probabilities, float mean, std::span<float> gradient);
+
+float DotProduct(std::span<const float> a, std::span<const float> b);
+
+// A softmax over a row that comes in parts (Milakov and Gimelshein 2018).
+struct RunningSoftmax {
+  float largest = -std::numeric_limits<float>::infinity();  // so far
+  float sum = 0;                                            // of e^(value - largest)
+  double LogSum() const { return std::log(static_cast<double>(sum)) + static_cast<double>(largest); }
+};
+
+// Turns the next part into e^(value - largest), with the largest of all parts so far. Sums over earlier parts
+// have to be multiplied by the result, at most 1.
+float AddPart(std::span<float> values, RunningSoftmax& softmax);
 
 }  // namespace fleetune

@@ -2,12 +2,12 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <functional>
 #include <vector>
 
 #include "base/random.h"
-#include "lora/train/attention.h"
 #include "lora/train/vector_exp.h"
 
 namespace fleetune {
@@ -98,99 +98,56 @@ TEST(RotateTest, TurnsPairsOfBothKindsAndBack) {
   }
 }
 
-TEST(SoftmaxLossTest, GivesLossAndGradient) {
-  Floats logits = {1, 2, 3};
+TEST(SoftmaxTest, GivesProbabilitiesAndTheirLogSum) {
   const double sum = std::exp(1.0) + std::exp(2.0) + std::exp(3.0);
-  EXPECT_NEAR(SoftmaxLoss(logits, 1), std::log(sum) - 2.0, 1e-6);
-  EXPECT_NEAR(logits[0], std::exp(1.0) / sum, 1e-6);
-  EXPECT_NEAR(logits[1], std::exp(2.0) / sum - 1, 1e-6);
+  Floats scores = {1, 2, 3};
+  const float log_sum = Softmax(scores);
+  EXPECT_NEAR(log_sum, std::log(sum), 1e-6);
+  for (int i = 0; i < 3; ++i) EXPECT_NEAR(scores[static_cast<size_t>(i)], std::exp(1.0 + i) / sum, 1e-6);
+  Floats again = {1, 2, 3};
+  SoftmaxAgain(log_sum, again);
+  for (size_t i = 0; i < 3; ++i) EXPECT_NEAR(again[i], scores[i], 1e-6);
   Floats large = {1000, -1000, 999};  // no overflow
-  EXPECT_NEAR(SoftmaxLoss(large, 0), std::log(1 + std::exp(-1.0)), 1e-6);
+  EXPECT_NEAR(Softmax(large), 1000 + std::log(1 + std::exp(-1.0)), 1e-4);
+  EXPECT_EQ(large[1], VectorExp(-87) / (1 + VectorExp(-1) + VectorExp(-87)));
 }
 
-// Six tokens, two key-value heads of four features, each with two query heads.
-constexpr uint32_t kTokens = 6, kWidth = 4, kGroup = 2, kHeads = 4, kKvHeads = 2;
-const AttentionShape kShape = {.length = kTokens,
-                               .head_size = kWidth,
-                               .group = kGroup,
-                               .query_stride = kHeads * kWidth,
-                               .key_stride = kKvHeads * kWidth,
-                               .log_sum_stride = kHeads};
-
-struct AttentionInput {
-  Floats query = Random(kTokens * kHeads * kWidth, 1);
-  Floats key = Random(kTokens * kKvHeads * kWidth, 2);
-  Floats value = Random(kTokens * kKvHeads * kWidth, 3);
-};
-
-struct AttentionOutput {
-  Floats output = Floats(kTokens * kHeads * kWidth);
-  Floats log_sum = Floats(kTokens * kHeads);
-};
-
-AttentionForwardArgs ArgsOf(const AttentionInput& in, AttentionOutput& out, uint32_t kv_head) {
-  return {.query = in.query.data() + kv_head * kGroup * kWidth,
-          .key = in.key.data() + kv_head * kWidth,
-          .value = in.value.data() + kv_head * kWidth,
-          .output = out.output.data() + kv_head * kGroup * kWidth,
-          .log_sum = out.log_sum.data() + kv_head * kGroup};
-}
-
-AttentionOutput Attend(const AttentionInput& in) {
-  AttentionOutput out;
-  for (uint32_t head = 0; head < kKvHeads; ++head) AttentionForward(kShape, ArgsOf(in, out, head));
-  return out;
-}
-
-TEST(AttentionTest, ForwardIsSoftmaxOverWhatPrecedes) {
-  const AttentionInput in;
-  const Floats output = Attend(in).output;
-  for (uint32_t t = 0; t < kTokens; ++t) {
-    for (uint32_t head = 0; head < kHeads; ++head) {
-      std::vector<double> weights;
-      double sum = 0;
-      for (uint32_t s = 0; s <= t; ++s) {
-        double score = 0;
-        for (uint32_t d = 0; d < kWidth; ++d) {
-          score += static_cast<double>(in.query[(t * kHeads + head) * kWidth + d]) *
-                   static_cast<double>(in.key[(s * kKvHeads + head / kGroup) * kWidth + d]);
-        }
-        weights.push_back(std::exp(score / 2));  // sqrt(4)
-        sum += weights.back();
-      }
-      for (uint32_t d = 0; d < kWidth; ++d) {
-        double expected = 0;
-        for (uint32_t s = 0; s <= t; ++s) {
-          expected += weights[s] / sum * static_cast<double>(in.value[(s * kKvHeads + head / kGroup) * kWidth + d]);
-        }
-        EXPECT_NEAR(output[(t * kHeads + head) * kWidth + d], expected, 1e-5);
-      }
-    }
-  }
-}
-
-TEST(AttentionTest, BackwardAgreesWithDifferences) {
-  const AttentionInput in;
-  AttentionOutput out = Attend(in);
-  const Floats d_output = Random(out.output.size(), 4);
-  Floats d_query(in.query.size()), d_key(in.key.size()), d_value(in.value.size());
-  for (uint32_t head = 0; head < kKvHeads; ++head) {
-    AttentionBackward(kShape, {.forward = ArgsOf(in, out, head),
-                               .d_output = d_output.data() + head * kGroup * kWidth,
-                               .d_query = d_query.data() + head * kGroup * kWidth,
-                               .d_key = d_key.data() + head * kWidth,
-                               .d_value = d_value.data() + head * kWidth});
-  }
-  const auto with = [&](Floats AttentionInput::*part) {
-    return [&in, part](const Floats& values) {
-      AttentionInput changed = in;
-      changed.*part = values;
-      return Attend(changed).output;
-    };
+TEST(SoftmaxTest, BackwardAgreesWithDifferences) {
+  const Floats scores = Random(9, 1), d_p = Random(9, 2);
+  const auto softmax = [](const Floats& in) {
+    Floats p = in;
+    Softmax(p);
+    return p;
   };
-  ExpectGradient(in.query, d_output, d_query, with(&AttentionInput::query));
-  ExpectGradient(in.key, d_output, d_key, with(&AttentionInput::key));
-  ExpectGradient(in.value, d_output, d_value, with(&AttentionInput::value));
+  const Floats p = softmax(scores);
+  Floats gradient = d_p;
+  SoftmaxBackward(p, DotProduct(p, d_p), gradient);
+  ExpectGradient(scores, d_p, gradient, softmax);
+}
+
+TEST(RunningSoftmaxTest, PartsGiveWhatTheWholeRowGives) {
+  const Floats row = Random(1000, 1);
+  Floats whole = row;
+  const float log_sum = Softmax(whole);
+  RunningSoftmax softmax;
+  double weighted = 0;  // the sum of probabilities times a value each
+  for (size_t begin = 0; begin < row.size(); begin += 137) {
+    Floats part(row.begin() + static_cast<std::ptrdiff_t>(begin),
+                row.begin() + static_cast<std::ptrdiff_t>(std::min(begin + 137, row.size())));
+    for (float& value : part) value += static_cast<float>(begin) * 0.1f;  // so that the largest moves
+    weighted *= static_cast<double>(AddPart(part, softmax));
+    for (size_t i = 0; i < part.size(); ++i) weighted += static_cast<double>(part[i]) * static_cast<double>(i % 7);
+  }
+  double sum = 0, expected = 0;
+  for (size_t i = 0; i < row.size(); ++i) {
+    const size_t begin = i / 137 * 137;
+    const double e = std::exp(static_cast<double>(row[i] + static_cast<float>(begin) * 0.1f));
+    sum += e;
+    expected += e * static_cast<double>((i - begin) % 7);
+  }
+  EXPECT_NEAR(softmax.LogSum(), std::log(sum), 1e-5);
+  EXPECT_NEAR(weighted / static_cast<double>(softmax.sum), expected / sum, 1e-5);
+  EXPECT_GT(log_sum, 0);
 }
 
 }  // namespace

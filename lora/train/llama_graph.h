@@ -4,6 +4,8 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
+#include <vector>
 
 #include "inference/gguf/llama_shape.h"
 #include "lora/adapter/adapter_spec.h"
@@ -16,26 +18,27 @@ namespace fleetune {
 // themselves (pretrainer.cc).
 class LlamaWeights {
  public:
+  enum class Results {
+    kUsed,
+    kOnlyTheirGradients,  // the numbers themselves may be anything: nobody looks at them
+  };
+
   virtual ~LlamaWeights() = default;
-  virtual at::Tensor Embed(const at::Tensor& tokens) const = 0;  // int64 [n] to f32 [n, width]
-  // With its bias, if there is one.
-  virtual at::Tensor Linear(uint32_t layer, Projection projection, const at::Tensor& x) const = 0;
-  virtual at::Tensor AttentionNorm(uint32_t layer) const = 0;
+  virtual at::ScalarType type() const = 0;                       // of what products read: kFloat or kBFloat16
+  virtual at::Tensor Embed(const at::Tensor& tokens) const = 0;  // int64 [n] to [n, width] of type()
+  // Products of one input with several matrices, each with its bias, if there is one. All of type().
+  virtual std::vector<at::Tensor> Linear(uint32_t layer, std::span<const Projection> projections, const at::Tensor& x,
+                                         Results results) const = 0;
+  virtual at::Tensor AttentionNorm(uint32_t layer) const = 0;  // norms are f32
   virtual at::Tensor FeedForwardNorm(uint32_t layer) const = 0;
   virtual at::Tensor OutputNorm() const = 0;
 };
 
-enum class Activations {
-  kKeep,       // all that the way back needs
-  kRecompute,  // a layer's input only; the layer is computed again on the way back
-};
-
-// Keeps while the activations of `tokens` stay below some 300 MB.
-Activations ChooseActivations(const LlamaShape& shape, int64_t tokens);
-
-// Hidden states of the tokens that predict something, normalized: [p, width], ready for the output matrix.
-// `weights` must outlive the way back.
+// Hidden states of the tokens that predict something, normalized: [p, width] of the weights' type, ready for the output
+// matrix. On the way back all layers but the last `kept_layers` are computed again from their inputs, which are of the
+// weights' type; those keep all that the way back needs. The numbers are the same either way. `weights` must
+// outlive the way back.
 at::Tensor PredictorStates(const LlamaShape& shape, const LlamaWeights& weights,
-                           const std::shared_ptr<const JoinedExamples>& examples, Activations activations);
+                           const std::shared_ptr<const JoinedExamples>& examples, uint32_t kept_layers);
 
 }  // namespace fleetune

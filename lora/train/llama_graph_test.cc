@@ -20,17 +20,18 @@ struct LossAndGradient {
 };
 
 // Of one micro-batch of random examples, with dropout.
-LossAndGradient Compute(const GgufFile& model, Activations activations) {
+LossAndGradient Compute(const GgufFile& model, ProductType products, uint32_t kept_layers) {
   const LlamaShape shape = *ReadLlamaShape(model);
   const Adapter adapter = AdapterWithB(model);
-  const auto weights = *AdaptedWeights::Create(model, shape, adapter, Factors::kBoth);
+  const auto weights =
+      *AdaptedWeights::Create(model, shape, adapter, {.trained = Factors::kBoth, .products = products});
   weights->SetDropout(0.1, 5);
   const std::vector<TokenExample> examples = RandomExamples(5, 24, 256);
   std::vector<uint32_t> indices(examples.size());
   std::iota(indices.begin(), indices.end(), 0u);
   const auto joined = JoinExamples(examples, indices, RotaryFrequencies(shape));
-  const at::Tensor states = PredictorStates(shape, *weights, joined, activations);
-  const at::Tensor loss = TokenLoss(states, joined->targets, weights->Output());
+  const at::Tensor states = PredictorStates(shape, *weights, joined, kept_layers);
+  const at::Tensor loss = TokenLoss(states, joined->targets, weights->OutputMatrix());
   torch::autograd::backward({loss}, {});
   const std::span<const float> gradient = weights->Gradient();
   return {.loss = loss.item<double>(), .gradient = {gradient.begin(), gradient.end()}};
@@ -40,26 +41,16 @@ LossAndGradient Compute(const GgufFile& model, Activations activations) {
 TEST(PredictorStatesTest, RecomputedLayersGiveTheSameGradients) {
   for (const char* name : {"stories260K-q8_0", "synthetic-qwen2-f32"}) {
     const auto model = *OpenTestModel(name);
-    const LossAndGradient kept = Compute(*model, Activations::kKeep);
-    const LossAndGradient recomputed = Compute(*model, Activations::kRecompute);
-    EXPECT_EQ(kept.loss, recomputed.loss) << name;
-    EXPECT_EQ(kept.gradient, recomputed.gradient) << name;
-    EXPECT_NE(kept.gradient, std::vector<float>(kept.gradient.size(), 0.0f));
+    for (const ProductType products : {ProductType::kFloat32, ProductType::kBfloat16}) {
+      const LossAndGradient kept = Compute(*model, products, 5);
+      for (const uint32_t layers : {0u, 2u}) {
+        const LossAndGradient recomputed = Compute(*model, products, layers);
+        EXPECT_EQ(kept.loss, recomputed.loss) << name;
+        EXPECT_EQ(kept.gradient, recomputed.gradient) << name;
+      }
+      EXPECT_NE(kept.gradient, std::vector<float>(kept.gradient.size(), 0.0f));
+    }
   }
-}
-
-TEST(ChooseActivationsTest, KeepsThoseOfSmallModelsAndShortSequences) {
-  const LlamaShape small = *ReadLlamaShape(**OpenStories("f32"));
-  EXPECT_EQ(ChooseActivations(small, 2048), Activations::kKeep);
-  LlamaShape large = small;
-  large.width = 896;
-  large.layers = 24;
-  large.heads = 14;
-  large.kv_heads = 2;
-  large.head_size = 64;
-  large.feed_forward = 4864;
-  EXPECT_EQ(ChooseActivations(large, 512), Activations::kRecompute);
-  EXPECT_EQ(ChooseActivations(large, 16), Activations::kKeep);
 }
 
 }  // namespace

@@ -35,7 +35,11 @@ std::vector<PackedRow> PackExamples(std::span<const TokenExample> examples, std:
 }
 
 StepPlanner::StepPlanner(std::span<const TokenExample> examples, const TrainOptions& options)
-    : examples_(examples), options_(options), steps_(options.steps) {
+    : StepPlanner(examples, options, options.micro_batch) {}
+
+StepPlanner::StepPlanner(std::span<const TokenExample> examples, const TrainOptions& options, uint32_t rows_a_pass)
+    : examples_(examples), options_(options), rows_a_pass_(rows_a_pass), steps_(options.steps) {
+  CHECK(rows_a_pass > 0);
   CHECK(!examples.empty());
   if (steps_ > 0) return;
   const double whole = std::floor(options.epochs);
@@ -59,8 +63,8 @@ std::vector<uint32_t> StepPlanner::Shuffled(uint64_t pass) const {
 
 std::vector<PackedRow> StepPlanner::Pass(uint64_t number, double fraction) const {
   const std::vector<uint32_t> order = Shuffled(number);
-  const size_t taken = std::max<size_t>(
-      1, static_cast<size_t>(std::ceil(fraction * static_cast<double>(order.size()))));
+  const size_t taken =
+      std::max<size_t>(1, static_cast<size_t>(std::ceil(fraction * static_cast<double>(order.size()))));
   return PackExamples(examples_, std::span(order).first(std::min(taken, order.size())), options_.sequence_length);
 }
 
@@ -78,7 +82,7 @@ std::vector<PackedRow> StepPlanner::Next() {
   }
   std::vector<PackedRow> batches;
   for (size_t i = 0; i < wanted && next_row_ < rows_.size(); ++i, ++next_row_) {
-    if (i % options_.micro_batch == 0) batches.emplace_back();
+    if (i % rows_a_pass_ == 0) batches.emplace_back();
     batches.back().insert(batches.back().end(), rows_[next_row_].begin(), rows_[next_row_].end());
   }
   return batches;

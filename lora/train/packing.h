@@ -5,8 +5,8 @@
 #include <span>
 #include <vector>
 
-#include "lora/plan/training_plan.h"
 #include "lora/examples/token_example.h"
+#include "lora/plan/training_plan.h"
 
 namespace fleetune {
 
@@ -19,18 +19,19 @@ using PackedRow = std::vector<uint32_t>;
 std::vector<PackedRow> PackExamples(std::span<const TokenExample> examples, std::span<const uint32_t> order,
                                     uint32_t row_tokens);
 
-// What each optimizer step reads: `accumulate` micro-batches of `micro_batch` rows, fewer in the last step of a
-// training counted in epochs.
+// What each optimizer step reads: micro_batch * accumulate rows, fewer in the last step of a training counted in
+// epochs, in passes of `rows_a_pass`, by default micro_batch.
 //
 // Each pass shuffles the examples anew by the seed and packs them; passes follow one another without a gap.
 // Deterministic. Not thread-safe. Borrows `examples`.
 class StepPlanner {
  public:
   StepPlanner(std::span<const TokenExample> examples, const TrainOptions& options);
+  StepPlanner(std::span<const TokenExample> examples, const TrainOptions& options, uint32_t rows_a_pass);
 
   uint32_t steps() const { return steps_; }
 
-  // The micro-batches of the next step, rows joined. Requires that fewer than steps() were taken; checked.
+  // The passes of the next step, rows joined. Requires that fewer than steps() were taken; checked.
   std::vector<PackedRow> Next();
 
  private:
@@ -40,6 +41,7 @@ class StepPlanner {
 
   std::span<const TokenExample> examples_;
   const TrainOptions options_;
+  const uint32_t rows_a_pass_;
   std::vector<PackedRow> rows_;  // of the passes at hand; next_row_ is the first not taken
   size_t next_row_ = 0;
   uint64_t next_pass_ = 0;

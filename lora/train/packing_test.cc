@@ -95,6 +95,26 @@ TEST(StepPlannerTest, StepsAreAlwaysFull) {
   }
 }
 
+// A step has the same rows whatever passes it takes.
+TEST(StepPlannerTest, PassesDivideTheSameRows) {
+  const auto examples = ExamplesOfSizes(std::vector<size_t>(23, 10));
+  for (const uint32_t rows_a_pass : {1u, 3u, 8u, 100u}) {
+    StepPlanner usual(examples, Options(1, 2, 3));
+    StepPlanner planner(examples, Options(1, 2, 3), rows_a_pass);
+    ASSERT_EQ(planner.steps(), usual.steps());
+    for (uint32_t step = 0; step < usual.steps(); ++step) {
+      PackedRow expected, got;
+      for (const PackedRow& pass : usual.Next()) expected.insert(expected.end(), pass.begin(), pass.end());
+      const std::vector<PackedRow> passes = planner.Next();
+      for (const PackedRow& pass : passes) got.insert(got.end(), pass.begin(), pass.end());
+      EXPECT_EQ(got, expected);
+      if (rows_a_pass >= 6) {
+        EXPECT_EQ(passes.size(), 1u);
+      }
+    }
+  }
+}
+
 TEST(StepPlannerTest, TheSeedAloneDecidesTheOrder) {
   const auto examples = ExamplesOfSizes(std::vector<size_t>(50, 8));
   const auto order = [&](uint64_t seed) {

@@ -55,8 +55,14 @@ class TrainedWeights final : public LlamaWeights {
   }
 
   at::Tensor Embed(const at::Tensor& tokens) const override { return at::embedding(embedding_, tokens); }
-  at::Tensor Linear(uint32_t layer, Projection projection, const at::Tensor& x) const override {
-    return at::mm(x, layers_[layer].weights[static_cast<size_t>(projection)].t());
+  at::ScalarType type() const override { return at::kFloat; }
+  std::vector<at::Tensor> Linear(uint32_t layer, std::span<const Projection> projections, const at::Tensor& x,
+                                 Results /*results*/) const override {
+    std::vector<at::Tensor> results;
+    for (const Projection projection : projections) {
+      results.push_back(at::mm(x, layers_[layer].weights[static_cast<size_t>(projection)].t()));
+    }
+    return results;
   }
   at::Tensor AttentionNorm(uint32_t layer) const override { return layers_[layer].attention_norm; }
   at::Tensor FeedForwardNorm(uint32_t layer) const override { return layers_[layer].feed_forward_norm; }
@@ -125,7 +131,7 @@ absl::StatusOr<std::vector<NamedWeight>> Pretrain(const LlamaShape& shape, std::
     for (const PackedRow& batch : batches) {
       const auto joined = JoinExamples(examples, batch, frequencies);
       tokens += static_cast<uint64_t>(joined->tokens.numel());
-      const at::Tensor states = PredictorStates(shape, weights, joined, Activations::kKeep);
+      const at::Tensor states = PredictorStates(shape, weights, joined, shape.layers);
       const at::Tensor loss = weights.Loss(states, joined->targets) / static_cast<double>(predicted);
       torch::autograd::backward({loss}, {});
       step.loss += loss.item<double>();
@@ -133,7 +139,8 @@ absl::StatusOr<std::vector<NamedWeight>> Pretrain(const LlamaShape& shape, std::
     step.tokens = tokens;
     step.gradient_norm = ClipByNorm(weights.Gradient(), options.clip_gradient_norm);
     if (!std::isfinite(step.loss) || !std::isfinite(step.gradient_norm)) {
-      return absl::InternalError(absl::StrCat("training: step ", number, ": the loss is not finite; a lower learning "
+      return absl::InternalError(absl::StrCat("training: step ", number,
+                                              ": the loss is not finite; a lower learning "
                                               "rate may help"));
     }
     optimizer.Step(LearningRate(options, number, planner.steps()), weights.Gradient(), weights.Trained());

@@ -3,12 +3,13 @@
 #include <algorithm>
 #include <cmath>
 #include <memory>
-#include <numeric>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "base/check.h"
 #include "base/random.h"
 #include "base/status_macros.h"
 #include "inference/gguf/llama_shape.h"
@@ -20,6 +21,7 @@
 #include "lora/train/packing.h"
 #include "lora/train/token_loss.h"
 #include "lora/train/torch_errors.h"
+#include "lora/train/training_name.h"
 
 // Debian's LibTorch multiplies f32 matrices through BLAS and does not tell it how many threads to use.
 extern "C" void openblas_set_num_threads(int threads) __attribute__((weak));
@@ -27,143 +29,188 @@ extern "C" void openblas_set_num_threads(int threads) __attribute__((weak));
 namespace fleetune {
 namespace {
 
-constexpr size_t kMeasuredTokens = 4096;  // of a forward pass that only measures
-
-// One training at work. Throws what LibTorch throws.
-class Training {
+// Throws what LibTorch throws.
+class Training final : public AdapterTrainer {
  public:
-  Training(const LlamaShape& shape, std::span<const TokenExample> examples, const TrainOptions& options,
-           AdaptedWeights& weights)
-      : shape_(shape),
-        examples_(examples),
-        options_(options),
-        weights_(weights),
-        frequencies_(RotaryFrequencies(shape)),
-        planner_(examples, options),
-        optimizer_(options, weights.Trained().size()) {}
+  struct Parts {
+    LlamaShape shape;
+    std::span<const TokenExample> examples;
+    TrainOptions options;
+    TrainerLayout layout;
+    std::unique_ptr<AdaptedWeights> weights;
+    Digest name;
+  };
 
-  uint32_t steps() const { return planner_.steps(); }
+  explicit Training(Parts parts)
+      : parts_(std::move(parts)),
+        frequencies_(RotaryFrequencies(parts_.shape)),
+        planner_(std::make_unique<StepPlanner>(parts_.examples, parts_.options, parts_.layout.rows)),
+        optimizer_(parts_.options, parts_.weights->Trained().size()) {}
 
-  // The next optimizer step. Internal if its loss is not finite; the weights are as before then.
-  absl::StatusOr<TrainStep> Step() {
-    const std::vector<PackedRow> batches = planner_.Next();
-    uint64_t predicted = 0;
-    for (const PackedRow& batch : batches) {
-      for (const uint32_t index : batch) predicted += CountLearned(examples_[index]);
+  bool done() const override { return step_ == planner_->steps(); }
+  const TrainerLayout& layout() const override { return parts_.layout; }
+
+  absl::StatusOr<TrainStep> Step() override {
+    CHECK(!done());
+    return WithoutExceptions([&] { return NextStep(); });
+  }
+
+  absl::StatusOr<TrainResult> Result() const override {
+    ASSIGN_OR_RETURN(Adapter adapter, parts_.weights->ToAdapter());
+    return TrainResult{.adapter = std::move(adapter),
+                       .first_loss = first_loss_,
+                       .last_loss = last_loss_,
+                       .tokens = tokens_,
+                       .steps = step_};
+  }
+
+  uint32_t steps_done() const override { return step_; }
+  uint64_t tokens_read() const override { return tokens_; }
+
+  Bytes Checkpoint() const override {
+    const AdamW::State& optimizer = optimizer_.state();
+    return EncodeTrainingState({.training = parts_.name,
+                                .rows_a_pass = parts_.layout.rows,
+                                .step = step_,
+                                .passes = passes_,
+                                .tokens = tokens_,
+                                .first_loss = first_loss_,
+                                .last_loss = last_loss_},
+                               {parts_.weights->Trained(), optimizer.mean, optimizer.square});
+  }
+
+  absl::Status GoOnFrom(TrainingState state) override {
+    const std::span<float> trained = parts_.weights->Trained();
+    const TrainingPosition& position = state.position;
+    if (position.training != parts_.name || state.trained.size() != trained.size()) {
+      return absl::FailedPreconditionError(
+          "the checkpoint is of a training with another model, start, option, example or type of products");
     }
-    const std::span<float> gradient = weights_.Gradient();
-    std::fill(gradient.begin(), gradient.end(), 0.0f);
-    double loss = 0;
-    for (const PackedRow& batch : batches) loss += AddGradient(batch, static_cast<double>(predicted));
-    ++step_;
-    const double norm = ClipByNorm(gradient, options_.clip_gradient_norm);
-    if (!std::isfinite(loss) || !std::isfinite(norm)) {
-      return absl::InternalError(absl::StrCat("training: step ", step_, " of ", steps(), ": loss ", loss,
-                                              " and gradient norm ", norm, "; a lower learning rate may help"));
+    auto planner = std::make_unique<StepPlanner>(parts_.examples, parts_.options, position.rows_a_pass);
+    if (position.step > planner->steps()) {
+      return absl::FailedPreconditionError(
+          absl::StrCat("the checkpoint is after step ", position.step, " of ", planner->steps()));
     }
-    optimizer_.Step(LearningRate(options_, step_, steps()), gradient, weights_.Trained());
-    return TrainStep{.step = step_, .steps = steps(), .loss = loss, .gradient_norm = norm, .tokens = tokens_};
+    for (uint32_t step = 0; step < position.step; ++step) planner->Next();
+    planner_ = std::move(planner);
+    std::copy(state.trained.begin(), state.trained.end(), trained.begin());
+    parts_.weights->TrainedChanged();
+    optimizer_.GoOnFrom({position.step, std::move(state.mean), std::move(state.square)});
+    parts_.layout.rows = position.rows_a_pass;
+    step_ = position.step;
+    passes_ = position.passes;
+    tokens_ = position.tokens;
+    first_loss_ = position.first_loss;
+    last_loss_ = position.last_loss;
+    return absl::OkStatus();
   }
 
  private:
-  // The micro-batch's part of the step's mean loss.
-  double AddGradient(const PackedRow& batch, double predicted) {
-    const auto joined = JoinExamples(examples_, batch, frequencies_);
+  absl::StatusOr<TrainStep> NextStep() {
+    const std::vector<PackedRow> passes = planner_->Next();
+    uint64_t predicted = 0;
+    for (const PackedRow& pass : passes) {
+      for (const uint32_t index : pass) predicted += CountLearned(parts_.examples[index]);
+    }
+    const std::span<float> gradient = parts_.weights->Gradient();
+    std::fill(gradient.begin(), gradient.end(), 0.0f);
+    double loss = 0;
+    for (const PackedRow& pass : passes) loss += AddGradient(pass, static_cast<double>(predicted));
+    ++step_;
+    const double norm = ClipByNorm(gradient, parts_.options.clip_gradient_norm);
+    if (!std::isfinite(loss) || !std::isfinite(norm)) {
+      return absl::InternalError(absl::StrCat("training: step ", step_, " of ", planner_->steps(), ": loss ", loss,
+                                              " and gradient norm ", norm, "; a lower learning rate may help"));
+    }
+    const double rate = LearningRate(parts_.options, step_, planner_->steps());
+    optimizer_.Step(rate, gradient, parts_.weights->Trained());
+    parts_.weights->TrainedChanged();
+    if (step_ == 1) first_loss_ = loss;
+    last_loss_ = loss;
+    return TrainStep{.step = step_,
+                     .steps = planner_->steps(),
+                     .loss = loss,
+                     .gradient_norm = norm,
+                     .learning_rate = rate,
+                     .tokens = tokens_};
+  }
+
+  // The pass's part of the step's mean loss.
+  double AddGradient(const PackedRow& pass, double predicted) {
+    const auto joined = JoinExamples(parts_.examples, pass, frequencies_);
     tokens_ += static_cast<uint64_t>(joined->tokens.numel());
-    weights_.SetDropout(options_.dropout, SplitMix64(options_.seed ^ ++batches_).Next());
-    const at::Tensor states =
-        PredictorStates(shape_, weights_, joined, ChooseActivations(shape_, joined->tokens.numel()));
-    const at::Tensor loss = TokenLoss(states, joined->targets, weights_.Output()) / predicted;
+    parts_.weights->SetDropout(parts_.options.dropout, SplitMix64(parts_.options.seed ^ ++passes_).Next());
+    const at::Tensor states = PredictorStates(parts_.shape, *parts_.weights, joined, parts_.layout.kept_layers);
+    const at::Tensor loss = TokenLoss(states, joined->targets, parts_.weights->OutputMatrix()) / predicted;
     torch::autograd::backward({loss}, {});
     return loss.item<double>();
   }
 
-  const LlamaShape& shape_;
-  const std::span<const TokenExample> examples_;
-  const TrainOptions& options_;
-  AdaptedWeights& weights_;
+  Parts parts_;
   const std::vector<double> frequencies_;
-  StepPlanner planner_;
+  std::unique_ptr<StepPlanner> planner_;
   AdamW optimizer_;
   uint32_t step_ = 0;
-  uint64_t batches_ = 0;
+  uint64_t passes_ = 0;
   uint64_t tokens_ = 0;
+  double first_loss_ = 0;
+  double last_loss_ = 0;
 };
 
-absl::StatusOr<TrainResult> Train(const GgufFile& model, std::span<const TokenExample> examples,
-                                  const Adapter& initial, const TrainOptions& options,
-                                  absl::FunctionRef<bool(const TrainStep&)> on_step) {
+absl::StatusOr<std::unique_ptr<AdapterTrainer>> CreateTraining(const GgufFile& model,
+                                                               std::span<const TokenExample> examples,
+                                                               const Adapter& initial, const TrainOptions& options,
+                                                               const TrainMachine& machine) {
   RETURN_IF_ERROR(Validate(options));
   ASSIGN_OR_RETURN(const LlamaShape shape, ReadLlamaShape(model));
   RETURN_IF_ERROR(CheckSpecFits(initial.spec(), shape));
   RETURN_IF_ERROR(CheckExamples(examples, shape, options.sequence_length));
-  ASSIGN_OR_RETURN(const std::unique_ptr<AdaptedWeights> weights,
-                   AdaptedWeights::Create(model, shape, initial, options.factors));
-  Training training(shape, examples, options, *weights);
-  TrainResult result{.adapter = initial};
-  while (result.steps < training.steps()) {
-    ASSIGN_OR_RETURN(const TrainStep step, training.Step());
-    if (result.steps == 0) result.first_loss = step.loss;
-    result.last_loss = step.loss;
-    result.tokens = step.tokens;
-    result.steps = step.step;
-    if (!on_step(step)) break;
-  }
-  ASSIGN_OR_RETURN(result.adapter, weights->ToAdapter());
-  return result;
-}
-
-// An adapter that changes nothing: what the base alone is measured with.
-absl::StatusOr<Adapter> NoAdapter(const LlamaShape& shape) {
-  BaseSizes sizes;
-  sizes.layers = shape.layers;
-  const uint32_t query = shape.heads * shape.head_size;
-  sizes.projections[static_cast<size_t>(Projection::kQ)] = {shape.width, query};
-  ASSIGN_OR_RETURN(AdapterSpec spec, AdapterSpec::Create({.rank = 1, .alpha = 1, .targets = {Projection::kQ}}, sizes));
-  std::vector<float> a(spec.a_size(), 0.0f), b(spec.b_size(), 0.0f);
-  return Adapter::Create(std::move(spec), std::move(a), std::move(b));
-}
-
-absl::StatusOr<double> Measure(const GgufFile& model, std::span<const TokenExample> examples,
-                               const Adapter* adapter) {
-  ASSIGN_OR_RETURN(const LlamaShape shape, ReadLlamaShape(model));
-  RETURN_IF_ERROR(CheckExamples(examples, shape, shape.context));
-  absl::StatusOr<Adapter> measured = adapter != nullptr ? *adapter : NoAdapter(shape);
-  RETURN_IF_ERROR(measured.status());
-  RETURN_IF_ERROR(CheckSpecFits(measured->spec(), shape));
-  ASSIGN_OR_RETURN(const std::unique_ptr<AdaptedWeights> weights,
-                   AdaptedWeights::Create(model, shape, *measured, Factors::kB));
-  const at::NoGradGuard no_gradients;
-  const std::vector<double> frequencies = RotaryFrequencies(shape);
-  double sum = 0;
-  uint64_t predicted = 0;
-  std::vector<uint32_t> order(examples.size());
-  std::iota(order.begin(), order.end(), 0u);
-  for (size_t begin = 0; begin < order.size();) {
-    size_t end = begin;
-    for (size_t tokens = 0; end < order.size() && tokens < kMeasuredTokens; ++end) {
-      tokens += examples[end].tokens.size();
-      predicted += CountLearned(examples[end]);
-    }
-    const auto joined = JoinExamples(examples, std::span(order).subspan(begin, end - begin), frequencies);
-    const at::Tensor states = PredictorStates(shape, *weights, joined, Activations::kKeep);
-    sum += TokenLoss(states, joined->targets, weights->Output()).item<double>();
-    begin = end;
-  }
-  return sum / static_cast<double>(predicted);
+  ASSIGN_OR_RETURN(const ModelFootprint footprint, FootprintOf(model));
+  ASSIGN_OR_RETURN(
+      std::unique_ptr<AdaptedWeights> weights,
+      AdaptedWeights::Create(model, shape, initial, {.trained = options.factors, .products = machine.products}));
+  return std::make_unique<Training>(
+      Training::Parts{.shape = shape,
+                      .examples = examples,
+                      .options = options,
+                      .layout = ChooseLayout(footprint, AdapterOf(initial.spec(), options.factors), options,
+                                             machine.products, machine.memory_bytes),
+                      .weights = std::move(weights),
+                      .name = NameTraining(model, examples, initial, options, machine.products)});
 }
 
 }  // namespace
 
-absl::StatusOr<TrainResult> TrainAdapter(const GgufFile& model, std::span<const TokenExample> examples,
-                                         const Adapter& initial, const TrainOptions& options,
-                                         absl::FunctionRef<bool(const TrainStep&)> on_step) {
-  return WithoutExceptions([&] { return Train(model, examples, initial, options, on_step); });
+absl::StatusOr<ModelFootprint> FootprintOf(const GgufFile& model) {
+  ASSIGN_OR_RETURN(const LlamaShape shape, ReadLlamaShape(model));
+  uint64_t bytes = 0;
+  for (const GgufTensor& tensor : model.tensors()) bytes += tensor.data.size();
+  return ModelFootprint{.file_bytes = bytes,
+                        .sizes = SizesOfBase(shape),
+                        .vocabulary = shape.vocabulary,
+                        .heads = shape.heads,
+                        .context = shape.context};
 }
 
-absl::StatusOr<double> MeanLoss(const GgufFile& model, std::span<const TokenExample> examples,
-                                const Adapter* adapter) {
-  return WithoutExceptions([&] { return Measure(model, examples, adapter); });
+absl::StatusOr<std::unique_ptr<AdapterTrainer>> AdapterTrainer::Create(const GgufFile& model,
+                                                                       std::span<const TokenExample> examples,
+                                                                       const Adapter& initial,
+                                                                       const TrainOptions& options,
+                                                                       const TrainMachine& machine) {
+  return WithoutExceptions([&] { return CreateTraining(model, examples, initial, options, machine); });
+}
+
+absl::StatusOr<TrainResult> TrainAdapter(const GgufFile& model, std::span<const TokenExample> examples,
+                                         const Adapter& initial, const TrainOptions& options,
+                                         const TrainMachine& machine,
+                                         absl::FunctionRef<bool(const TrainStep&)> on_step) {
+  ASSIGN_OR_RETURN(const std::unique_ptr<AdapterTrainer> trainer,
+                   AdapterTrainer::Create(model, examples, initial, options, machine));
+  while (!trainer->done()) {
+    ASSIGN_OR_RETURN(const TrainStep step, trainer->Step());
+    if (!on_step(step)) break;
+  }
+  return trainer->Result();
 }
 
 void SetTrainingThreads(uint32_t threads) {

@@ -1,23 +1,28 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <span>
 
 #include "absl/functional/function_ref.h"
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "inference/gguf/gguf_file.h"
 #include "lora/adapter/adapter.h"
-#include "lora/plan/training_plan.h"
 #include "lora/examples/token_example.h"
+#include "lora/plan/training_memory.h"
+#include "lora/plan/training_plan.h"
+#include "lora/train/training_state.h"
 
 namespace fleetune {
 
 struct TrainStep {
-  uint32_t step = 0;   // from 1
-  uint32_t steps = 0;  // in all
-  double loss = 0;     // mean over the step's predicted tokens, before its update
+  uint32_t step = 0;         // from 1
+  uint32_t steps = 0;        // in all
+  double loss = 0;           // mean over the step's predicted tokens, before its update
   double gradient_norm = 0;  // before clipping
-  uint64_t tokens = 0;       // read so far, prompts included
+  double learning_rate = 0;
+  uint64_t tokens = 0;  // read so far, prompts included
 };
 
 struct TrainResult {
@@ -28,21 +33,64 @@ struct TrainResult {
   uint32_t steps = 0;  // done; fewer than planned if it was stopped
 };
 
-// Trains a copy of `initial` over the frozen base weights of `model`, which stay quantized and mapped.
-// Seeded and reproducible: the same input gives the same adapter on the same machine and thread count.
-//
-// `on_step` is called after each optimizer step; false stops, and what was learned so far comes back.
-// InvalidArgument (options, no token to learn, an example longer than a sequence or with a token that the model does
-// not know, a sequence longer than the model's context, a spec that does not fit the model), ResourceExhausted
-// (LibTorch could not allocate), Internal (LibTorch's message; a loss that is not finite names its step).
+// How this machine is to be used. Nothing here changes what is learned by more than rounding.
+struct TrainMachine {
+  ProductType products = ProductType::kFloat32;  // FastestProductType() is what the machine is best at
+  uint64_t memory_bytes = kRoomyTraining;  // of the process, the mapped model included; the least is used if it is less
+
+  // Enough for a model of a few hundred megabytes in comfort.
+  static constexpr uint64_t kRoomyTraining = uint64_t{2} << 30;
+};
+
+// What training over `model` costs. Errors of ReadLlamaShape.
+absl::StatusOr<ModelFootprint> FootprintOf(const GgufFile& model);
+
+// One training of a copy of an adapter over the frozen base weights of a model, which stay quantized and mapped. Seeded
+// and reproducible: the same input gives the same adapter on the same machine with the same number of threads, also if
+// it is stopped after any step and another AdapterTrainer goes on from its state. Not thread-safe.
+class AdapterTrainer {
+ public:
+  // Borrows `model` and `examples`. InvalidArgument (options, no token to learn, an example longer than a sequence or
+  // with a token that the model does not know, a sequence longer than the model's context, a spec that does not fit the
+  // model), ResourceExhausted (LibTorch could not allocate), Internal (LibTorch's message).
+  static absl::StatusOr<std::unique_ptr<AdapterTrainer>> Create(const GgufFile& model,
+                                                                std::span<const TokenExample> examples,
+                                                                const Adapter& initial, const TrainOptions& options,
+                                                                const TrainMachine& machine);
+  virtual ~AdapterTrainer() = default;
+
+  virtual bool done() const = 0;
+  virtual const TrainerLayout& layout() const = 0;
+
+  // The next optimizer step. Requires that it is not done; checked. ResourceExhausted and Internal as above; Internal
+  // naming the step if its loss is not finite: the weights are as before then.
+  virtual absl::StatusOr<TrainStep> Step() = 0;
+
+  // After a step, or at the start.
+  virtual absl::StatusOr<TrainResult> Result() const = 0;
+  virtual uint32_t steps_done() const = 0;
+  virtual uint64_t tokens_read() const = 0;
+
+  // A checkpoint to be written with WriteFileAtomic: what another process needs to go on (training_state.h). Takes
+  // memory for three floats a trained parameter, less than a step's activations.
+  virtual Bytes Checkpoint() const = 0;
+
+  // Goes on where a checkpoint was taken. FailedPrecondition if it was taken from a training that differs in anything
+  // that changes what is learned.
+  virtual absl::Status GoOnFrom(TrainingState state) = 0;
+};
+
+// All of it in one call. `on_step` is called after each optimizer step; false stops, and what was learned so far
+// comes back. Errors as above.
 absl::StatusOr<TrainResult> TrainAdapter(const GgufFile& model, std::span<const TokenExample> examples,
                                          const Adapter& initial, const TrainOptions& options,
+                                         const TrainMachine& machine,
                                          absl::FunctionRef<bool(const TrainStep&)> on_step);
 
 // The mean loss over all tokens of `examples` that count, in nats, without learning. `adapter` may be null: the base
 // alone. Errors as above; sequences may be as long as the model's context.
-absl::StatusOr<double> MeanLoss(const GgufFile& model, std::span<const TokenExample> examples,
-                                const Adapter* adapter);
+absl::StatusOr<double> MeanLoss(const GgufFile& model, std::span<const TokenExample> examples, const Adapter* adapter,
+                                ProductType products = ProductType::kFloat32);
 
 // How many cores trainings of this process use, from now on; 0: all. LibTorch's own setting, and its matrix library's,
 // so call it before the first training and from no two threads at once.

@@ -8,8 +8,8 @@
 #include <string>
 #include <vector>
 
-#include "tests/support/stories_model.h"
 #include "tests/support/status_matchers.h"
+#include "tests/support/stories_model.h"
 
 namespace fleetune {
 namespace {
@@ -27,9 +27,9 @@ TrainOptions SmallTraining() {
   return options;
 }
 
-// The gradient of one step over all examples, made visible: with one step of AdamW from zero moments every weight
-// moves by the learning rate against its gradient's sign, so the loss itself is the better witness. What is compared here
-// is the change of the loss along one direction of B with the directional derivative.
+// The gradient of one step over all examples, made visible: with one step of AdamW from zero moments every weight moves
+// by the learning rate against its gradient's sign, so the loss itself is the better witness. What is compared here is
+// the change of the loss along one direction of B with the directional derivative.
 double LossAt(const GgufFile& model, std::span<const TokenExample> examples, const Adapter& adapter) {
   const absl::StatusOr<double> loss = MeanLoss(model, examples, &adapter);
   EXPECT_THAT(loss, IsOk());
@@ -49,7 +49,7 @@ std::vector<double> GradientBySmallStep(const GgufFile& model, std::span<const T
   options.epsilon = 1.0;
   options.beta1 = 0.0;
   options.beta2 = 0.0;
-  const auto result = TrainAdapter(model, examples, adapter, options, GoOn);
+  const auto result = TrainAdapter(model, examples, adapter, options, {}, GoOn);
   EXPECT_THAT(result, IsOk());
   // step = g / (|g| + 1), so g = step / (1 - |step|).
   const bool of_a = HasA(trained);
@@ -143,12 +143,12 @@ TEST(TrainAdapterTest, PackedExamplesLearnWhatTheyWouldAlone) {
   double learned = 0;
   for (const TokenExample& example : examples) {
     const double tokens = static_cast<double>(std::count(example.loss.begin() + 1, example.loss.end(), true));
-    const auto one = TrainAdapter(*model, std::span(&example, 1), adapter, alone, GoOn);
+    const auto one = TrainAdapter(*model, std::span(&example, 1), adapter, alone, {}, GoOn);
     ASSERT_THAT(one, IsOk());
     sum += one->first_loss * tokens;
     learned += tokens;
   }
-  const auto together = TrainAdapter(*model, examples, adapter, packed, GoOn);
+  const auto together = TrainAdapter(*model, examples, adapter, packed, {}, GoOn);
 
   ASSERT_THAT(together, IsOk());
   EXPECT_NEAR(together->first_loss, sum / learned, 1e-5);
@@ -170,8 +170,8 @@ TEST(TrainAdapterTest, AccumulatedMicroBatchesAreOneBatch) {
   parts.micro_batch = 2;
   parts.accumulate = 4;
 
-  const auto a = TrainAdapter(*model, examples, adapter, whole, GoOn);
-  const auto b = TrainAdapter(*model, examples, adapter, parts, GoOn);
+  const auto a = TrainAdapter(*model, examples, adapter, whole, {}, GoOn);
+  const auto b = TrainAdapter(*model, examples, adapter, parts, {}, GoOn);
 
   ASSERT_THAT(a, IsOk());
   ASSERT_THAT(b, IsOk());
@@ -189,10 +189,10 @@ TEST(TrainAdapterTest, SameSeedGivesSameBits) {
   options.schedule = Schedule::kCosine;
   options.warmup_steps = 1;
 
-  const auto first = TrainAdapter(*model, examples, adapter, options, GoOn);
-  const auto second = TrainAdapter(*model, examples, adapter, options, GoOn);
+  const auto first = TrainAdapter(*model, examples, adapter, options, {}, GoOn);
+  const auto second = TrainAdapter(*model, examples, adapter, options, {}, GoOn);
   options.seed = 2;
-  const auto other = TrainAdapter(*model, examples, adapter, options, GoOn);
+  const auto other = TrainAdapter(*model, examples, adapter, options, {}, GoOn);
 
   ASSERT_THAT(first, IsOk());
   ASSERT_THAT(second, IsOk());
@@ -211,7 +211,7 @@ TEST(TrainAdapterTest, StopsWhenAskedAndKeepsWhatWasLearned) {
   options.steps = 50;
   uint32_t seen = 0;
 
-  const auto result = TrainAdapter(*model, examples, initial, options, [&](const TrainStep& step) {
+  const auto result = TrainAdapter(*model, examples, initial, options, {}, [&](const TrainStep& step) {
     EXPECT_EQ(step.step, ++seen);
     EXPECT_EQ(step.steps, 50u);
     return step.step < 2;
@@ -231,7 +231,7 @@ TEST(TrainAdapterTest, LearnsOneSentenceByHeart) {
   options.steps = 60;
   options.learning_rate = 0.01;
 
-  const auto result = TrainAdapter(*model, examples, Adapter::Initial(std::move(spec), 1), options, GoOn);
+  const auto result = TrainAdapter(*model, examples, Adapter::Initial(std::move(spec), 1), options, {}, GoOn);
 
   ASSERT_THAT(result, IsOk());
   EXPECT_GT(result->first_loss, 3.0);
@@ -243,7 +243,7 @@ TEST(TrainAdapterTest, RefusesWhatDoesNotFit) {
   const Adapter adapter = AdapterWithB(*model);
   const std::vector<TokenExample> examples = RandomExamples(3, 40, kVocabulary);
   const auto train = [&](std::vector<TokenExample> given, TrainOptions options) {
-    return TrainAdapter(*model, given, adapter, options, GoOn);
+    return TrainAdapter(*model, given, adapter, options, {}, GoOn);
   };
   constexpr auto kInvalid = absl::StatusCode::kInvalidArgument;
 
@@ -281,7 +281,7 @@ TEST(TrainAdapterTest, RefusesAnAdapterOfAnotherModel) {
   const auto model = *OpenStories("f32");
   const auto other = *OpenTestModel("synthetic-qwen2-f32");
   const std::vector<TokenExample> examples = RandomExamples(3, 40, 256);
-  EXPECT_THAT(TrainAdapter(*model, examples, AdapterWithB(*other), SmallTraining(), GoOn),
+  EXPECT_THAT(TrainAdapter(*model, examples, AdapterWithB(*other), SmallTraining(), {}, GoOn),
               HasStatus(absl::StatusCode::kInvalidArgument, "the adapter"));
   const Adapter adapter = AdapterWithB(*other);
   EXPECT_THAT(MeanLoss(*model, examples, &adapter), HasStatus(absl::StatusCode::kInvalidArgument, "the adapter"));
@@ -293,8 +293,37 @@ TEST(TrainAdapterTest, AnExplodingTrainingIsAnErrorThatNamesItsStep) {
   std::vector<float> a = DeriveA(spec, 7);
   std::vector<float> b(spec.b_size(), 1e37f);
   const Adapter wild = *Adapter::Create(std::move(spec), std::move(a), std::move(b));
-  EXPECT_THAT(TrainAdapter(*model, RandomExamples(3, 40, kVocabulary), wild, SmallTraining(), GoOn),
+  EXPECT_THAT(TrainAdapter(*model, RandomExamples(3, 40, kVocabulary), wild, SmallTraining(), {}, GoOn),
               HasStatus(absl::StatusCode::kInternal, "step 1"));
+}
+
+// Passes of other sizes, layers kept or not: the same training, but for rounding where sums are in another order.
+TEST(TrainAdapterTest, MemoryDecidesHowItWorksNotWhatIsLearned) {
+  const auto model = *OpenStories("q8_0");
+  const Adapter adapter = AdapterWithB(*model);
+  const std::vector<TokenExample> examples = RandomExamples(30, 40, kVocabulary);
+  TrainOptions options = SmallTraining();
+  options.micro_batch = 4;
+  for (const ProductType products : {ProductType::kFloat32, ProductType::kBfloat16}) {
+    const auto roomy = AdapterTrainer::Create(*model, examples, adapter, options, {.products = products});
+    const auto tight =
+        AdapterTrainer::Create(*model, examples, adapter, options, {.products = products, .memory_bytes = 1});
+    ASSERT_THAT(roomy, IsOk());
+    ASSERT_THAT(tight, IsOk());
+    EXPECT_EQ((*roomy)->layout().rows, 4u);
+    EXPECT_EQ((*roomy)->layout().kept_layers, 5u);
+    EXPECT_EQ((*tight)->layout().rows, 1u);
+    EXPECT_EQ((*tight)->layout().kept_layers, 0u);
+    for (uint32_t i = 0; i < options.steps; ++i) {
+      const auto a = (*roomy)->Step(), b = (*tight)->Step();
+      ASSERT_THAT(a, IsOk());
+      ASSERT_THAT(b, IsOk());
+      const double tolerance = products == ProductType::kFloat32 ? 1e-4 : 1e-2;
+      EXPECT_NEAR(a->loss, b->loss, tolerance * a->loss);
+      EXPECT_NEAR(a->gradient_norm, b->gradient_norm, tolerance * a->gradient_norm);
+      EXPECT_EQ(a->tokens, b->tokens);
+    }
+  }
 }
 
 TEST(MeanLossTest, OfTheBaseIsThatOfAnAdapterWithZeroB) {

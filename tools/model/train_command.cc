@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "fmt/format.h"
+#include "lora/train/patient_threads.h"
 #include "tools/model/opened_model.h"
 
 namespace fleetune {
@@ -31,7 +32,11 @@ absl::Status StartTrainer(const std::string& verb, std::vector<std::string> argu
   std::vector<char*> pointers;
   for (std::string& argument : arguments) pointers.push_back(argument.data());
   pointers.push_back(nullptr);
-  ::execv(program.c_str(), pointers.data());
+  std::vector<std::string> settings = WithPatientThreads(environ);
+  std::vector<char*> environment;
+  for (std::string& setting : settings) environment.push_back(setting.data());
+  environment.push_back(nullptr);
+  ::execve(program.c_str(), pointers.data(), environment.data());
   return absl::UnavailableError(fmt::format("cannot start {}: {}", program, std::strerror(errno)));
 }
 

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <fstream>
 
 #include "fmt/format.h"
 
@@ -18,8 +19,7 @@ void TrainReport::Step(const TrainStep& step) {
   const uint32_t every = terminal_ ? 1 : std::max(1u, step.steps / 20);
   if (step.step != 1 && !last && step.step % every != 0) return;
   fmt::print(stderr, "{}step {}/{}  loss {:.4f}  gradient {:.3f}  {:.0f} tokens/s{}", terminal_ ? "\r\x1b[K" : "",
-             step.step, step.steps, step.loss, step.gradient_norm, tokens_per_second(),
-             terminal_ && !last ? "" : "\n");
+             step.step, step.steps, step.loss, step.gradient_norm, tokens_per_second(), terminal_ && !last ? "" : "\n");
   std::fflush(stderr);
 }
 
@@ -33,6 +33,13 @@ uint64_t PeakMemoryBytes() {
   rusage usage = {};
   getrusage(RUSAGE_SELF, &usage);
   return static_cast<uint64_t>(usage.ru_maxrss) * 1024;
+}
+
+uint64_t MemoryBytes() {
+  std::ifstream statm("/proc/self/statm");
+  uint64_t all = 0, resident = 0;
+  if (!(statm >> all >> resident)) return 0;
+  return resident * static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
 }
 
 }  // namespace fleetune

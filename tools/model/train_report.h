@@ -27,4 +27,7 @@ class TrainReport {
 // The most memory that this process ever held, of what is in RAM (mapped files included).
 uint64_t PeakMemoryBytes();
 
+// What it holds now. 0 if the system does not tell.
+uint64_t MemoryBytes();
+
 }  // namespace fleetune

@@ -1,0 +1,118 @@
+// A training that is stopped and goes on learns, bit for bit, what it would have learned without a stop.
+
+#include <gtest/gtest.h>
+
+#include <vector>
+
+#include "base/random.h"
+#include "lora/train/trainer.h"
+#include "tests/support/status_matchers.h"
+#include "tests/support/stories_model.h"
+
+namespace fleetune {
+namespace {
+
+constexpr uint32_t kSteps = 12;
+
+class CheckpointTest : public ::testing::Test {
+ protected:
+  CheckpointTest() {
+    options_.steps = kSteps;
+    options_.sequence_length = 32;
+    options_.micro_batch = 2;
+    options_.dropout = 0.1;
+    options_.schedule = Schedule::kCosine;
+    options_.warmup_steps = 3;
+    options_.weight_decay = 0.01;
+    options_.factors = Factors::kBoth;
+  }
+
+  std::unique_ptr<AdapterTrainer> NewTrainer() const {
+    auto trainer = AdapterTrainer::Create(*model_, examples_, initial_, options_, machine_);
+    EXPECT_THAT(trainer, IsOk());
+    return *std::move(trainer);
+  }
+
+  const std::shared_ptr<const GgufFile> model_ = *OpenStories("q4_0");
+  const Adapter initial_ = AdapterWithB(*model_);
+  const std::vector<TokenExample> examples_ = RandomExamples(7, 30, 512);
+  TrainOptions options_;
+  TrainMachine machine_;
+};
+
+std::vector<float> Values(const AdapterTrainer& trainer) {
+  const TrainResult result = *trainer.Result();
+  std::vector<float> values(result.adapter.a().begin(), result.adapter.a().end());
+  values.insert(values.end(), result.adapter.b().begin(), result.adapter.b().end());
+  return values;
+}
+
+void RunUntil(AdapterTrainer& trainer, uint32_t step) {
+  while (!trainer.done()) {
+    if (trainer.steps_done() == step) return;
+    ASSERT_THAT(trainer.Step(), IsOk());
+  }
+}
+
+TEST_F(CheckpointTest, StoppedAtRandomPointsItGivesTheSameBits) {
+  for (const ProductType products : {ProductType::kFloat32, ProductType::kBfloat16}) {
+    machine_.products = products;
+    const auto whole = NewTrainer();
+    RunUntil(*whole, kSteps);
+    SplitMix64 random(11);
+    for (int i = 0; i < 25; ++i) {
+      // One to three stops, each a new process that knows nothing but the bytes.
+      auto trainer = NewTrainer();
+      for (uint32_t at = 0; at < kSteps;) {
+        at += 1 + static_cast<uint32_t>(random.Below(kSteps));
+        RunUntil(*trainer, std::min(at, kSteps));
+        const auto state = DecodeTrainingState(trainer->Checkpoint());
+        ASSERT_THAT(state, IsOk());
+        trainer = NewTrainer();
+        ASSERT_THAT(trainer->GoOnFrom(*state), IsOk());
+      }
+      EXPECT_TRUE(trainer->done());
+      EXPECT_EQ(Values(*trainer), Values(*whole)) << "run " << i;
+      EXPECT_EQ(trainer->Result()->first_loss, whole->Result()->first_loss);
+      EXPECT_EQ(trainer->Result()->tokens, whole->Result()->tokens);
+    }
+  }
+}
+
+TEST_F(CheckpointTest, OfAnotherTrainingIsRefused) {
+  const auto trainer = NewTrainer();
+  RunUntil(*trainer, 2);
+  const TrainingState state = *DecodeTrainingState(trainer->Checkpoint());
+  const auto refused = HasStatus(absl::StatusCode::kFailedPrecondition, "the checkpoint is of a training with another");
+
+  options_.learning_rate *= 2;
+  EXPECT_THAT(NewTrainer()->GoOnFrom(state), refused);
+  options_.learning_rate /= 2;
+  machine_.products = ProductType::kBfloat16;
+  EXPECT_THAT(NewTrainer()->GoOnFrom(state), refused);
+  machine_.products = ProductType::kFloat32;
+  EXPECT_THAT(NewTrainer()->GoOnFrom(state), IsOk());
+  auto other = AdapterTrainer::Create(*model_, std::span(examples_).first(6), initial_, options_, machine_);
+  EXPECT_THAT((*other)->GoOnFrom(state), refused);
+
+  TrainingState late = state;
+  late.position.step = kSteps + 1;
+  EXPECT_THAT(NewTrainer()->GoOnFrom(late), HasStatus(absl::StatusCode::kFailedPrecondition, "after step 13 of 12"));
+}
+
+// With another budget of memory it works in other passes than before; what was begun goes on as it began.
+TEST_F(CheckpointTest, AnotherBudgetOfMemoryChangesNothing) {
+  const auto whole = NewTrainer();
+  RunUntil(*whole, kSteps);
+  auto trainer = NewTrainer();
+  RunUntil(*trainer, 5);
+  const TrainingState state = *DecodeTrainingState(trainer->Checkpoint());
+  machine_.memory_bytes = 1;
+  trainer = NewTrainer();
+  ASSERT_THAT(trainer->GoOnFrom(state), IsOk());
+  RunUntil(*trainer, kSteps);
+  EXPECT_EQ(Values(*trainer), Values(*whole));
+}
+
+}  // namespace
+}  // namespace fleetune

@@ -1,0 +1,113 @@
+#include "lora/train/training_state.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <string_view>
+
+#include "absl/strings/str_cat.h"
+#include "base/check.h"
+#include "base/crypto/sha256.h"
+#include "base/files.h"
+#include "base/status_macros.h"
+#include "lora/adapter/adapter_spec.h"
+
+namespace fleetune {
+namespace {
+
+constexpr std::string_view kMagic = "FTCK";
+constexpr uint32_t kVersion = 1;
+constexpr uint64_t kMaxFloats = 2 * kMaxAdapterParameters;  // A and B
+constexpr uint64_t kMaxBytes = 4096 + 3 * sizeof(float) * kMaxFloats;
+
+void AppendFloats(std::span<const float> values, Bytes& out) {
+  const auto* raw = reinterpret_cast<const uint8_t*>(values.data());
+  out.insert(out.end(), raw, raw + values.size_bytes());
+}
+
+absl::StatusOr<std::vector<float>> ReadFloats(ByteReader& reader, uint64_t count) {
+  ASSIGN_OR_RETURN(const std::span<const uint8_t> raw, reader.ReadBytes(count * sizeof(float)));
+  std::vector<float> values(count);
+  if (count > 0) std::memcpy(values.data(), raw.data(), raw.size());
+  for (const float value : values) {
+    if (!std::isfinite(value)) return absl::DataLossError("checkpoint: a value is not finite");
+  }
+  return values;
+}
+
+absl::Status CheckHead(ByteReader& reader) {
+  ASSIGN_OR_RETURN(const std::span<const uint8_t> magic, reader.ReadBytes(kMagic.size()));
+  if (AsText(magic) != kMagic) {
+    return absl::InvalidArgumentError("this file is no training checkpoint");
+  }
+  ASSIGN_OR_RETURN(const uint32_t version, reader.Read<uint32_t>());
+  if (version == kVersion) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat("checkpoint: expected version ", kVersion, ", got ", version));
+}
+
+}  // namespace
+
+Bytes EncodeTrainingState(const TrainingPosition& position, const TrainedFloats& floats) {
+  CHECK(floats.mean.size() == floats.trained.size() && floats.square.size() == floats.trained.size());
+  ByteWriter writer;
+  writer.WriteBytes(AsBytes(kMagic));
+  writer.Write(kVersion);
+  writer.WriteBytes(position.training.bytes);
+  writer.Write(position.rows_a_pass);
+  writer.Write(position.step);
+  writer.Write(position.passes);
+  writer.Write(position.tokens);
+  writer.Write(position.first_loss);
+  writer.Write(position.last_loss);
+  writer.Write(uint64_t{floats.trained.size()});
+  Bytes out = writer.Take();
+  out.reserve(out.size() + 3 * floats.trained.size_bytes() + sizeof(Digest));
+  AppendFloats(floats.trained, out);
+  AppendFloats(floats.mean, out);
+  AppendFloats(floats.square, out);
+  const Digest digest = Sha256(out);
+  out.insert(out.end(), digest.bytes.begin(), digest.bytes.end());
+  return out;
+}
+
+absl::StatusOr<TrainingState> DecodeTrainingState(std::span<const uint8_t> bytes) {
+  ByteReader reader(bytes);
+  RETURN_IF_ERROR(CheckHead(reader));
+  TrainingState state;
+  TrainingPosition& position = state.position;
+  ASSIGN_OR_RETURN(const std::span<const uint8_t> training, reader.ReadBytes(position.training.bytes.size()));
+  std::copy(training.begin(), training.end(), position.training.bytes.begin());
+  ASSIGN_OR_RETURN(position.rows_a_pass, reader.Read<uint32_t>());
+  ASSIGN_OR_RETURN(position.step, reader.Read<uint32_t>());
+  ASSIGN_OR_RETURN(position.passes, reader.Read<uint64_t>());
+  ASSIGN_OR_RETURN(position.tokens, reader.Read<uint64_t>());
+  ASSIGN_OR_RETURN(position.first_loss, reader.Read<double>());
+  ASSIGN_OR_RETURN(position.last_loss, reader.Read<double>());
+  ASSIGN_OR_RETURN(const uint64_t count, reader.Read<uint64_t>());
+  if (count > kMaxFloats) {
+    return absl::ResourceExhaustedError(absl::StrCat("checkpoint: ", count, " parameters, at most ", kMaxFloats));
+  }
+  if (position.rows_a_pass == 0) return absl::DataLossError("checkpoint: passes of no row");
+  if (!std::isfinite(position.first_loss) || !std::isfinite(position.last_loss)) {
+    return absl::DataLossError("checkpoint: a loss is not finite");
+  }
+  ASSIGN_OR_RETURN(state.trained, ReadFloats(reader, count));
+  ASSIGN_OR_RETURN(state.mean, ReadFloats(reader, count));
+  ASSIGN_OR_RETURN(state.square, ReadFloats(reader, count));
+  const Digest expected = Sha256(bytes.first(bytes.size() - reader.remaining()));
+  ASSIGN_OR_RETURN(const std::span<const uint8_t> digest, reader.ReadBytes(expected.bytes.size()));
+  if (!std::equal(digest.begin(), digest.end(), expected.bytes.begin())) {
+    return absl::DataLossError("checkpoint: its bytes do not fit its hash");
+  }
+  if (reader.remaining() != 0) {
+    return absl::DataLossError(absl::StrCat("checkpoint: ", reader.remaining(), " bytes past its end"));
+  }
+  return state;
+}
+
+absl::StatusOr<TrainingState> LoadTrainingState(const std::string& path) {
+  ASSIGN_OR_RETURN(const Bytes bytes, ReadFile(path, kMaxBytes));
+  return DecodeTrainingState(bytes);
+}
+
+}  // namespace fleetune

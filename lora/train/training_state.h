@@ -1,0 +1,56 @@
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "base/bytes.h"
+#include "base/digest.h"
+
+namespace fleetune {
+
+// Where a training is.
+struct TrainingPosition {
+  Digest training{};         // names model, start, options, examples and type of products
+  uint32_t rows_a_pass = 1;  // TrainerLayout::rows: which rows are added up first
+  uint32_t step = 0;         // done
+  uint64_t passes = 0;       // done: seeds dropout
+  uint64_t tokens = 0;
+  double first_loss = 0;
+  double last_loss = 0;
+
+  friend bool operator==(const TrainingPosition&, const TrainingPosition&) = default;
+};
+
+// What it has changed: as many floats in each.
+struct TrainedFloats {
+  std::span<const float> trained;  // A (if it is) and B (if it is)
+  std::span<const float> mean;     // AdamW's moments
+  std::span<const float> square;
+};
+
+// All that a training must remember between two steps to go on bit for bit; what it learns from is given again. A file
+// of it is a checkpoint: docs/formats/training_checkpoint.md.
+struct TrainingState {
+  TrainingPosition position;
+  std::vector<float> trained;
+  std::vector<float> mean;
+  std::vector<float> square;
+
+  TrainedFloats floats() const { return {trained, mean, square}; }
+  friend bool operator==(const TrainingState&, const TrainingState&) = default;
+};
+
+// Requires spans of one size; checked. Copies the floats once.
+Bytes EncodeTrainingState(const TrainingPosition& position, const TrainedFloats& floats);
+
+// The inverse. InvalidArgument (no checkpoint, another version), DataLoss (cut off, changed, a value that is not
+// finite), ResourceExhausted (more floats than any adapter has).
+absl::StatusOr<TrainingState> DecodeTrainingState(std::span<const uint8_t> bytes);
+
+// From a file that was written with WriteFileAtomic. Errors of ReadFile and DecodeTrainingState.
+absl::StatusOr<TrainingState> LoadTrainingState(const std::string& path);
+
+}  // namespace fleetune

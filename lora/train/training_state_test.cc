@@ -1,0 +1,89 @@
+#include "lora/train/training_state.h"
+
+#include <gtest/gtest.h>
+
+#include <limits>
+
+#include "base/crypto/sha256.h"
+#include "base/files.h"
+#include "tests/support/status_matchers.h"
+#include "tests/support/temp_folder.h"
+
+namespace fleetune {
+namespace {
+
+TrainingState SmallState() {
+  TrainingState state{
+      .position = {.rows_a_pass = 2, .step = 3, .passes = 9, .tokens = 1000, .first_loss = 4.5, .last_loss = 2.25},
+      .trained = {1, -2, 3},
+      .mean = {0.1f, 0.2f, 0.3f},
+      .square = {4, 5, 6}};
+  state.position.training.bytes.fill(7);
+  return state;
+}
+
+Bytes Encode(const TrainingState& state) { return EncodeTrainingState(state.position, state.floats()); }
+
+TEST(TrainingStateTest, ComesBackFromItsBytesAndFromAFile) {
+  const TrainingState state = SmallState();
+  const auto decoded = DecodeTrainingState(Encode(state));
+  ASSERT_THAT(decoded, IsOk());
+  EXPECT_EQ(*decoded, state);
+  const TempFolder folder;
+  const std::string path = folder.File("checkpoint");
+  EXPECT_THAT(LoadTrainingState(path), HasStatus(absl::StatusCode::kNotFound, path));
+  ASSERT_THAT(WriteFileAtomic(path, Encode(state)), IsOk());
+  EXPECT_EQ(*LoadTrainingState(path), state);
+}
+
+// docs/formats/training_checkpoint.md, byte for byte.
+TEST(TrainingStateTest, LiesInBytesAsDocumented) {
+  const Bytes bytes = Encode(SmallState());
+  ASSERT_EQ(bytes.size(), 4u + 4 + 32 + 4 + 4 + 8 + 8 + 8 + 8 + 8 + 3 * 3 * 4 + 32);
+  EXPECT_EQ(AsText(std::span(bytes).first(4)), "FTCK");
+  EXPECT_EQ(bytes[4], 1);
+  EXPECT_EQ(bytes[8], 7);
+  EXPECT_EQ(bytes[40], 2);
+  EXPECT_EQ(bytes[44], 3);
+  EXPECT_EQ(bytes[48], 9);
+  EXPECT_EQ(bytes[56] + 256 * bytes[57], 1000);
+  EXPECT_EQ(bytes[80], 3);
+  const Digest digest = Sha256(std::span(bytes).first(bytes.size() - 32));
+  EXPECT_TRUE(std::equal(digest.bytes.begin(), digest.bytes.end(), bytes.end() - 32));
+}
+
+TEST(TrainingStateTest, RefusesWhatIsCutOffOrChangedAnywhere) {
+  const Bytes bytes = Encode(SmallState());
+  for (size_t size = 0; size < bytes.size(); ++size) {
+    EXPECT_THAT(DecodeTrainingState(std::span(bytes).first(size)), HasStatus(absl::StatusCode::kDataLoss, "")) << size;
+  }
+  for (size_t i = 0; i < bytes.size(); ++i) {
+    Bytes changed = bytes;
+    changed[i] ^= 0x10;
+    EXPECT_FALSE(DecodeTrainingState(changed).ok()) << i;
+  }
+  Bytes longer = bytes;
+  longer.push_back(0);
+  EXPECT_THAT(DecodeTrainingState(longer), HasStatus(absl::StatusCode::kDataLoss, "past its end"));
+}
+
+TEST(TrainingStateTest, SaysWhatIsWrong) {
+  Bytes bytes = Encode(SmallState());
+  bytes[0] = 'X';
+  EXPECT_THAT(DecodeTrainingState(bytes), HasStatus(absl::StatusCode::kInvalidArgument, "no training checkpoint"));
+  bytes = Encode(SmallState());
+  bytes[4] = 2;
+  EXPECT_THAT(DecodeTrainingState(bytes), HasStatus(absl::StatusCode::kInvalidArgument, "version 1, got 2"));
+  bytes = Encode(SmallState());
+  bytes[87] = 1;  // of the number of floats
+  EXPECT_THAT(DecodeTrainingState(bytes), HasStatus(absl::StatusCode::kResourceExhausted, "parameters"));
+  TrainingState state = SmallState();
+  state.mean[1] = std::numeric_limits<float>::quiet_NaN();
+  EXPECT_THAT(DecodeTrainingState(Encode(state)), HasStatus(absl::StatusCode::kDataLoss, "not finite"));
+  state = SmallState();
+  state.position.rows_a_pass = 0;
+  EXPECT_THAT(DecodeTrainingState(Encode(state)), HasStatus(absl::StatusCode::kDataLoss, "no row"));
+}
+
+}  // namespace
+}  // namespace fleetune

@@ -1,0 +1,121 @@
+// `fleetune-model train` as a user runs it.
+
+#include <fstream>
+#include <iterator>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "gtest/gtest.h"
+#include "tests/support/model_command_line.h"
+
+namespace fleetune {
+namespace {
+
+std::string ReadText(const std::string& path) {
+  std::ifstream in(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
+}
+
+class TrainCommand : public CommandLineFixture {
+ protected:
+  TrainCommand() {
+    std::string text;
+    for (int i = 0; i < 40; ++i) text += "the lamp in room " + std::to_string(i) + " is on\n\n";
+    WriteText(data_, text);
+  }
+
+  Outcome Train(const std::string& arguments) const {
+    return RunTool("train --model " + model_ + " --data " + data_ +
+                   " --sequence 16 --micro-batch 2 --threads 1 --json " + arguments);
+  }
+
+  // What the program said last: the result.
+  static nlohmann::json Result(const Outcome& outcome) {
+    EXPECT_EQ(outcome.exit_code, 0) << outcome.out;
+    const size_t begin = outcome.out.rfind("\n{");
+    return nlohmann::json::parse(outcome.out.substr(begin == std::string::npos ? 0 : begin + 1));
+  }
+
+  const std::string data_ = stem_ + ".txt";
+  const std::string checkpoint_ = stem_ + ".checkpoint";
+  const std::string log_ = stem_ + ".jsonl";
+};
+
+TEST_F(TrainCommand, WrongUseIsExitCodeTwo) {
+  EXPECT_EQ(Train("").exit_code, 2);  // no --out
+  EXPECT_EQ(Train("--out " + other_ + " --products f16").exit_code, 2);
+  EXPECT_EQ(Train("--out " + other_ + " --resume").exit_code, 2);
+  EXPECT_EQ(Train("--out " + other_ + " --steps 2 --epochs 2").exit_code, 2);
+}
+
+TEST_F(TrainCommand, LogsEachStepAndDrawsThem) {
+  const std::string plot = stem_ + ".svg";
+  Result(Train("--steps 4 --learning-rate 0.01 --out " + other_ + " --log " + log_ + " --plot " + plot));
+  std::ifstream log(log_);
+  std::string line;
+  int steps = 0;
+  for (; std::getline(log, line); ++steps) {
+    const auto json = nlohmann::json::parse(line);
+    EXPECT_EQ(json["step"], steps + 1);
+    EXPECT_EQ(json["steps"], 4);
+    EXPECT_EQ(json["learning_rate"], 0.01);
+    for (const char* key : {"loss", "gradient_norm", "tokens", "tokens_per_second", "memory_bytes"}) {
+      EXPECT_GT(json[key].get<double>(), 0) << key;
+    }
+  }
+  EXPECT_EQ(steps, 4);
+  const std::string svg = ReadText(plot);
+  EXPECT_EQ(svg.substr(0, 4), "<svg");
+  EXPECT_EQ(svg.substr(svg.size() - 7), "</svg>\n");
+  for (const char* part : {">loss<", ">gradient norm<", ">learning rate<", "<polyline"}) {
+    EXPECT_NE(svg.find(part), std::string::npos) << part;
+  }
+}
+
+TEST_F(TrainCommand, GoesOnFromACheckpointToTheSameAdapter) {
+  const std::string options = "--schedule cosine --epochs 1 --dropout 0.1 ";
+  const std::string whole = stem_ + ".whole";
+  const auto once = Result(Train(options + "--out " + whole));
+  const std::string steps = std::to_string(once["steps"].get<int>());
+  // With a checkpoint after every step, a run that only starts from it has nothing left to do, and still writes the
+  // adapter.
+  const std::string with =
+      options + "--checkpoint " + checkpoint_ + " --checkpoint-every 3 --log " + log_ + " --out " + other_;
+  Result(Train(with));
+  const auto resumed = Result(Train(with + " --resume"));
+  EXPECT_EQ(resumed["steps"], once["steps"]);
+  EXPECT_EQ(resumed["last_loss"], once["last_loss"]);
+  EXPECT_EQ(ReadText(other_), ReadText(whole));
+  const std::string log = ReadText(log_);
+  EXPECT_EQ(std::to_string(std::count(log.begin(), log.end(), '\n')), steps);
+
+  const Outcome other = Train("--epochs 2 --checkpoint " + checkpoint_ + " --resume --out " + other_);
+  EXPECT_EQ(other.exit_code, 1);
+  EXPECT_NE(other.out.find("checkpoint"), std::string::npos);
+  WriteText(checkpoint_, "FTCK");
+  EXPECT_EQ(Train(with + " --resume").exit_code, 1);
+}
+
+TEST_F(TrainCommand, PlanSaysWhatIsNeededAndWhatWouldFit) {
+  const auto plan = Result(Train("--steps 2 --plan"));
+  EXPECT_TRUE(plan["fits"].get<bool>());
+  EXPECT_GT(plan["memory_bytes"].get<uint64_t>(), plan["memory"]["weights"].get<uint64_t>());
+  EXPECT_GT(plan["seconds_per_step"].get<double>(), 0);
+  EXPECT_GT(plan["bytes_up"].get<uint64_t>(), 0u);
+  const Outcome tight = Train("--steps 2 --plan --memory 1000000");
+  EXPECT_EQ(tight.exit_code, 1);
+  EXPECT_NE(tight.out.find("1 MB allowed"), std::string::npos) << tight.out;
+}
+
+TEST_F(TrainCommand, BenchMeasuresAgainstProducts) {
+  const auto bench = Result(Train("--steps 3 --bench"));
+  for (const char* key : {"tokens_per_second", "tokens_per_cpu_second", "share_of_product_rate", "product_gflops_f32",
+                          "product_gflops_bf16", "peak_rss_bytes"}) {
+    EXPECT_GT(bench[key].get<double>(), 0) << key;
+  }
+  EXPECT_LT(bench["share_of_product_rate"].get<double>(), 1);
+}
+
+}  // namespace
+}  // namespace fleetune
