@@ -20,7 +20,7 @@ With --base and --data: your model, and one file of DIR (.txt or .jsonl, in orde
   --secure MODE        who sees single updates: semi-honest (nobody, if the coordinator follows the
                        protocol; default), malicious (nobody, even if it lies), off (the coordinator)
   --kill N             devices that are killed (kill -9) at a random moment of each round and start again after it;
-                       the round then needs the others only (default 0)
+                       the round then needs three quarters of the others (default 0)
   --out DIR            where everything is put (default build/quickstart; emptied first)
   --no-build           use the programs in build/release/bin as they are
 EOF
@@ -53,6 +53,8 @@ for number in "$devices" "$rounds" "$rank"; do
   [[ "$number" =~ ^[1-9][0-9]*$ ]] || { echo "quickstart: expected a whole number above 0, got '$number'" >&2; exit 2; }
 done
 [[ "$kill" =~ ^[0-9]+$ ]] || { echo "quickstart: --kill: expected a whole number, got '$kill'" >&2; exit 2; }
+needed=$devices
+[ "$kill" = 0 ] || needed=$(((devices - kill) * 3 / 4))
 # A sum of two tells each of the two about the other.
 [ -n "$secure" ] || { [ "$devices" -ge 3 ] && secure=semi-honest || secure=off; }
 case "$secure" in
@@ -61,7 +63,7 @@ case "$secure" in
   *) echo "quickstart: --secure: expected semi-honest, malicious or off, got '$secure'" >&2; exit 2 ;;
 esac
 [ "$secure" = off ] && least=1 || least=3
-[ $((devices - kill)) -ge "$least" ] || fail "--kill $kill leaves $((devices - kill)) of $devices devices; rounds need $least"
+[ "$needed" -ge "$least" ] || fail "--kill $kill of $devices devices: a round would need $needed, and cannot do with fewer than $least"
 if [ -n "$base" ]; then
   [ -f "$base" ] || fail "no base model at $base"
   [ -d "$data" ] || fail "no folder of data at $data"
@@ -168,7 +170,7 @@ clip_norm = 20.0
 
 [round]
 invited = $devices
-needed = $((devices - kill))
+needed = $needed
 deadline_seconds = 900
 poll_seconds = 1
 EOF
