@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "base/check.h"
 #include "base/status_macros.h"
 
@@ -27,8 +29,7 @@ Bytes EncodePrivacyCharge(const PrivacyCharge& charge) {
   out.Write(kMagic);
   out.Write(kVersion);
   out.WriteBlob(AsBytes(charge.task));
-  out.Write(charge.round);
-  out.Write(charge.cell);
+  out.WriteBytes(charge.session.bytes);
   for (const double value : {charge.release.sensitivity.l2, charge.release.sensitivity.l1, charge.release.variance,
                              charge.release.sampling_rate}) {
     out.Write(value);
@@ -47,8 +48,8 @@ absl::StatusOr<PrivacyCharge> DecodePrivacyCharge(std::span<const uint8_t> bytes
   PrivacyCharge charge;
   ASSIGN_OR_RETURN(const std::span<const uint8_t> task, in.ReadBlob(kMaxChargedTaskBytes));
   charge.task = AsText(task);
-  ASSIGN_OR_RETURN(charge.round, in.Read<uint64_t>());
-  ASSIGN_OR_RETURN(charge.cell, in.Read<uint32_t>());
+  ASSIGN_OR_RETURN(const std::span<const uint8_t> session, in.ReadBytes(charge.session.bytes.size()));
+  std::ranges::copy(session, charge.session.bytes.begin());
   for (double* value : {&charge.release.sensitivity.l2, &charge.release.sensitivity.l1, &charge.release.variance,
                         &charge.release.sampling_rate}) {
     ASSIGN_OR_RETURN(*value, in.Read<double>());

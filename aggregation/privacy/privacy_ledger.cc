@@ -30,9 +30,9 @@ absl::StatusOr<PrivacyLedger> PrivacyLedger::Restore(const PrivacyLimit& limit,
   for (const PrivacyCharge& charge : charges) {
     RETURN_IF_ERROR(Validate(charge));
     if (ledger.Holds(charge)) continue;
-    if (ledger.cells_.contains({charge.task, charge.round, charge.cell})) {
-      return absl::InvalidArgumentError(fmt::format("the stored ledger holds cell {} of round {} of task {} twice",
-                                                    charge.cell, charge.round, charge.task));
+    if (ledger.cells_.contains(charge.session)) {
+      return absl::InvalidArgumentError(
+          fmt::format("the stored ledger holds session {} of task {} twice", charge.session.ToHex(), charge.task));
     }
     RETURN_IF_ERROR(ledger.Record(charge));
   }
@@ -40,7 +40,7 @@ absl::StatusOr<PrivacyLedger> PrivacyLedger::Restore(const PrivacyLimit& limit,
 }
 
 bool PrivacyLedger::Holds(const PrivacyCharge& charge) const {
-  const auto found = cells_.find({charge.task, charge.round, charge.cell});
+  const auto found = cells_.find(charge.session);
   return found != cells_.end() && found->second == charge.release;
 }
 
@@ -53,9 +53,9 @@ double PrivacyLedger::EpsilonOf(const RdpCurve& curve) const {
 absl::Status PrivacyLedger::CanAfford(const PrivacyCharge& charge) const {
   RETURN_IF_ERROR(Validate(charge));
   if (Holds(charge)) return absl::OkStatus();
-  if (cells_.contains({charge.task, charge.round, charge.cell})) {
-    return absl::FailedPreconditionError(fmt::format("cell {} of round {} of task {} was charged for another release",
-                                                     charge.cell, charge.round, charge.task));
+  if (cells_.contains(charge.session)) {
+    return absl::FailedPreconditionError(fmt::format("session {} of task {} was charged for another release",
+                                                     charge.session.ToHex(), charge.task));
   }
   if (cells_.size() >= kMaxChargedCells) {
     return absl::ResourceExhaustedError(fmt::format("the privacy ledger holds {} cells, its most", kMaxChargedCells));
@@ -66,9 +66,9 @@ absl::Status PrivacyLedger::CanAfford(const PrivacyCharge& charge) const {
   const double epsilon = EpsilonOf(after);
   if (epsilon <= limit_.epsilon) return absl::OkStatus();
   return absl::ResourceExhaustedError(fmt::format(
-      "the privacy limit stops this: epsilon {:.4g} is spent in {} cells, cell {} of round {} of task {} "
-      "would bring it to {:.4g}, and the limit is {:.4g} (at delta {:.3g})",
-      EpsilonOf(spent_), cells_.size(), charge.cell, charge.round, charge.task, epsilon, limit_.epsilon, limit_.delta));
+      "the privacy limit stops this: epsilon {:.4g} is spent in {} cells, one more of task {} would bring it to {:.4g}, "
+      "and the limit is {:.4g} (at delta {:.3g})",
+      EpsilonOf(spent_), cells_.size(), charge.task, epsilon, limit_.epsilon, limit_.delta));
 }
 
 absl::Status PrivacyLedger::Charge(const PrivacyCharge& charge) {
@@ -84,7 +84,7 @@ absl::Status PrivacyLedger::Record(const PrivacyCharge& charge) {
   ASSIGN_OR_RETURN(const RdpCurve amplified, AmplifiedSkellamRdp(charge.release));
   spent_.Add(one);
   outsiders_.Add(amplified);
-  cells_.emplace(CellName{charge.task, charge.round, charge.cell}, charge.release);
+  cells_.emplace(charge.session, charge.release);
   return absl::OkStatus();
 }
 

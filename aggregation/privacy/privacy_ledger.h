@@ -3,8 +3,6 @@
 #include <cstdint>
 #include <map>
 #include <span>
-#include <string>
-#include <tuple>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -52,9 +50,9 @@ class PrivacyLedger {
   // OK if Charge would be.
   absl::Status CanAfford(const PrivacyCharge& charge) const;
 
-  // Spends. The same cell with the same release is charged once, whenever it comes again: a resend sends the same
+  // Spends. The same session with the same release is charged once, whenever it comes again: a resend sends the same
   // bytes. ResourceExhausted, and nothing is spent, if that would pass the limit, in words for people, with what was
-  // spent, what this cell would bring it to, and the limit; also over kMaxChargedCells. FailedPrecondition if the cell
+  // spent, what this cell would bring it to, and the limit; also over kMaxChargedCells. FailedPrecondition if the session
   // was charged for another release. InvalidArgument for a bad charge.
   absl::Status Charge(const PrivacyCharge& charge);
 
@@ -65,8 +63,6 @@ class PrivacyLedger {
   absl::StatusOr<uint64_t> CellsLeft(const SkellamRelease& release) const;
 
  private:
-  using CellName = std::tuple<std::string, uint64_t, uint32_t>;  // task, round, cell
-
   explicit PrivacyLedger(const PrivacyLimit& limit);
   absl::Status Record(const PrivacyCharge& charge);
   bool Holds(const PrivacyCharge& charge) const;
@@ -75,7 +71,7 @@ class PrivacyLedger {
   PrivacyLimit limit_;
   RdpCurve spent_ = NothingSpent();
   RdpCurve outsiders_ = NothingSpent();
-  std::map<CellName, SkellamRelease> cells_;
+  std::map<Digest, SkellamRelease> cells_;  // by session
 };
 
 }  // namespace fleetune

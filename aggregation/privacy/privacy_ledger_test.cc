@@ -13,12 +13,12 @@ namespace {
 
 using absl::StatusCode;
 
-// A cell of noise multiplier `z` in 2^20 values of scale 20000, a hundredth of the fleet.
-PrivacyCharge CellOf(uint64_t round, double z = 4) {
+// A cell of noise multiplier `z` in 2^20 values of scale 20000, a hundredth of the fleet; another session a number.
+PrivacyCharge CellOf(uint64_t number, double z = 4) {
   PrivacyCharge charge;
   charge.task = "keyboard";
-  charge.round = round;
-  charge.cell = 3;
+  charge.session.bytes[0] = static_cast<uint8_t>(number);
+  charge.session.bytes[31] = static_cast<uint8_t>(number >> 8);
   charge.release.sensitivity = RoundedSensitivity(20000, 1 << 20);
   charge.release.variance = z * z * 4e8;
   charge.release.sampling_rate = 0.01;
@@ -82,7 +82,7 @@ TEST(PrivacyLedgerTest, ACellIsChargedOnceAndForOneReleaseOnly) {
   EXPECT_EQ(ledger.Spent().cells, 1u);
   EXPECT_THAT(ledger.Charge(CellOf(1, 5)), HasStatus(StatusCode::kFailedPrecondition, "another release"));
   PrivacyCharge beside = CellOf(1);
-  beside.cell = 4;
+  beside.session.bytes[16] = 4;
   EXPECT_THAT(ledger.Charge(beside), IsOk());
   EXPECT_GT(ledger.Spent().epsilon, once);
 }
@@ -129,14 +129,14 @@ TEST(PrivacyLedgerTest, LimitsAreLimitedOnBothSides) {
 TEST(PrivacyChargeTest, BytesAreAsDocumented) {
   PrivacyCharge charge;
   charge.task = "ab";
-  charge.round = 5;
-  charge.cell = 6;
+  for (uint8_t i = 0; i < 32; ++i) charge.session.bytes[i] = i;
   charge.release = {.sensitivity = {.l2 = 1, .l1 = 2}, .variance = 4, .sampling_rate = 0.5};
   charge.time_unix_ms = -1;
-  const Bytes golden = {'F', 'T', 'P', 'C', 1, 0,    0,    0,    2,   0,   0,   0,   'a', 'b', 5,    0,    0,
-                        0,   0,   0,   0,   0, 6,    0,    0,    0,   0,   0,   0,   0,   0,   0,    0xf0, 0x3f,
-                        0,   0,   0,   0,   0, 0,    0,    0x40, 0,   0,   0,   0,   0,   0,   0x10, 0x40, 0,
-                        0,   0,   0,   0,   0, 0xe0, 0x3f, 255,  255, 255, 255, 255, 255, 255, 255};
+  const Bytes golden = {'F', 'T',  'P',  'C', 1,   0,    0,    0,   2,   0,   0,   0,   'a', 'b', 0,   1,   2,  3,
+                        4,   5,    6,    7,   8,   9,    10,   11,  12,  13,  14,  15,  16,  17,  18,  19,  20, 21,
+                        22,  23,   24,   25,  26,  27,   28,   29,  30,  31,  0,   0,   0,   0,   0,   0,   0xf0, 0x3f,
+                        0,   0,    0,    0,   0,   0,    0,    0x40, 0,  0,   0,   0,   0,   0,   0x10, 0x40, 0, 0,
+                        0,   0,    0,    0,   0xe0, 0x3f, 255, 255, 255, 255, 255, 255, 255, 255};
   EXPECT_EQ(EncodePrivacyCharge(charge), golden);
   EXPECT_EQ(*DecodePrivacyCharge(golden), charge);
 }

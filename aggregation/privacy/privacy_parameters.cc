@@ -6,6 +6,7 @@
 #include <cmath>
 #include <iterator>
 #include <limits>
+#include <optional>
 #include <vector>
 
 #include "aggregation/privacy/rdp_accountant.h"
@@ -25,16 +26,6 @@ absl::Status OutOfRange(const char* field, double value, const char* range) {
   return absl::InvalidArgumentError(fmt::format("{} is {}, not in {}", field, value, range));
 }
 
-absl::Status ValidateRanges(const DifferentialPrivacy& privacy) {
-  const auto& [clip, z, delta, limit, overhead] = privacy;
-  if (!(clip > 0 && clip <= 1e6)) return OutOfRange("clip_norm", clip, "(0, 1e6]");
-  if (!(z >= 0.05 && z <= 100)) return OutOfRange("noise_multiplier", z, "[0.05, 100]");
-  if (!(delta > 0 && delta <= 1e-3)) return OutOfRange("delta", delta, "(0, 1e-3]");
-  if (!(limit > 0 && limit <= 100)) return OutOfRange("device_epsilon_limit", limit, "(0, 100]");
-  if (!(overhead >= 1e-4 && overhead <= 1)) return OutOfRange("rounding_overhead", overhead, "[1e-4, 1]");
-  return absl::OkStatus();
-}
-
 absl::Status TooDear(const DifferentialPrivacy& privacy, double epsilon) {
   // Within the overhead that integers are allowed, or the advice would be refused in its turn.
   const double target = privacy.device_epsilon_limit / (1 + privacy.rounding_overhead);
@@ -49,6 +40,11 @@ absl::Status TooDear(const DifferentialPrivacy& privacy, double epsilon) {
 uint32_t CountedDevices(const CellShape& shape) {
   const double share = 1 - shape.adversarial_share - shape.dropout_share;
   return static_cast<uint32_t>(std::floor(shape.devices * share + 1e-9));
+}
+
+CellShape SmallestOf(CellShape shape) {
+  if (shape.fewest_devices != 0) shape.devices = shape.fewest_devices;
+  return shape;
 }
 
 // The Gaussian's epsilon at whole orders alone, which are those where Skellam noise has a bound.
@@ -75,17 +71,66 @@ double LargestScale(const DifferentialPrivacy& privacy, const CellShape& shape, 
   const double clip_square = privacy.clip_norm * privacy.clip_norm;
   const double noise_square = privacy.noise_multiplier * privacy.noise_multiplier * clip_square;
   const double counted = CountedDevices(shape);
+  const double fewest_counted = CountedDevices(SmallestOf(shape));
   const double half_ring = std::ldexp(1.0, ring_bits - 1) / deviations;
   const double room = half_ring * half_ring - n / 4;
   if (room <= 0) return 0;
   const double per_square_of_scale =
       n * n * clip_square / static_cast<double>(shape.dimension) + n * noise_square / counted;
   const double fits = std::sqrt(room / per_square_of_scale);
-  const double drawable = std::sqrt((static_cast<double>(kMaxSkellamVariance) - 1) * counted / noise_square);
+  const double drawable = std::sqrt((static_cast<double>(kMaxSkellamVariance) - 1) * fewest_counted / noise_square);
   return std::min(fits, drawable);
 }
 
+// The plan in a lane with as much headroom as the overhead leaves; none if it leaves none. `make` plans with so many
+// deviations. `least`: becomes the least overhead that was met, if that is lower.
+template <typename Make>
+std::optional<SkellamPlan> TryLane(const DifferentialPrivacy& privacy, const CellShape& shape, const Make& make,
+                                   double& least) {
+  for (const double deviations : kHeadrooms) {
+    const absl::StatusOr<SkellamPlan> plan = make(deviations);
+    if (!plan.ok()) continue;  // the ring is too narrow for these; a wider one or less headroom may do
+    const double overhead = Overhead(privacy, shape, *plan);
+    least = std::min(least, overhead);
+    if (overhead <= privacy.rounding_overhead) return *plan;
+  }
+  return std::nullopt;
+}
+
+absl::StatusOr<SkellamPlan> WithinLimit(const DifferentialPrivacy& privacy, const SkellamPlan& plan) {
+  if (plan.epsilon > privacy.device_epsilon_limit) return TooDear(privacy, plan.epsilon);
+  return plan;
+}
+
+absl::Status NoLane(double least) {
+  return absl::InvalidArgumentError(fmt::format(
+      "integers of up to 32 bits cost {:.3g} % over real numbers, more than rounding_overhead allows: {:.3g} "
+      "would do (at most 1 is possible; fewer values or more devices cost less)",
+      least * 100, least * 1.01));
+}
+
+// As PlanSkellamIn, but with a release that holds for cells of any size.
+absl::StatusOr<SkellamPlan> PlanForAnySize(const DifferentialPrivacy& privacy, const CellShape& shape, int ring_bits,
+                                           double deviations) {
+  ASSIGN_OR_RETURN(SkellamPlan plan, PlanSkellamIn(privacy, shape, ring_bits, deviations));
+  const double noise = privacy.noise_multiplier * (plan.scale * privacy.clip_norm);
+  plan.release.variance = noise * noise;
+  ASSIGN_OR_RETURN(const PrivacyGuarantee integers, EpsilonOfSkellam(plan.release, 1, privacy.delta));
+  plan.epsilon = integers.epsilon;
+  return plan;
+}
+
 }  // namespace
+
+absl::Status ValidateRanges(const DifferentialPrivacy& privacy) {
+  const auto& [clip, z, delta, limit, overhead] = privacy;
+  if (!(clip > 0 && clip <= 1e6)) return OutOfRange("clip_norm", clip, "(0, 1e6]");
+  if (!(z >= 0.05 && z <= 100)) return OutOfRange("noise_multiplier", z, "[0.05, 100]");
+  if (!(delta > 0 && delta <= 1e-3)) return OutOfRange("delta", delta, "(0, 1e-3]");
+  if (!(limit > 0 && limit <= 100)) return OutOfRange("device_epsilon_limit", limit, "(0, 100]");
+  if (!(overhead >= 1e-4 && overhead <= 1)) return OutOfRange("rounding_overhead", overhead, "[1e-4, 1]");
+  return absl::OkStatus();
+}
 
 absl::Status Validate(const DifferentialPrivacy& privacy) {
   RETURN_IF_ERROR(ValidateRanges(privacy));
@@ -95,8 +140,11 @@ absl::Status Validate(const DifferentialPrivacy& privacy) {
 }
 
 absl::Status Validate(const CellShape& shape) {
-  const auto& [devices, adversarial, dropout, dimension] = shape;
+  const auto& [devices, adversarial, dropout, dimension, fewest] = shape;
   if (devices < kMinDevices || devices > kMaxDevices) return OutOfRange("devices", devices, "3 .. 4096");
+  if (fewest != 0 && (fewest < kMinDevices || fewest > devices)) {
+    return OutOfRange("fewest_devices", fewest, "3 .. devices");
+  }
   if (!(adversarial >= 0 && adversarial < 0.5)) return OutOfRange("adversarial_share", adversarial, "[0, 0.5)");
   if (!(dropout >= 0 && dropout < 0.5)) return OutOfRange("dropout_share", dropout, "[0, 0.5)");
   if (!(adversarial + dropout < 0.8)) {
@@ -105,11 +153,15 @@ absl::Status Validate(const CellShape& shape) {
   if (dimension == 0 || dimension > kMaxDimension) {
     return OutOfRange("dimension", static_cast<double>(dimension), "1 .. 2^28");
   }
-  if (CountedDevices(shape) == 0) {
-    return absl::InvalidArgumentError(
-        fmt::format("of {} devices none is sure to be honest and to stay: more devices are needed", devices));
+  if (CountedDevices(SmallestOf(shape)) == 0) {
+    return absl::InvalidArgumentError(fmt::format(
+        "of {} devices none is sure to be honest and to stay: more devices are needed", SmallestOf(shape).devices));
   }
   return absl::OkStatus();
+}
+
+uint32_t FewestSurvivors(const CellShape& shape) {
+  return static_cast<uint32_t>(std::ceil(shape.devices * (1 - shape.dropout_share) - 1e-9));
 }
 
 absl::StatusOr<SkellamPlan> PlanSkellamIn(const DifferentialPrivacy& privacy, const CellShape& shape, int ring_bits,
@@ -130,8 +182,7 @@ absl::StatusOr<SkellamPlan> PlanSkellamIn(const DifferentialPrivacy& privacy, co
                     shape.devices, ring_bits));
   }
   const double scaled_clip = plan.scale * privacy.clip_norm;
-  const double noise = privacy.noise_multiplier * scaled_clip;
-  plan.device_variance = static_cast<uint64_t>(std::ceil(noise * noise / plan.counted_devices));
+  plan.device_variance = DeviceVariance(privacy, shape, plan.scale);
   plan.release.sensitivity = RoundedSensitivity(scaled_clip, shape.dimension);
   plan.release.variance = static_cast<double>(plan.device_variance) * plan.counted_devices;
   ASSIGN_OR_RETURN(const PrivacyGuarantee integers, EpsilonOfSkellam(plan.release, 1, privacy.delta));
@@ -145,20 +196,37 @@ absl::StatusOr<SkellamPlan> PlanSkellam(const DifferentialPrivacy& privacy, cons
   RETURN_IF_ERROR(Validate(shape));
   double least = std::numeric_limits<double>::infinity();
   for (const int lane : kLanes) {
-    for (const double deviations : kHeadrooms) {
-      const absl::StatusOr<SkellamPlan> plan = PlanSkellamIn(privacy, shape, lane, deviations);
-      if (!plan.ok()) continue;  // the ring is too narrow for these; a wider one or less headroom may do
-      const double overhead = Overhead(privacy, shape, *plan);
-      least = std::min(least, overhead);
-      if (overhead > privacy.rounding_overhead) continue;
-      if (plan->epsilon > privacy.device_epsilon_limit) return TooDear(privacy, plan->epsilon);
-      return plan;
-    }
+    const auto make = [&](double deviations) { return PlanSkellamIn(privacy, shape, lane, deviations); };
+    const std::optional<SkellamPlan> plan = TryLane(privacy, shape, make, least);
+    if (plan.has_value()) return WithinLimit(privacy, *plan);
   }
-  return absl::InvalidArgumentError(fmt::format(
-      "integers of up to 32 bits cost {:.3g} % over real numbers, more than rounding_overhead allows: {:.3g} "
-      "would do (at most 1 is possible; fewer values or more devices cost less)",
-      least * 100, least * 1.01));
+  return NoLane(least);
+}
+
+absl::StatusOr<SkellamPlan> PlanSkellamInLane(const DifferentialPrivacy& privacy, const CellShape& shape,
+                                              int lane_bits) {
+  RETURN_IF_ERROR(Validate(privacy));
+  RETURN_IF_ERROR(Validate(shape));
+  double least = std::numeric_limits<double>::infinity();
+  double in_this = least;  // overhead
+  for (const int lane : kLanes) {
+    if (lane < lane_bits) continue;
+    const auto make = [&](double deviations) { return PlanForAnySize(privacy, shape, lane, deviations); };
+    const std::optional<SkellamPlan> plan = TryLane(privacy, shape, make, least);
+    if (lane == lane_bits) in_this = least;
+    if (!plan.has_value()) continue;
+    if (lane == lane_bits) return WithinLimit(privacy, *plan);
+    return absl::InvalidArgumentError(
+        fmt::format("integers of lane_bits = {} cost {:.3g} % over real numbers, more than rounding_overhead allows: {} "
+                    "bits would do",
+                    lane_bits, in_this * 100, lane));
+  }
+  return NoLane(least);
+}
+
+uint64_t DeviceVariance(const DifferentialPrivacy& privacy, const CellShape& shape, double scale) {
+  const double noise = privacy.noise_multiplier * (scale * privacy.clip_norm);
+  return static_cast<uint64_t>(std::ceil(noise * noise / CountedDevices(shape)));
 }
 
 }  // namespace fleetune

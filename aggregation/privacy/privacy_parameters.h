@@ -18,7 +18,10 @@ struct DifferentialPrivacy {
   friend bool operator==(const DifferentialPrivacy&, const DifferentialPrivacy&) = default;
 };
 
-// InvalidArgument naming the first field out of range, with its range. Also if a single cell already costs more than
+// InvalidArgument naming the first field out of range, with its range.
+absl::Status ValidateRanges(const DifferentialPrivacy& privacy);
+
+// As ValidateRanges. Also if a single cell already costs more than
 // device_epsilon_limit: the message says which noise_multiplier would do.
 absl::Status Validate(const DifferentialPrivacy& privacy);
 
@@ -28,10 +31,15 @@ struct CellShape {
   double adversarial_share = 0.1;  // gamma: whose noise does not count, [0, 0.5)
   double dropout_share = 0.1;      // delta of the paper: who may vanish, [0, 0.5); the two together below 0.8
   uint64_t dimension = 0;          // values of the summed vector, 1 .. 2^28
+  uint32_t fewest_devices = 0;     // of the smallest cell with the same scale, 3 .. devices; 0: all have `devices`
 };
 
 // InvalidArgument naming the first field out of range.
 absl::Status Validate(const CellShape& shape);
+
+// ceil(devices * (1 - dropout_share)): with so many in the sum, those that are not adversarial are at least the ones
+// whose noise is counted. Requires valid devices and dropout_share.
+uint32_t FewestSurvivors(const CellShape& shape);
 
 // The integers of one cell: what the encoder (scale, ring_bits, device_variance) and the accountant (release) both use.
 struct SkellamPlan {
@@ -68,5 +76,16 @@ inline constexpr double kMaxHeadroomDeviations = 16;
 // rounding_overhead of the Gaussian's, with as much headroom (16, 12, 8, 6, 5 or 4 deviations) as that leaves.
 // InvalidArgument if none is, or if the cell costs more than device_epsilon_limit; the message says what would do.
 absl::StatusOr<SkellamPlan> PlanSkellam(const DifferentialPrivacy& privacy, const CellShape& shape);
+
+// The same in a lane of `lane_bits` (16, 24 or 32), for cells of fewest_devices .. devices that all have the plan's
+// scale: their sums may be added, and each costs the same, since `release` has the variance (z s C)^2, which the counted
+// devices of a cell of any size have at least if each adds DeviceVariance.
+// InvalidArgument as PlanSkellam, or if the lane is too narrow; the message says which would do.
+absl::StatusOr<SkellamPlan> PlanSkellamInLane(const DifferentialPrivacy& privacy, const CellShape& shape,
+                                              int lane_bits);
+
+// What each device of a cell of `shape` adds: ceil((z s C)^2 / counted devices). Requires what PlanSkellamInLane
+// accepted, with `devices` of this cell, and its scale.
+uint64_t DeviceVariance(const DifferentialPrivacy& privacy, const CellShape& shape, double scale);
 
 }  // namespace fleetune

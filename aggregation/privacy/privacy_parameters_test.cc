@@ -81,6 +81,56 @@ TEST(PrivacyParametersTest, WhatIsPlannedFitsTheRingAndTheSampler) {
   }
 }
 
+TEST(PrivacyParametersTest, CellsOfAllSizesShareAScaleAndCostTheSame) {
+  const DifferentialPrivacy privacy = {.clip_norm = 0.5, .noise_multiplier = 1.2};
+  const CellShape shape = {.devices = 1000, .dimension = 1'000'000, .fewest_devices = 20};
+  const auto plan = PlanSkellamInLane(privacy, shape, 24);
+  ASSERT_THAT(plan, IsOk());
+  EXPECT_EQ(plan->ring_bits, 24);
+  EXPECT_LE(plan->epsilon, plan->gaussian_epsilon * (1 + privacy.rounding_overhead));
+  EXPECT_EQ(plan->epsilon, EpsilonOfSkellam(plan->release, 1, privacy.delta)->epsilon);
+  const double noise = 1.2 * 0.5 * plan->scale;
+  EXPECT_NEAR(plan->release.variance, noise * noise, 1e-9 * noise * noise);
+  for (const uint32_t devices : {20u, 21u, 33u, 500u, 1000u}) {
+    CellShape cell = shape;
+    cell.devices = devices;
+    const uint64_t each = DeviceVariance(privacy, cell, plan->scale);
+    // Of the survivors that a sum must have, whoever is not adversarial: floor(0.1 n) may be.
+    const uint32_t honest = FewestSurvivors(cell) - static_cast<uint32_t>(0.1 * devices);
+    EXPECT_GE(static_cast<double>(each) * honest, plan->release.variance) << devices;
+    EXPECT_LE(each, kMaxSkellamVariance);
+  }
+}
+
+TEST(PrivacyParametersTest, TheSmallestCellsNoiseFitsTheSampler) {
+  const CellShape shape = {.devices = 4096, .dimension = 10'000'000, .fewest_devices = 3};
+  const DifferentialPrivacy privacy = {.noise_multiplier = 5};
+  const auto plan = PlanSkellamInLane(privacy, shape, 32);
+  ASSERT_THAT(plan, IsOk());
+  EXPECT_LE(DeviceVariance(privacy, {.devices = 3, .dimension = shape.dimension}, plan->scale), kMaxSkellamVariance);
+}
+
+TEST(PrivacyParametersTest, ALaneThatIsTooNarrowIsRefusedWithOneThatWouldDo) {
+  const DifferentialPrivacy privacy = {.rounding_overhead = 0.001};
+  EXPECT_THAT(PlanSkellamInLane(privacy, kPaperCell, 16),
+              HasStatus(StatusCode::kInvalidArgument, "24 bits would do"));
+  EXPECT_THAT(PlanSkellamInLane(privacy, kPaperCell, 24), IsOk());
+  EXPECT_THAT(PlanSkellamInLane({.noise_multiplier = 1, .device_epsilon_limit = 2}, kPaperCell, 32),
+              HasStatus(StatusCode::kInvalidArgument, "noise_multiplier of 2.4"));
+}
+
+TEST(PrivacyParametersTest, SurvivorsAreRoundedUp) {
+  const auto fewest = [](uint32_t devices, double dropout) {
+    return FewestSurvivors({.devices = devices, .dropout_share = dropout, .dimension = 1});
+  };
+  EXPECT_EQ(fewest(10, 0.1), 9u);
+  EXPECT_EQ(fewest(11, 0.1), 10u);
+  EXPECT_EQ(fewest(1000, 0.1), 900u);
+  EXPECT_EQ(fewest(3, 0.1), 3u);
+  EXPECT_EQ(fewest(3, 0), 3u);
+  EXPECT_EQ(fewest(1024, 0.2), 820u);
+}
+
 TEST(PrivacyParametersTest, NoiseRoundedUpToWholeStepsDoesNotPassForPrivacy) {
   // 4096 devices that pull one coordinate alike leave 16 bits no room for noise below one step.
   const CellShape shape = {.devices = 4096, .dimension = 1};

@@ -7,6 +7,7 @@
 
 #include "aggregation/secagg/client_state.h"
 #include "aggregation/secagg/transcript.h"
+#include "base/crypto/hkdf.h"
 #include "base/crypto/sha256.h"
 #include "fmt/format.h"
 
@@ -22,6 +23,13 @@ ClientPhase ClientSession::phase() const { return state_->phase; }
 const SessionConfig& ClientSession::config() const { return state_->config; }
 const Digest& ClientSession::config_hash() const { return state_->config_hash; }
 uint32_t ClientSession::cohort() const { return state_->cohort; }
+const Digest& ClientSession::session() const { return state_->session; }
+
+absl::StatusOr<Secret32> ClientSession::NoiseKey() const {
+  if (phase() < ClientPhase::kReady || phase() == ClientPhase::kUnmasked) return WrongPhase("noise");
+  const std::string label = Label("noise");
+  return DeriveKey(state_->channel_key.secret().bytes(), state_->session.bytes, AsBytes(label));
+}
 
 void ClientSession::State::ForgetSecrets() {
   channel_key = X25519Key::FromSecret(Secret32());
@@ -41,7 +49,7 @@ Bitmap ClientSession::State::NeighboursIn(const Bitmap& survivors, bool in) cons
 
 absl::Status ClientSession::State::CheckSurvivors(const Bitmap& survivors) const {
   if (!survivors.Has(seat)) return absl::FailedPreconditionError("view: it leaves this device out");
-  const uint32_t floor = std::max(config.min_survivors, policy.min_survivors);
+  const uint32_t floor = std::max(FewestInputs(config, cohort), policy.min_survivors);
   if (survivors.Count() < floor) {
     return absl::FailedPreconditionError(
         fmt::format("view: expected at least {} survivors, got {}", floor, survivors.Count()));

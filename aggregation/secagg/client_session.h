@@ -13,6 +13,7 @@
 #include "aggregation/secagg/session_config.h"
 #include "aggregation/secagg/session_policy.h"
 #include "base/bytes.h"
+#include "base/crypto/secret.h"
 #include "base/crypto/signature.h"
 #include "base/digest.h"
 #include "base/random.h"
@@ -88,6 +89,11 @@ class ClientSession {
   const SessionConfig& config() const;
   const Digest& config_hash() const;
   uint32_t cohort() const;  // devices in the roster; 0 before it is known
+  const Digest& session() const;  // sid, from the roster on
+
+  // The key of this device's noise in this session: from a secret that is never shared, so nobody else has it, and the
+  // same whenever it is asked for, so the input that it makes is the same, too. FailedPrecondition where Mask is.
+  absl::StatusOr<Secret32> NoiseKey() const;
 
  private:
   struct State;

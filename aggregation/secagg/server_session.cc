@@ -88,6 +88,7 @@ std::optional<SessionEvent> ServerSession::Due(bool time_over) const {
     return SessionEvent{.kind = Kind::kFailed, .body = Bytes(why.begin(), why.end())};
   };
   const bool over = time_over || answered() == asked();
+  const uint32_t needed = FewestInputs(state_->config, static_cast<uint32_t>(state_->roster.size()));
   switch (state_->phase) {
     case ServerPhase::kAdvertise:
       if (!over) return std::nullopt;
@@ -97,15 +98,14 @@ std::optional<SessionEvent> ServerSession::Due(bool time_over) const {
       return close(Kind::kRosterClosed);
     case ServerPhase::kShareKeys:
       if (!over) return std::nullopt;
-      if (const uint32_t active = state_->ActiveAfterSharing().Count(); active < state_->config.min_survivors) {
-        return fail(fmt::format("{} devices shared keys with enough others, {} are needed", active,
-                                state_->config.min_survivors));
+      if (const uint32_t active = state_->ActiveAfterSharing().Count(); active < needed) {
+        return fail(fmt::format("{} devices shared keys with enough others, {} are needed", active, needed));
       }
       return close(Kind::kSharesClosed);
     case ServerPhase::kMaskedInput:
       if (!over) return std::nullopt;
-      if (committed() < state_->config.min_survivors) {
-        return fail(fmt::format("{} inputs arrived, {} are needed", committed(), state_->config.min_survivors));
+      if (committed() < needed) {
+        return fail(fmt::format("{} inputs arrived, {} are needed", committed(), needed));
       }
       if (!state_->InputsCanBeOpened()) return fail("around one device too many others dropped out");
       return close(Kind::kInputsClosed);
@@ -285,6 +285,8 @@ std::vector<std::string> ServerSession::devices() const {
   for (const Participant& participant : state_->participants) devices.push_back(participant.device);
   return devices;
 }
+
+const Digest& ServerSession::session() const { return state_->session; }
 
 std::vector<std::string> ServerSession::counted() const {
   std::vector<std::string> devices;

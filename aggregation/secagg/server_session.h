@@ -125,7 +125,8 @@ class ServerSession {
   const SessionConfig& config() const;
   const Digest& config_hash() const;
   const Bytes& config_bytes() const;
-  uint32_t advertised() const;  // seats taken
+  const Digest& session() const;  // sid, once the roster is closed
+  uint32_t advertised() const;    // seats taken
   bool Advertised(std::string_view device) const;
   uint32_t committed() const;  // inputs in the sum
   bool Committed(std::string_view device) const;

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <string_view>
 
+#include "aggregation/privacy/privacy_parameters.h"
 #include "base/check.h"
 #include "base/read_array.h"
 #include "base/status_macros.h"
@@ -91,6 +92,12 @@ absl::Status Validate(const SessionConfig& config) {
   if (!IsName(config.round)) return OutOfRange("round", fmt::format("1 to {} printable characters", kMaxNameBytes));
   RETURN_IF_ERROR(ValidateEncoding(config));
   return ValidateCohort(config);
+}
+
+uint32_t FewestInputs(const SessionConfig& config, uint32_t cohort) {
+  if (config.noise_multiplier == 0) return config.min_survivors;
+  const CellShape cell{.devices = cohort, .dropout_share = config.dropout};
+  return std::max(config.min_survivors, FewestSurvivors(cell));
 }
 
 Bytes EncodeSessionConfig(const SessionConfig& config) {

@@ -68,6 +68,10 @@ struct SessionConfig {
 // InvalidArgument naming the first field out of range, with its range.
 absl::Status Validate(const SessionConfig& config);
 
+// Fewest inputs in the sum of a roster of `cohort` devices: min_survivors, and with noise so many that the noise which is
+// counted on is there.
+uint32_t FewestInputs(const SessionConfig& config, uint32_t cohort);
+
 // Canonical bytes: what is signed and hashed. Requires a valid config; checked.
 Bytes EncodeSessionConfig(const SessionConfig& config);
 

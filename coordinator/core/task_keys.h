@@ -71,10 +71,11 @@ void VisitAll(Section&& section, auto& spec) {
   training_keys::VisitTraining(section("training"), spec.plan.train);
   VisitUpdate(section("update"), spec.plan);
   VisitSecure(section("secure"), spec);
+  training_keys::VisitPrivacy(section("privacy"), spec.plan.privacy);
   VisitRound(section("round"), spec);
   VisitServer(section("server"), spec.server);
 }
-inline constexpr std::array<const char*, 7> kSections = {"",       "adapter", "training", "update",
-                                                         "secure", "round",   "server"};
+inline constexpr std::array<const char*, 8> kSections = {"",       "adapter", "training", "update",
+                                                         "secure", "privacy", "round",    "server"};
 
 }  // namespace fleetune::task_keys

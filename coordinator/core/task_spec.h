@@ -65,6 +65,8 @@ inline constexpr size_t kMaxTaskTomlBytes = 64 * 1024;
 //   [update]    clip_norm, lane_bits, max_weight (UpdateEncoding), min_examples
 //   [secure]    min_cohort, min_survivors, adversarial, dropout (SecurePlan), cell_devices, seat_seconds,
 //               share_seconds, input_seconds, view_seconds, unmask_seconds (CellOptions)
+//   [privacy]   noise_multiplier (0: no differential privacy), delta, device_epsilon_limit, rounding_overhead
+//               (PrivacyPlan)
 //   [round]     invited, needed, deadline_seconds, poll_seconds
 //   [server]    optimizer ("fedavg" or "fedadam"), learning_rate, momentum, beta1, beta2, tau
 //

@@ -84,4 +84,12 @@ void VisitSecure(Visitor& visit, auto& secure) {
   visit("dropout", secure.dropout);
 }
 
+template <typename Visitor>
+void VisitPrivacy(Visitor& visit, auto& privacy) {
+  visit("noise_multiplier", privacy.noise_multiplier);
+  visit("delta", privacy.delta);
+  visit("device_epsilon_limit", privacy.device_epsilon_limit);
+  visit("rounding_overhead", privacy.rounding_overhead);
+}
+
 }  // namespace fleetune::training_keys

@@ -5,7 +5,9 @@
 #include <cmath>
 #include <limits>
 
+#include "aggregation/privacy/privacy_parameters.h"
 #include "base/status_macros.h"
+#include "lora/plan/cell_noise.h"
 
 namespace fleetune {
 namespace {
@@ -97,6 +99,41 @@ absl::Status Validate(const SecurePlan& secure) {
   return CheckRange("dropout", secure.dropout, kZeroToBelowHalf);
 }
 
+absl::Status ValidatePrivacy(const TrainingPlan& plan) {
+  const auto named = [](const absl::Status& status) {
+    if (status.ok()) return status;
+    return absl::InvalidArgumentError("privacy: " + std::string(status.message()));
+  };
+  DifferentialPrivacy privacy = PrivacyOf(plan);
+  if (!plan.privacy.on()) {
+    if (plan.privacy.noise_multiplier != 0) return named(ValidateRanges(privacy));  // negative, or no number
+    privacy.noise_multiplier = 1;  // the others must be in range all the same
+    return named(ValidateRanges(privacy));
+  }
+  if (plan.secure.mode == SecureMode::kOff) {
+    return absl::InvalidArgumentError(
+        "privacy.noise_multiplier: expected 0 where secure_aggregation is off: each device adds a part of the noise, which "
+        "hides it in a sum, not alone; with \"semi-honest\" or \"malicious\" it would do");
+  }
+  if (plan.encoding.max_weight != 1) {
+    return absl::InvalidArgumentError("max_weight: expected 1, since with noise every device weighs the same, got " +
+                                      NumberText(plan.encoding.max_weight));
+  }
+  if (plan.secure.min_cohort > plan.encoding.max_inputs) {
+    return absl::InvalidArgumentError("min_cohort: expected at most the devices in a sum, " +
+                                      std::to_string(plan.encoding.max_inputs) + ", got " +
+                                      std::to_string(plan.secure.min_cohort));
+  }
+  const uint32_t fewest = FewestSurvivors(
+      {.devices = plan.secure.min_cohort, .dropout_share = plan.secure.dropout, .dimension = 1});
+  if (plan.secure.min_survivors < fewest) {
+    return absl::InvalidArgumentError(
+        "min_survivors: expected at least (1 - dropout) min_cohort, " + std::to_string(fewest) +
+        ", since so many devices' noise is counted on, got " + std::to_string(plan.secure.min_survivors));
+  }
+  return named(Validate(privacy));
+}
+
 }  // namespace
 
 Factors TrainedFactors(LoraMethod method, uint32_t from_version) {
@@ -159,7 +196,8 @@ absl::Status Validate(const TrainingPlan& plan) {
   RETURN_IF_ERROR(CheckRange("min_examples", plan.min_examples, 1, kMaxMinExamples));
   RETURN_IF_ERROR(Validate(plan.train));
   RETURN_IF_ERROR(Validate(plan.encoding));
-  return Validate(plan.secure);
+  RETURN_IF_ERROR(Validate(plan.secure));
+  return ValidatePrivacy(plan);
 }
 
 }  // namespace fleetune

@@ -83,6 +83,18 @@ Factors TrainedFactors(LoraMethod method, uint32_t from_version);
 // Most floats that are trained against any version, of an adapter with so many in A and in B.
 uint64_t MostTrained(LoraMethod method, uint64_t a_floats, uint64_t b_floats);
 
+// Distributed differential privacy of the sums, in the terms of aggregation/privacy/privacy_parameters.h, where the
+// ranges stand; the clip norm is the encoding's. lora/plan/cell_noise.h has what follows from it.
+struct PrivacyPlan {
+  double noise_multiplier = 0;        // 0: no noise, no differential privacy, and the rest says nothing
+  double delta = 1e-6;                // of every epsilon
+  double device_epsilon_limit = 8.0;  // what one device spends on this task
+  double rounding_overhead = 0.01;    // by which integers may raise a cell's epsilon, or its noise
+
+  bool on() const { return noise_multiplier > 0; }
+  friend bool operator==(const PrivacyPlan&, const PrivacyPlan&) = default;
+};
+
 inline constexpr size_t kMaxTaskNameBytes = 48;  // ids of its rounds and cells, in 64, begin with it
 inline constexpr size_t kMaxDataTagBytes = 64;
 inline constexpr uint64_t kMaxMinExamples = 1'000'000'000;
@@ -104,11 +116,14 @@ struct TrainingPlan {
   TrainOptions train;
   UpdateEncoding encoding;
   SecurePlan secure;
+  PrivacyPlan privacy;
 
   friend bool operator==(const TrainingPlan&, const TrainingPlan&) = default;
 };
 
-// InvalidArgument naming the first field out of range, with its range.
+// InvalidArgument naming the first field out of range, with its range. With differential privacy also if it cannot be
+// had: without secure aggregation, with weights, with fewer survivors than the noise is counted on, or with a cell that
+// costs more than the limit; the message says what would do.
 absl::Status Validate(const TrainingPlan& plan);
 
 inline constexpr size_t kMaxPlanBytes = 16 * 1024;

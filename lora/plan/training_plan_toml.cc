@@ -226,6 +226,8 @@ std::string FormatTrainingPlan(const TrainingPlan& plan) {
   text.Section("secure");
   text("mode", Choice{plan.secure.mode, training_keys::kSecureWords});
   training_keys::VisitSecure(text, plan.secure);
+  text.Section("privacy");
+  training_keys::VisitPrivacy(text, plan.privacy);
   return text.Take();
 }
 
@@ -249,7 +251,9 @@ absl::StatusOr<TrainingPlan> ParseTrainingPlan(std::string_view toml) {
   TableReader secure(top.Section("secure"), "secure.");
   secure("mode", Choice{plan.secure.mode, training_keys::kSecureWords});
   training_keys::VisitSecure(secure, plan.secure);
-  for (const TableReader* reader : {&top, &train, &encoding, &secure}) RETURN_IF_ERROR(reader->Finish());
+  TableReader privacy(top.Section("privacy"), "privacy.");
+  training_keys::VisitPrivacy(privacy, plan.privacy);
+  for (const TableReader* reader : {&top, &train, &encoding, &secure, &privacy}) RETURN_IF_ERROR(reader->Finish());
   RETURN_IF_ERROR(Validate(plan));
   return plan;
 }

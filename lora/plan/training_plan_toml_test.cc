@@ -60,6 +60,12 @@ min_cohort = 3
 min_survivors = 3
 adversarial = 0.1
 dropout = 0.1
+
+[privacy]
+noise_multiplier = 0.0
+delta = 1e-06
+device_epsilon_limit = 8.0
+rounding_overhead = 0.01
 )";
 
 std::string Replaced(const std::string& from, const std::string& to) {
@@ -99,6 +105,8 @@ TEST(TrainingPlanTomlTest, EveryPlanComesBackWithTheSameBits) {
     plan.secure.mode = static_cast<SecureMode>(random.Below(3));
     plan.secure.min_cohort = static_cast<uint32_t>(3 + random.Below(100));
     plan.secure.dropout = random.NextUnit() / 2;
+    plan.privacy.delta = 1e-3 * random.NextUnit() + 1e-12;
+    plan.privacy.device_epsilon_limit = 100 * random.NextUnit() + 1e-9;
     const std::string text = FormatTrainingPlan(plan);
     const auto parsed = ParseTrainingPlan(text);
     ASSERT_THAT(parsed, IsOk()) << text;
