@@ -69,9 +69,35 @@ class MemoryPayloads final : public PayloadStore {
   KillSwitch* kill_;
 };
 
-inline TrainingPlan CellPlan(SecureMode mode) {
+// Likewise.
+class MemoryCharges final : public ChargeStore {
+ public:
+  explicit MemoryCharges(KillSwitch* kill) : kill_(kill) {}
+  absl::StatusOr<std::vector<PrivacyCharge>> Charges() override { return charges; }
+  absl::Status AppendCharge(const PrivacyCharge& charge) override {
+    kill_->Point();
+    if (full) return absl::ResourceExhaustedError("no space left");
+    const bool known = std::ranges::find(charges, charge.session, &PrivacyCharge::session) != charges.end();
+    if (!known) charges.push_back(charge);
+    kill_->Point();
+    return absl::OkStatus();
+  }
+  std::vector<PrivacyCharge> charges;
+  bool full = false;
+
+ private:
+  KillSwitch* kill_;
+};
+
+class StillClock final : public Clock {
+ public:
+  TimePoint Now() const override { return FromMillis(1'000'000); }
+};
+
+inline TrainingPlan CellPlan(SecureMode mode, double noise_multiplier = 0) {
   TrainingPlan plan = agent_fixture::PlanOf("t");
   plan.secure.mode = mode;
+  plan.privacy.noise_multiplier = noise_multiplier;
   return plan;
 }
 
@@ -81,7 +107,7 @@ inline RoundOrder CellOrder() {
 
 // What the coordinator says of a cell of `plan`.
 inline secagg::SessionConfig ConfigOf(const TrainingPlan& plan, uint32_t seats) {
-  const EncodingOptions options = UpdateOptions(plan, kParameters, CellOrder().round);
+  const EncodingOptions options = UpdateOptions(plan, kParameters, CellOrder().round).value();
   secagg::SessionConfig config;
   config.task = plan.task;
   config.round = CellOrder().round;
@@ -99,6 +125,8 @@ inline secagg::SessionConfig ConfigOf(const TrainingPlan& plan, uint32_t seats) 
   config.min_survivors = plan.secure.min_survivors;
   config.adversarial = plan.secure.adversarial;
   config.dropout = plan.secure.dropout;
+  config.noise_multiplier = plan.privacy.noise_multiplier;
+  config.noise_delta = plan.privacy.on() ? plan.privacy.delta : 0;
   const auto ten = std::chrono::seconds(10);
   config.times = {.advertise = ten, .share_keys = ten, .masked_input = ten, .view = ten, .unmask = ten};
   return config;
@@ -167,6 +195,7 @@ class FakeRound {
   absl::StatusOr<OpenedUpload> Open(const std::string& device, const std::string& id, uint64_t size,
                                     const Digest& sha256) {
     Heard(id, device, 0, sha256);
+    masked[device].insert(id);
     Cell* cell = Find(id);
     if (cell == nullptr) return absl::NotFoundError("no such cell");
     const absl::StatusOr<bool> wanted = cell->session.InputWanted(device);
@@ -220,6 +249,8 @@ class FakeRound {
   std::vector<Cell> cells;
   std::set<std::string> counted;
   std::map<std::string, RingVector> inputs;  // of all devices, not masked
+  std::vector<int64_t> noise;                // what sums of plans with noise have more than their inputs
+  std::map<std::string, std::set<std::string>> masked;  // cells that a device's masked update was sent to
 
  private:
   absl::StatusOr<OfferedSeat> Offer(const Cell& cell) const {
@@ -276,6 +307,13 @@ class FakeRound {
       AddToSum(inputs.at(device), expected);
     }
     for (uint32_t& element : expected) element &= LaneMask(LaneBits::k16);
+    if (plan_.privacy.on()) {
+      const RingVector opened = cell.sum.Values();
+      for (size_t i = 0; i < kParameters; ++i) {
+        noise.push_back(SignedElement((opened[i] - expected[i]) & LaneMask(LaneBits::k16), LaneBits::k16));
+      }
+      std::copy_n(opened.begin(), kParameters, expected.begin());
+    }
     EXPECT_EQ(cell.sum.Values(), expected);
     Apply(cell, {.kind = secagg::SessionEvent::Kind::kFinished, .body = {}});
   }

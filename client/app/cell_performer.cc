@@ -8,6 +8,7 @@
 #include "base/crypto/secret.h"
 #include "base/crypto/sha256.h"
 #include "base/status_macros.h"
+#include "client/app/noisy_input.h"
 #include "client/core/cell_check.h"
 
 namespace fleetune {
@@ -30,9 +31,19 @@ AgentEvent LostOrLater(const Digest& sha256, const absl::Status& status) {
   return Later(status);
 }
 
+// The books do not pay for a cell.
+AgentEvent Unpaid(const std::string& cell, const absl::Status& status) {
+  if (absl::IsResourceExhausted(status)) return PrivacyIsSpent{status};
+  if (absl::IsUnavailable(status)) return Later(status);
+  return CellRefused{.cell = cell, .status = status};
+}
+
 }  // namespace
 
 AgentEvent CellPerformer::TakeSeat(const TakeCellSeat& step) {
+  if (const absl::Status paid = ports_.books->CanAfford(step.plan, step.parameters); !paid.ok()) {
+    return Unpaid("of round " + step.order.round, paid);
+  }
   const absl::StatusOr<OfferedSeat> offered = ports_.link->TakeSeat(step.order.round);
   if (!offered.ok()) return StepFailed{offered.status()};
   if (offered->cell == step.ended_cell) return CellWaits{kPauseWithoutSession};
@@ -96,11 +107,16 @@ AgentEvent CellPerformer::MaskUpdate(const ExchangeInCell& step, std::span<const
   const absl::StatusOr<Bytes> update = ports_.payloads->Get(step.update);
   if (!update.ok()) return LostOrLater(step.update, update.status());
   const secagg::SessionConfig& config = session.config();
-  const absl::StatusOr<RingVector> ring =
+  absl::StatusOr<RingVector> ring =
       UnpackLanes(*update, static_cast<LaneBits>(config.lane_bits), config.dimension);
   if (!ring.ok()) return PayloadLost{.sha256 = step.update, .status = ring.status()};
-  const absl::StatusOr<Bytes> masked = session.Mask(*ring);
+  const absl::StatusOr<RingVector> noisy = NoisyInput(step.plan, step.parameters, session, *std::move(ring));
+  if (!noisy.ok()) return CellRefused{step.cell, noisy.status()};
+  const absl::StatusOr<Bytes> masked = session.Mask(*noisy);
   if (!masked.ok()) return CellRefused{step.cell, masked.status()};
+  // Before anything says that these bytes may leave. What fails from here on stays charged.
+  const absl::Status paid = ports_.books->Charge(step.plan, step.parameters, session.session());
+  if (!paid.ok()) return Unpaid(step.cell, paid);
   const absl::StatusOr<Digest> kept = Keep(*masked);
   const absl::StatusOr<Digest> saved = KeepSession(std::move(session));
   if (!kept.ok()) return Later(kept.status());

@@ -11,6 +11,7 @@
 #include "base/random.h"
 #include "client/core/agent.h"
 #include "client/core/ports.h"
+#include "client/core/privacy_books.h"
 
 namespace fleetune {
 
@@ -19,6 +20,7 @@ struct CellPorts {
   CoordinatorLink* link = nullptr;
   PayloadStore* payloads = nullptr;
   RandomSource* random = nullptr;  // cryptographic
+  PrivacyBooks* books = nullptr;
 };
 
 struct CellSettings {
@@ -30,8 +32,8 @@ struct CellSettings {
 };
 
 // Performs the agent's steps in cells of secure aggregation. What a session answers, the session itself and the masked
-// update lie in the PayloadStore when a step returns, and nothing of it has left by then: what leaves is named by a
-// later step, thus by a durable state. Decides nothing. Not thread-safe.
+// update lie in the PayloadStore when a step returns, its noise is charged, and nothing of it has left by then: what
+// leaves is named by a later step, thus by a durable state. Decides nothing. Not thread-safe.
 class CellPerformer {
  public:
   CellPerformer(const CellPorts& ports, CellSettings settings) : ports_(ports), settings_(std::move(settings)) {}

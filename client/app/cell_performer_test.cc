@@ -16,6 +16,7 @@ using cell_fixture::CellPlan;
 using cell_fixture::ConfigOf;
 using cell_fixture::KillSwitch;
 using cell_fixture::kParameters;
+using cell_fixture::MemoryCharges;
 using cell_fixture::MemoryPayloads;
 using testing::IsEmpty;
 using testing::SizeIs;
@@ -60,7 +61,7 @@ class CellPerformerTest : public testing::Test {
     link_.offer = {.cell = "t-1.1", .config = bytes, .signature = release_.Sign(SignPurpose::kSecAggConfig, bytes)};
   }
   CellPerformer Performer(const secagg::SessionPolicy& policy = {}) {
-    return CellPerformer({.link = &link_, .payloads = &payloads_, .random = &random_},
+    return CellPerformer({.link = &link_, .payloads = &payloads_, .random = &random_, .books = &books_},
                          {.release_key = release_.verify_key(),
                           .policy = policy,
                           .identity = device_.identity(),
@@ -76,7 +77,7 @@ class CellPerformerTest : public testing::Test {
     return std::get<CellJoined>(event);
   }
   static ExchangeInCell Exchange(const CellJoined& joined) {
-    return {.cell = joined.cell, .session = joined.session, .message = joined.message, .update = {}};
+    return {.cell = joined.cell, .session = joined.session, .message = joined.message, .update = {}, .plan = {}};
   }
   // The refusal that `event` is.
   static absl::Status Refusal(const AgentEvent& event) {
@@ -85,12 +86,15 @@ class CellPerformerTest : public testing::Test {
     return refused == nullptr ? absl::OkStatus() : refused->status;
   }
 
-  const TrainingPlan plan_ = CellPlan(SecureMode::kSemiHonest);
+  TrainingPlan plan_ = CellPlan(SecureMode::kSemiHonest);
   const SigningKey release_ = SigningKey::Generate();
   secagg::TestDevice device_{"device-1"};
   SplitMix64 random_{1};
   KillSwitch never_;
   MemoryPayloads payloads_{&never_};
+  MemoryCharges charges_{&never_};
+  cell_fixture::StillClock clock_;
+  PrivacyBooks books_{&charges_, &clock_, {.epsilon = 8, .delta = 1e-6}};
   ScriptedCell link_;
 };
 
@@ -134,6 +138,33 @@ TEST_F(CellPerformerTest, ThePolicyOfTheOwnerHolds) {
   policy.min_cohort = 5;
   EXPECT_THAT(Refusal(Performer(policy).TakeSeat(Seat())),
               HasStatus(absl::StatusCode::kFailedPrecondition, "policy: cohort: expected at least 5, got 3"));
+}
+
+TEST_F(CellPerformerTest, NoSeatIsTakenThatCannotBePaidFor) {
+  plan_ = CellPlan(SecureMode::kSemiHonest, 1);
+  Offer(ConfigOf(plan_, 3));
+  EXPECT_TRUE(std::holds_alternative<CellJoined>(Performer().TakeSeat(Seat())));
+  EXPECT_THAT(charges_.charges, IsEmpty()) << "nothing has left yet";
+  books_ = PrivacyBooks(&charges_, &clock_, {.epsilon = 2, .delta = 1e-6});
+  payloads_.files.clear();
+  const AgentEvent event = Performer().TakeSeat(Seat());
+  ASSERT_TRUE(std::holds_alternative<PrivacyIsSpent>(event)) << event.index();
+  EXPECT_THAT(std::get<PrivacyIsSpent>(event).status,
+              HasStatus(absl::StatusCode::kResourceExhausted, "this device: the privacy limit stops this"));
+  EXPECT_THAT(payloads_.files, IsEmpty());
+}
+
+TEST_F(CellPerformerTest, ACellWithLessNoiseThanThePlanIsRefused) {
+  plan_ = CellPlan(SecureMode::kSemiHonest, 1);
+  secagg::SessionConfig config = ConfigOf(plan_, 3);
+  config.noise_multiplier = 0.5;
+  Offer(config);
+  EXPECT_THAT(Refusal(Performer().TakeSeat(Seat())),
+              HasStatus(absl::StatusCode::kFailedPrecondition, "noise multiplier: the plan says 1, the cell 0.5"));
+  config = ConfigOf(plan_, 3);
+  config.scale *= 2;
+  Offer(config);
+  EXPECT_THAT(Refusal(Performer().TakeSeat(Seat())), HasStatus(absl::StatusCode::kFailedPrecondition, "scale"));
 }
 
 TEST_F(CellPerformerTest, ACellThatEndedForThisDeviceIsNotJoinedAgain) {
@@ -182,7 +213,7 @@ TEST_F(CellPerformerTest, MessagesThatMakeNoSenseAreRefusedAndTheSessionIsAsBefo
 }
 
 TEST_F(CellPerformerTest, WithoutASessionOnlyTheEndIsOfInterest) {
-  const ExchangeInCell ask{.cell = "t-1.1", .session = {}, .message = {}, .update = {}};
+  const ExchangeInCell ask{.cell = "t-1.1", .session = {}, .message = {}, .update = {}, .plan = {}};
   link_.news = CellSays{{4, 4, 4}};
   EXPECT_EQ(std::get<CellWaits>(Performer().Exchange(ask)).ask_again_in, std::chrono::seconds(5));
   link_.news = CellEnded{.counted = true};

@@ -1,5 +1,6 @@
 // Whole devices in cells against the coordinator's real sessions: agent, performers, and a disk that outlives kill -9.
 
+#include <cmath>
 #include <memory>
 #include <optional>
 #include <string>
@@ -11,6 +12,7 @@
 #include "client/app/step_performer.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "lora/plan/cell_noise.h"
 
 namespace fleetune {
 namespace {
@@ -21,6 +23,7 @@ using cell_fixture::FakeRound;
 using cell_fixture::Killed;
 using cell_fixture::KillSwitch;
 using cell_fixture::kParameters;
+using cell_fixture::MemoryCharges;
 using cell_fixture::MemoryPayloads;
 using cell_fixture::RoundLink;
 
@@ -52,13 +55,13 @@ class Device {
 
   void Restart() {
     performer_.reset();
-    cells_ = std::make_unique<CellPerformer>(CellPorts{.link = &link_, .payloads = &payloads, .random = random_},
+    cells_ = std::make_unique<CellPerformer>(CellPorts{.link = &link_, .payloads = &payloads, .random = random_, .books = &books},
                                              CellSettings{.release_key = round_->release_key().verify_key(),
                                                           .policy = {},
                                                           .identity = identity_.identity(),
                                                           .verify_peer = secagg::ReadTestCertificate});
     performer_ = std::make_unique<StepPerformer>(
-        StepPorts{.link = &link_, .payloads = &payloads, .random = random_, .cells = cells_.get()},
+        StepPorts{.link = &link_, .payloads = &payloads, .random = random_, .cells = cells_.get(), .books = &books},
         StepSettings{.downloads = {},
                      .trainer = {},
                      .release_key = round_->release_key().verify_key(),
@@ -95,6 +98,9 @@ class Device {
 
   KillSwitch kill;
   MemoryPayloads payloads{&kill};
+  MemoryCharges charges{&kill};
+  cell_fixture::StillClock clock;
+  PrivacyBooks books{&charges, &clock, {.epsilon = 50, .delta = 1e-6}};
   std::vector<std::string> notes;
 
  private:
@@ -124,9 +130,10 @@ class Device {
 
 class Simulation {
  public:
-  Simulation(SecureMode mode, uint32_t count, uint64_t seed) : random_(seed), round(CellPlan(mode), count) {
+  Simulation(SecureMode mode, uint32_t count, uint64_t seed) : Simulation(CellPlan(mode), count, seed) {}
+  Simulation(const TrainingPlan& plan, uint32_t count, uint64_t seed) : random_(seed), round(plan, count) {
     for (uint32_t i = 0; i < count; ++i) {
-      devices.push_back(std::make_unique<Device>(i, CellPlan(mode), &round, &random_));
+      devices.push_back(std::make_unique<Device>(i, plan, &round, &random_));
       devices.back()->kill = {};
     }
   }
@@ -211,6 +218,90 @@ TEST_P(CellSimTest, HostileNetworksAndKillsGiveRightSumsOrNone) {
     }
   }
   EXPECT_GT(counted, 20u * 6 / 2);
+}
+
+// The opened sum has the noise of all who are in it, of the variance that the plan says, and nothing else.
+TEST_P(CellSimTest, SumsHaveTheNoiseThatIsAccountedFor) {
+  constexpr uint32_t kDevices = 5;
+  const TrainingPlan plan = CellPlan(GetParam(), 1.5);
+  const SkellamPlan planned = PlanNoise(plan, kParameters).value();
+  const CellShape cell = ShapeOf(plan, kParameters, kDevices);
+  const double variance =
+      kDevices * static_cast<double>(DeviceVariance(PrivacyOf(plan), cell, planned.scale));
+  EXPECT_GE(variance, planned.release.variance);
+  std::vector<int64_t> noise;
+  for (uint64_t seed = 0; seed < 50; ++seed) {
+    Simulation simulation(plan, kDevices, seed);
+    simulation.Run();
+    ASSERT_EQ(simulation.Counted(), kDevices);
+    noise.insert(noise.end(), simulation.round.noise.begin(), simulation.round.noise.end());
+    for (const auto& device : simulation.devices) {
+      ASSERT_EQ(device->charges.charges.size(), 1u);
+      EXPECT_EQ(device->charges.charges[0].release, planned.release);
+    }
+  }
+  ASSERT_EQ(noise.size(), 50 * kParameters);
+  double mean = 0, squares = 0, fourth = 0;
+  for (const int64_t value : noise) {
+    const double x = static_cast<double>(value);
+    mean += x / static_cast<double>(noise.size());
+    squares += x * x / static_cast<double>(noise.size());
+    fourth += x * x * x * x / static_cast<double>(noise.size());
+  }
+  // Five standard deviations of each: 1000 draws of nearly Gaussian noise.
+  EXPECT_NEAR(mean, 0, 5 * std::sqrt(variance / 1000));
+  EXPECT_NEAR(squares / variance, 1, 5 * std::sqrt(2.0 / 1000));
+  EXPECT_NEAR(fourth / (3 * variance * variance), 1, 5 * std::sqrt(96.0 / 9 / 1000));
+}
+
+// Killed at any write and call, that of the charge among them: charged once for what was sent, and never sent uncharged.
+TEST_P(CellSimTest, AKillAnywhereChargesEachCellOnceAndSendsNothingUncharged) {
+  const TrainingPlan plan = CellPlan(GetParam(), 1);
+  for (int at = 0;; ++at) {
+    Simulation simulation(plan, 3, 1);
+    Device& device = *simulation.devices[1];
+    device.kill.at = at;
+    simulation.Run();
+    ASSERT_FALSE(testing::Test::HasFailure()) << "killed at point " << at;
+    EXPECT_EQ(simulation.Counted(), 3u) << "killed at point " << at;
+    EXPECT_EQ(simulation.round.masked[device.name()].size(), 1u) << "killed at point " << at;
+    EXPECT_EQ(device.charges.charges.size(), 1u) << "killed at point " << at;
+    if (device.kill.points <= at) {
+      EXPECT_GT(at, 40) << "there are many points";
+      return;
+    }
+  }
+}
+
+TEST_P(CellSimTest, HostileNetworksAndKillsSendNothingUncharged) {
+  for (uint64_t seed = 0; seed < 10; ++seed) {
+    Simulation simulation(CellPlan(GetParam(), 1), 6, seed);
+    SplitMix64 random(seed + 1000);
+    for (const auto& device : simulation.devices) {
+      device->link().lost_percent = 10;
+      device->kill.at = static_cast<int>(random.Below(60));
+      device->kill.again = 20 + static_cast<int>(random.Below(60));
+    }
+    simulation.Run();
+    ASSERT_FALSE(testing::Test::HasFailure()) << "seed " << seed;
+    for (const auto& device : simulation.devices) {
+      EXPECT_GE(device->charges.charges.size(), simulation.round.masked[device->name()].size()) << "seed " << seed;
+      EXPECT_LE(device->charges.charges.size(), simulation.round.cells.size()) << "seed " << seed;
+    }
+  }
+}
+
+TEST_P(CellSimTest, ADeviceAtItsLimitDeclines) {
+  Simulation simulation(CellPlan(GetParam(), 1), 4, 1);
+  Device& spent = *simulation.devices[2];
+  spent.books = PrivacyBooks(&spent.charges, &spent.clock, {.epsilon = 3, .delta = 1e-6});
+  simulation.Run();
+  EXPECT_EQ(simulation.Counted(), 3u);
+  EXPECT_FALSE(spent.Counted());
+  EXPECT_THAT(simulation.round.masked[spent.name()], testing::IsEmpty());
+  EXPECT_THAT(spent.charges.charges, testing::IsEmpty());
+  EXPECT_THAT(testing::PrintToString(spent.notes),
+              testing::HasSubstr("declined round t-1: this device: the privacy limit stops this: epsilon 0 is spent"));
 }
 
 INSTANTIATE_TEST_SUITE_P(Profiles, CellSimTest, testing::Values(SecureMode::kSemiHonest, SecureMode::kMalicious),

@@ -79,7 +79,8 @@ class Daemon {
       : options_(options), clock_(clock), stop_(stop), identity_(std::move(parts.identity)),
         neighbours_(std::move(parts.neighbours)), budget_(std::move(parts.budget)), stores_(stores), link_(Connect()),
         saved_(parts.state), agent_(std::move(parts.state), OptionsOf(options.settings), &random_),
-        cells_({.link = link_.get(), .payloads = &stores.payloads, .random = &random_},
+        books_(&stores.state, &clock, options.settings.privacy.limit),
+        cells_({.link = link_.get(), .payloads = &stores.payloads, .random = &random_, .books = &books_},
                {.release_key = parts.release_key,
                 .policy = options.settings.privacy.session,
                 .identity = {.device = identity_.device_id,
@@ -93,7 +94,8 @@ class Daemon {
                     .adapters = &stores.adapters,
                     .models = &stores.models,
                     .random = &random_,
-                    .cells = &cells_},
+                    .cells = &cells_,
+                    .books = &books_},
                    {.downloads = options.folder.downloads(),
                     .trainer = options.trainer,
                     .threads = options.settings.threads,
@@ -276,11 +278,15 @@ class Daemon {
 
   void NoteTasks(const std::vector<KnownTask>& known) {
     std::vector<TaskPrivacy> tasks;
-    for (const KnownTask& task : known) tasks.push_back({.task = task.plan.task, .secure = task.plan.secure});
+    for (const KnownTask& task : known) {
+      tasks.push_back({.task = task.plan.task, .secure = task.plan.secure, .privacy = task.plan.privacy});
+    }
     if (tasks == tasks_) return;
     const absl::Status written = stores_.state.WriteTasks(tasks);
     if (!written.ok()) return spdlog::warn("tasks: {}", Words(written));
-    for (const TaskPrivacy& task : tasks) spdlog::info("updates of task {} are {}", task.task, MaskWords(task.secure));
+    for (const TaskPrivacy& task : tasks) {
+      spdlog::info("updates of task {} are {}; {}", task.task, MaskWords(task.secure), NoiseWords(task.privacy));
+    }
     tasks_ = std::move(tasks);
   }
 
@@ -392,6 +398,7 @@ class Daemon {
   std::unique_ptr<CoordinatorLink> link_;
   DeviceState saved_;  // as it is on the disk
   Agent agent_;
+  PrivacyBooks books_;
   CellPerformer cells_;
   StepPerformer performer_;
   DeviceConditions conditions_;

@@ -11,6 +11,19 @@ std::string MaskWords(const SecurePlan& plan) {
                                                          : "as long as it follows the protocol");
 }
 
+std::string NoiseWords(const PrivacyPlan& plan) {
+  if (!plan.on()) return "no differential privacy: a sum may still tell of single devices";
+  return fmt::format(
+      "sums have noise of {:g} times the most that one device adds: differential privacy, at most epsilon {:g} for one "
+      "device at delta {:g}",
+      plan.noise_multiplier, plan.device_epsilon_limit, plan.delta);
+}
+
+std::string SpentWords(const PrivacySpent& spent, const PrivacyLimit& limit) {
+  return fmt::format("epsilon {:.4g} of {:g} is spent in {} cells (at delta {:g})", spent.epsilon, limit.epsilon,
+                     spent.cells, limit.delta);
+}
+
 std::string PolicyWords(const PrivacyPolicy& policy) {
   const secagg::SessionPolicy& session = policy.session;
   std::string words = fmt::format(
@@ -20,7 +33,9 @@ std::string PolicyWords(const PrivacyPolicy& policy) {
   if (session.min_adversarial > 0)
     words += fmt::format(", at least {:g} of them allowed for as bad", session.min_adversarial);
   if (session.malicious_profile_only) words += ", only protocols that hold against a coordinator that lies";
-  const bool refuses = policy.refuse_unmasked || session.malicious_profile_only;
+  if (session.min_noise_multiplier > 0) words += fmt::format(", noise of at least {:g}", session.min_noise_multiplier);
+  const bool refuses =
+      policy.refuse_unmasked || session.malicious_profile_only || session.min_noise_multiplier > 0;
   return words + (refuses ? "; tasks without masks are declined" : "; tasks without masks are taken");
 }
 

@@ -147,6 +147,9 @@ absl::Status ReadPrivacy(const toml::table& table, PrivacyPolicy& policy) {
   RETURN_IF_ERROR(reader.Number("max_corruption", 0, 1, session.max_corruption));
   RETURN_IF_ERROR(reader.Flag("malicious_profile_only", session.malicious_profile_only));
   RETURN_IF_ERROR(reader.Flag("refuse_unmasked", policy.refuse_unmasked));
+  RETURN_IF_ERROR(reader.Number("min_noise_multiplier", 0, 100, session.min_noise_multiplier));
+  RETURN_IF_ERROR(reader.Number("epsilon_limit", 1e-3, 1000, policy.limit.epsilon));
+  RETURN_IF_ERROR(reader.Number("epsilon_delta", 1e-12, 1e-3, policy.limit.delta));
   return reader.RefuseOthers();
 }
 

@@ -35,6 +35,7 @@ inline constexpr size_t kMaxSettingsBytes = 64 * 1024;
 //   min_cohort = 3             min_survivors = 3     min_threshold = 2
 //   min_adversarial = 0.0      max_corruption = 0.5
 //   malicious_profile_only = false                   refuse_unmasked = false
+//   min_noise_multiplier = 0.0                       epsilon_limit = 8.0     epsilon_delta = 1e-6
 // InvalidArgument naming key and line: an unknown key, a wrong type, a value out of range.
 absl::StatusOr<ClientSettings> ParseSettings(std::string_view toml);
 

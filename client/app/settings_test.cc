@@ -45,6 +45,9 @@ min_adversarial = 0.05
 max_corruption = 0.3
 malicious_profile_only = true
 refuse_unmasked = true
+min_noise_multiplier = 0.5
+epsilon_limit = 3
+epsilon_delta = 1e-7
 )");
   ASSERT_THAT(settings, IsOk());
   EXPECT_EQ(settings->profile, "raspberry_pi");
@@ -64,6 +67,9 @@ refuse_unmasked = true
   EXPECT_EQ(settings->privacy.session.max_corruption, 0.3);
   EXPECT_TRUE(settings->privacy.session.malicious_profile_only);
   EXPECT_TRUE(settings->privacy.refuse_unmasked);
+  EXPECT_EQ(settings->privacy.session.min_noise_multiplier, 0.5);
+  EXPECT_EQ(settings->privacy.limit.epsilon, 3);
+  EXPECT_EQ(settings->privacy.limit.delta, 1e-7);
 }
 
 TEST(SettingsTest, UnknownKeysAreRefusedByNameAndLine) {
@@ -83,6 +89,10 @@ TEST(SettingsTest, PrivacyIsRefusedByNameAndLine) {
   EXPECT_THAT(ParseSettings("[privacy]\nmin_survivors = 4097"), HasStatus(kInvalid, "privacy.min_survivors"));
   EXPECT_THAT(ParseSettings("[privacy]\nmin_threshold = 1"), HasStatus(kInvalid, "privacy.min_threshold"));
   EXPECT_THAT(ParseSettings("[privacy]\nmin_adversarial = 0.6"), HasStatus(kInvalid, "privacy.min_adversarial"));
+  EXPECT_THAT(ParseSettings("[privacy]\nepsilon_limit = 0"), HasStatus(kInvalid, "privacy.epsilon_limit"));
+  EXPECT_THAT(ParseSettings("[privacy]\nepsilon_limit = 1001"), HasStatus(kInvalid, "privacy.epsilon_limit"));
+  EXPECT_THAT(ParseSettings("[privacy]\nepsilon_delta = 0.1"), HasStatus(kInvalid, "privacy.epsilon_delta"));
+  EXPECT_THAT(ParseSettings("[privacy]\nmin_noise_multiplier = -1"), HasStatus(kInvalid, "min_noise_multiplier"));
   EXPECT_THAT(ParseSettings("[privacy]\nmax_corruption = nan"), HasStatus(kInvalid, "privacy.max_corruption"));
 }
 

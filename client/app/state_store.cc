@@ -9,6 +9,8 @@ namespace fleetune {
 namespace {
 constexpr const char* kSteps[] = {
     "CREATE TABLE device_state (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT",
+    // aggregation/privacy/privacy_charge.h
+    "CREATE TABLE privacy_charges (session BLOB PRIMARY KEY, record BLOB NOT NULL) STRICT",
 };
 }  // namespace
 
@@ -25,6 +27,32 @@ absl::StatusOr<DeviceState> StateStore::Load() {
 }
 
 absl::Status StateStore::Save(const DeviceState& state) { return Put("agent", FormatDeviceState(state)); }
+
+absl::StatusOr<std::vector<PrivacyCharge>> StateStore::Charges() {
+  ASSIGN_OR_RETURN(DeviceStatement select, database_.Prepare("SELECT record FROM privacy_charges"));
+  std::vector<PrivacyCharge> charges;
+  for (;;) {
+    ASSIGN_OR_RETURN(const bool found, select.Step());
+    if (!found) return charges;
+    absl::StatusOr<PrivacyCharge> charge = DecodePrivacyCharge(select.Blob(0));
+    if (!charge.ok()) {
+      return absl::DataLossError("a record of the privacy ledger is damaged: " + std::string(charge.status().message()));
+    }
+    charges.push_back(*std::move(charge));
+  }
+}
+
+absl::Status StateStore::AppendCharge(const PrivacyCharge& charge) {
+  const Bytes record = EncodePrivacyCharge(charge);
+  return database_.Write([&]() -> absl::Status {
+    ASSIGN_OR_RETURN(DeviceStatement insert,
+                     database_.Prepare("INSERT INTO privacy_charges (session, record) VALUES (?1, ?2) "
+                                       "ON CONFLICT (session) DO NOTHING"));
+    insert.Bind(1, std::span<const uint8_t>(charge.session.bytes));
+    insert.Bind(2, std::span<const uint8_t>(record));
+    return insert.Run();
+  });
+}
 
 absl::StatusOr<bool> StateStore::IsPaused() {
   ASSIGN_OR_RETURN(std::optional<std::string> text, Get("paused"));
@@ -70,7 +98,11 @@ absl::StatusOr<std::vector<TaskPrivacy>> StateStore::ReadTasks() {
                                   .min_cohort = value.at("min_cohort"),
                                   .min_survivors = value.at("min_survivors"),
                                   .adversarial = value.at("adversarial"),
-                                  .dropout = value.at("dropout")}});
+                                  .dropout = value.at("dropout")},
+                       .privacy = {.noise_multiplier = value.at("noise_multiplier"),
+                                   .delta = value.at("delta"),
+                                   .device_epsilon_limit = value.at("device_epsilon_limit"),
+                                   .rounding_overhead = value.at("rounding_overhead")}});
     }
   } catch (const std::exception& error) {
     return absl::DataLossError(std::string("the daemon's list of tasks is damaged: ") + error.what());
@@ -86,7 +118,11 @@ absl::Status StateStore::WriteTasks(const std::vector<TaskPrivacy>& tasks) {
                       {"min_cohort", task.secure.min_cohort},
                       {"min_survivors", task.secure.min_survivors},
                       {"adversarial", task.secure.adversarial},
-                      {"dropout", task.secure.dropout}});
+                      {"dropout", task.secure.dropout},
+                      {"noise_multiplier", task.privacy.noise_multiplier},
+                      {"delta", task.privacy.delta},
+                      {"device_epsilon_limit", task.privacy.device_epsilon_limit},
+                      {"rounding_overhead", task.privacy.rounding_overhead}});
   }
   return Put("tasks", values.dump());
 }

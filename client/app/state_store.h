@@ -30,18 +30,22 @@ struct Heartbeat {
 struct TaskPrivacy {
   std::string task;
   SecurePlan secure;
+  PrivacyPlan privacy;
 
   friend bool operator==(const TaskPrivacy&, const TaskPrivacy&) = default;
 };
 
-// What daemon and verbs share in a device's folder: the agent's state, what the owner asked for, and what the daemon
-// is doing. SQLite, so several processes may have it open. Not thread-safe.
-class StateStore final : public DeviceStateStore {
+// What daemon and verbs share in a device's folder: the agent's state, the privacy ledger, what the owner asked for, and
+// what the daemon is doing. SQLite, so several processes may have it open. Not thread-safe.
+class StateStore final : public DeviceStateStore, public ChargeStore {
  public:
   static absl::StatusOr<StateStore> Open(const std::string& path);
 
   absl::StatusOr<DeviceState> Load() override;
   absl::Status Save(const DeviceState& state) override;
+
+  absl::StatusOr<std::vector<PrivacyCharge>> Charges() override;
+  absl::Status AppendCharge(const PrivacyCharge& charge) override;
 
   absl::StatusOr<bool> IsPaused();
   absl::Status SetPaused(bool paused);

@@ -42,11 +42,26 @@ TEST_F(StateStoreTest, VerbsAndDaemonSeeEachOther) {
 
 TEST_F(StateStoreTest, KeepsWhatTasksDoWithUpdates) {
   EXPECT_TRUE(Open().ReadTasks()->empty());
-  std::vector<TaskPrivacy> tasks = {{.task = "a", .secure = {.mode = SecureMode::kOff}}, {.task = "b", .secure = {}}};
+  std::vector<TaskPrivacy> tasks = {{.task = "a", .secure = {.mode = SecureMode::kOff}, .privacy = {}},
+                                    {.task = "b", .secure = {}, .privacy = {.noise_multiplier = 1.5, .delta = 1e-7}}};
   tasks[1].secure = {.mode = SecureMode::kMalicious, .min_cohort = 9, .min_survivors = 8, .adversarial = 0.05,
                      .dropout = 0.2};
   ASSERT_THAT(Open().WriteTasks(tasks), IsOk());
   EXPECT_EQ(*Open().ReadTasks(), tasks);
+}
+
+TEST_F(StateStoreTest, ChargesStayAndAreThereOnce) {
+  EXPECT_TRUE(Open().Charges()->empty());
+  PrivacyCharge charge{.task = "a", .session = {}, .release = {}, .time_unix_ms = 7};
+  charge.release = {.sensitivity = {.l2 = 3, .l1 = 9}, .variance = 100};
+  PrivacyCharge other = charge;
+  other.session.bytes[0] = 1;
+  ASSERT_THAT(Open().AppendCharge(charge), IsOk());
+  ASSERT_THAT(Open().AppendCharge(other), IsOk());
+  ASSERT_THAT(Open().AppendCharge(charge), IsOk());
+  const auto charges = Open().Charges();
+  ASSERT_THAT(charges, IsOk());
+  EXPECT_EQ(*charges, (std::vector<PrivacyCharge>{charge, other}));
 }
 
 }  // namespace

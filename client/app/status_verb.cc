@@ -8,6 +8,7 @@
 #include "client/app/settings.h"
 #include "client/app/state_store.h"
 #include "client/app/verbs.h"
+#include "client/core/privacy_books.h"
 #include "client/data/example_store.h"
 #include "client/update/adapter_shelf.h"
 
@@ -51,15 +52,36 @@ json RoundOf(const DeviceState& state) {
   return nullptr;
 }
 
-absl::StatusOr<json> MasksOf(StateStore& store) {
+json SpentJson(const PrivacySpent& spent, const PrivacyLimit& limit) {
+  return {{"epsilon", spent.epsilon},
+          {"limit", limit.epsilon},
+          {"delta", limit.delta},
+          {"cells", spent.cells},
+          {"words", SpentWords(spent, limit)}};
+}
+
+absl::StatusOr<json> UpdatesOf(StateStore& store) {
   ASSIGN_OR_RETURN(std::vector<TaskPrivacy> tasks, store.ReadTasks());
-  json masks = json::array();
+  ASSIGN_OR_RETURN(const std::vector<PrivacyCharge> charges, store.Charges());
+  json updates = json::array();
   for (const TaskPrivacy& task : tasks) {
-    masks.push_back({{"task", task.task},
-                     {"masked", task.secure.mode != SecureMode::kOff},
-                     {"words", MaskWords(task.secure)}});
+    updates.push_back({{"task", task.task},
+                       {"masked", task.secure.mode != SecureMode::kOff},
+                       {"noise_multiplier", task.privacy.noise_multiplier},
+                       {"words", MaskWords(task.secure) + "; " + NoiseWords(task.privacy)},
+                       {"spent", nullptr}});
+    if (!task.privacy.on()) continue;
+    const PrivacyLimit limit{.epsilon = task.privacy.device_epsilon_limit, .delta = task.privacy.delta};
+    ASSIGN_OR_RETURN(const PrivacySpent spent, SpentOn(limit, charges, task.task));
+    updates.back()["spent"] = SpentJson(spent, limit);
   }
-  return masks;
+  return updates;
+}
+
+absl::StatusOr<json> SpentOf(StateStore& store, const PrivacyLimit& limit) {
+  ASSIGN_OR_RETURN(std::vector<PrivacyCharge> charges, store.Charges());
+  ASSIGN_OR_RETURN(const PrivacySpent spent, SpentOn(limit, std::move(charges)));
+  return SpentJson(spent, limit);
 }
 
 json PolicyOf(const PrivacyPolicy& policy) {
@@ -71,6 +93,7 @@ json PolicyOf(const PrivacyPolicy& policy) {
           {"max_corruption", session.max_corruption},
           {"malicious_profile_only", session.malicious_profile_only},
           {"refuse_unmasked", policy.refuse_unmasked},
+          {"min_noise_multiplier", session.min_noise_multiplier},
           {"words", PolicyWords(policy)}};
 }
 
@@ -92,7 +115,8 @@ absl::StatusOr<json> Gather(const DeviceFolder& folder) {
   ASSIGN_OR_RETURN(Heartbeat heartbeat, store.ReadHeartbeat());
   ASSIGN_OR_RETURN(bool paused, store.IsPaused());
   ASSIGN_OR_RETURN(json examples, ExamplesOf(folder));
-  ASSIGN_OR_RETURN(json masks, MasksOf(store));
+  ASSIGN_OR_RETURN(json updates, UpdatesOf(store));
+  ASSIGN_OR_RETURN(json spent, SpentOf(store, settings.privacy.limit));
   const bool running = DaemonLock::IsHeld(folder.lock());
   return json{{"device_id", identity.device_id},
               {"name", identity.name},
@@ -107,8 +131,9 @@ absl::StatusOr<json> Gather(const DeviceFolder& folder) {
               {"next_check_in", ToMillis(heartbeat.next_check_in)},
               {"tasks", TasksOf(folder)},
               {"round", RoundOf(state)},
-              {"updates", masks},
+              {"updates", updates},
               {"privacy", PolicyOf(settings.privacy)},
+              {"spent", spent},
               {"examples", examples}};
 }
 
@@ -132,7 +157,11 @@ void PrintForPeople(const json& facts) {
   }
   for (const json& task : facts["updates"]) {
     PrintLine(fmt::format("updates      of task {}: {}", Text(task["task"]), Text(task["words"])));
+    if (!task["spent"].is_null()) {
+      PrintLine(fmt::format("epsilon      of task {}: {}", Text(task["task"]), Text(task["spent"]["words"])));
+    }
   }
+  PrintLine(fmt::format("epsilon      of all tasks: {}", Text(facts["spent"]["words"])));
   PrintLine(fmt::format("privacy      {}", Text(facts["privacy"]["words"])));
   for (const json& tag : facts["examples"]) {
     PrintLine(fmt::format("examples     {} under tag {}", Text(tag["examples"]), Text(tag["tag"])));

@@ -79,7 +79,13 @@ AgentEvent StepPerformer::Examine(const ExamineTask& step) {
   if (!model.ok()) return StepFailed{model.status()};
   absl::StatusOr<uint64_t> examples = ports_.examples->Count(step.plan.data_tag);
   if (!examples.ok()) return StepFailed{examples.status()};
-  return TaskExamined{.task = step.plan.task, .model = *model, .examples = *examples};
+  const TrainingPlan& plan = step.plan;
+  const absl::StatusOr<AdapterSpec> adapter =
+      AdapterSpec::Create({.rank = plan.rank, .alpha = plan.alpha, .targets = plan.targets}, model->sizes);
+  if (!adapter.ok()) return StepFailed{adapter.status()};
+  absl::Status affordable = ports_.books->CanAfford(plan, adapter->b_size());
+  if (absl::IsUnavailable(affordable)) return StepFailed{affordable};
+  return TaskExamined{.task = plan.task, .model = *model, .examples = *examples, .affordable = std::move(affordable)};
 }
 
 std::optional<AgentEvent> StepPerformer::Train(const TrainRound& step) {

@@ -29,6 +29,7 @@ struct StepPorts {
   ModelShelf* models = nullptr;
   RandomSource* random = nullptr;  // of the encoding: cryptographic
   CellPerformer* cells = nullptr;
+  const PrivacyBooks* books = nullptr;
 };
 
 struct StepSettings {

@@ -1,7 +1,5 @@
 #include "client/app/training_run.h"
 
-#include <algorithm>
-
 #include <fmt/format.h>
 
 #include "aggregation/encode/lanes.h"
@@ -54,9 +52,9 @@ absl::StatusOr<UpdateEncoded> TrainingRun::Encode(const TrainingDone& done) {
   }
   const TrainRound& round = inputs_.order;
   const uint64_t parameters = delta->size();
-  ASSIGN_OR_RETURN(const UpdateEncoder encoder,
-                   UpdateEncoder::Create(UpdateOptions(round.plan, parameters, round.order.round)));
-  const double weight = std::min(static_cast<double>(done.examples), round.plan.encoding.max_weight);
+  ASSIGN_OR_RETURN(EncodingOptions options, UpdateOptions(round.plan, parameters, round.order.round));
+  ASSIGN_OR_RETURN(const UpdateEncoder encoder, UpdateEncoder::Create(std::move(options)));
+  const double weight = UpdateWeight(round.plan, done.examples);
   ASSIGN_OR_RETURN(const EncodedInput update,
                    encoder.Encode({.values = *std::move(delta), .weight = weight}, *random_));
   const Bytes payload = PackLanes(update.ring, encoder.options().lane);

@@ -92,6 +92,8 @@ void Agent::On(const TaskExamined& event) {
                                                   work_plan_->min_examples));
   } else if (!fit.fits) {
     Decline(state_.work->order.round, fit.reason);
+  } else if (!event.affordable.ok()) {
+    Decline(state_.work->order.round, Words(event.affordable));
   } else {
     fit_ = fit;
   }

@@ -53,7 +53,12 @@ struct ModelReady { Digest sha256; };
 struct AdapterReady { ServedVersion version; };
 struct AdapterLost { std::string task; };  // no file of it can be read: it must be brought again
 struct ModelLost { Digest sha256; };
-struct TaskExamined { std::string task; ModelFootprint model; uint64_t examples = 0; };
+struct TaskExamined {
+  std::string task;
+  ModelFootprint model;
+  uint64_t examples = 0;
+  absl::Status affordable = absl::OkStatus();  // PrivacyBooks::CanAfford
+};
 struct AttemptFailed { absl::Status status; };  // the training ended without a result
 struct UpdateEncoded {  // the training ended, its encoded delta lies in the PayloadStore
   Digest sha256;
@@ -76,6 +81,7 @@ struct CellJoined {  // a session of the cell was begun; it and what it says fir
   Digest message;
 };
 struct CellRefused { std::string cell; absl::Status status; };  // by this device; what was refused is not answered
+struct PrivacyIsSpent { absl::Status status; };  // no cell of this plan can be afforded: nothing of it has left
 struct CellWaits { std::chrono::milliseconds ask_again_in{}; };
 struct CellAnswered {  // the session as it is after the coordinator's message, and its answer lie in the PayloadStore
   Digest session;
@@ -93,8 +99,8 @@ struct AgentStopping {};  // a clean end: a running attempt is given back
 using AgentEvent =
     std::variant<AgentStarted, Woke, ConditionsChanged, CheckInAnswered, StepProgressed, ModelReady, AdapterReady, AdapterLost,
                  ModelLost, TaskExamined, AttemptFailed, UpdateEncoded, UploadOpened, ChunkStored, UpdateCounted, PayloadLost,
-                 CellJoined, CellRefused, CellWaits, CellAnswered, CellMasked, CellOver, DeclineHeard, StepFailed,
-                 AgentStopping>;
+                 CellJoined, CellRefused, PrivacyIsSpent, CellWaits, CellAnswered, CellMasked, CellOver, DeclineHeard,
+                 StepFailed, AgentStopping>;
 
 // What to do next: one thing, whose end is told as an event.
 struct WaitUntil { TimePoint time; };  // or until the training ends or conditions change; then Woke
@@ -111,19 +117,22 @@ struct TrainRound {  // begin, and go on; UpdateEncoded or AttemptFailed is told
   TrainingPlan plan;
   uint64_t memory_bytes = 0;  // of the trainer's own, the mapped model not counted
 };
-struct TakeCellSeat {  // and begin a session there, if the cell is what the plan says: CellJoined, CellRefused
+struct TakeCellSeat {  // and begin a session there, if the cell is what the plan says, and its noise can be paid for: CellJoined,
+                       // CellRefused, PrivacyIsSpent
   RoundOrder order;
   TrainingPlan plan;
   uint64_t parameters = 0;  // values in the delta
   std::string ended_cell;   // no second session there: CellWaits if it is offered again, until it is over for all
 };
 // Gives the session's last answer, takes what the cell says, and lets the session answer it: CellWaits, CellAnswered,
-// CellMasked, CellRefused or CellOver. Without a session it only asks.
+// CellMasked (once its noise is paid for), CellRefused, PrivacyIsSpent or CellOver. Without a session it only asks.
 struct ExchangeInCell {
   std::string cell;
   std::optional<Digest> session;
   std::optional<Digest> message;
   Digest update;  // what is masked
+  TrainingPlan plan;
+  uint64_t parameters = 0;  // values in the delta
 };
 // In the next three `round` names the cell, if the update is masked.
 struct OpenRoundUpload { std::string round; uint64_t size = 0; Digest sha256; };
@@ -156,7 +165,7 @@ struct AgentOptions {
 // update is ever encoded, and sent in one form to the round or, masked, in one form to each cell; an update of a task
 // with secure aggregation never leaves without masks; a session goes on from where it answered last; an update is
 // dropped only when it was counted, its round is over, another round took its place, too many cells failed, the owner's
-// policy forbids it, or its bytes are damaged, and each drop leaves a note.
+// policy or privacy limit forbids it, or its bytes are damaged, and each drop leaves a note.
 class Agent {
  public:
   // Borrows `random`.
@@ -189,6 +198,7 @@ class Agent {
   void On(const PayloadLost& event);
   void On(const CellJoined& event);
   void On(const CellRefused& event);
+  void On(const PrivacyIsSpent& event);
   void On(const CellWaits& event);
   void On(const CellAnswered& event);
   void On(const CellMasked& event);

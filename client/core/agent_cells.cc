@@ -48,6 +48,13 @@ void Agent::On(const CellRefused& event) {
   EndSeat(why);
 }
 
+void Agent::On(const PrivacyIsSpent& event) {
+  failures_ = 0;
+  const bool seeking = std::holds_alternative<TakeCellSeat>(last_step_) && Seat() == nullptr;
+  if (!state_.pending.has_value() || (!seeking && SeatExchangedIn() == nullptr)) return;
+  DropAndDecline(Words(event.status), Words(event.status));
+}
+
 void Agent::On(const CellWaits& event) {
   const bool seeking = std::holds_alternative<TakeCellSeat>(last_step_) && Seat() == nullptr;
   if (!seeking && SeatExchangedIn() == nullptr) return;
@@ -115,7 +122,12 @@ std::optional<AgentStep> Agent::CellStep() const {
   if (seat.masked.has_value() && !seat.masked->committed && !ask_cell_) {
     return UploadStep({.round = seat.cell, .sha256 = seat.masked->sha256, .size = seat.masked->size});
   }
-  ExchangeInCell exchange{.cell = seat.cell, .session = {}, .message = seat.message, .update = update.sha256};
+  ExchangeInCell exchange{.cell = seat.cell,
+                          .session = {},
+                          .message = seat.message,
+                          .update = update.sha256,
+                          .plan = *pending_plan_,
+                          .parameters = update.parameters};
   if (!seat.given_up) exchange.session = seat.session;
   return exchange;
 }

@@ -356,7 +356,7 @@ TEST_F(AgentTest, EventsThatMakeNoSenseChangeNothing) {
   Apply(AdapterReady{Expect<BringAdapter>().version});
   const DeviceState before = agent_->state();
   const std::vector<AgentEvent> strays = {UpdateEncoded{}, AttemptFailed{}, UploadOpened{}, ChunkStored{9}, UpdateCounted{},
-                                          PayloadLost{},   TaskExamined{}, AdapterReady{}, CellJoined{}, CellRefused{}, CellWaits{}, CellAnswered{}, CellMasked{},
+                                          PayloadLost{},   TaskExamined{}, AdapterReady{}, CellJoined{}, CellRefused{}, PrivacyIsSpent{}, CellWaits{}, CellAnswered{}, CellMasked{},
                                           CellOver{}, AgentStopping{}};
   for (const AgentEvent& event : strays) {
     Apply(event);

@@ -23,9 +23,12 @@ void Agent::On(const UploadOpened& event) {
     update.sending = true;
     decision_.notes.push_back(fmt::format(
         "sending the masked update of {} parameters trained on {} examples for task {}, round {}, cell {}: {} bytes; "
-        "the coordinator can read it only in a sum of at least {} devices",
+        "the coordinator can read it only in a sum of at least {} devices{}",
         update.parameters, update.examples, update.order.task, update.order.round, Seat()->cell, masked->size,
-        Seat()->min_inputs));
+        Seat()->min_inputs,
+        pending_plan_->privacy.on()
+            ? fmt::format(", with noise of {:g} times the most that one device adds", pending_plan_->privacy.noise_multiplier)
+            : ""));
   } else if (masked == nullptr && !update.sending) {
     update.sending = true;
     decision_.notes.push_back(fmt::format(

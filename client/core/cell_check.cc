@@ -31,7 +31,10 @@ std::string_view NameOf(Profile profile) { return profile == Profile::kMalicious
 
 absl::Status CheckPlan(const PrivacyPolicy& policy, const TrainingPlan& plan) {
   if (plan.secure.mode == SecureMode::kOff) {
-    if (!policy.refuse_unmasked && !policy.session.malicious_profile_only) return absl::OkStatus();
+    const secagg::SessionPolicy& floor = policy.session;
+    if (!policy.refuse_unmasked && !floor.malicious_profile_only && floor.min_noise_multiplier == 0) {
+      return absl::OkStatus();
+    }
     return absl::FailedPreconditionError(
         "this device's policy: expected secure aggregation, the task sends updates without masks");
   }
@@ -41,12 +44,13 @@ absl::Status CheckPlan(const PrivacyPolicy& policy, const TrainingPlan& plan) {
   config.min_survivors = plan.secure.min_survivors;
   config.adversarial = plan.secure.adversarial;
   config.dropout = plan.secure.dropout;
+  config.noise_multiplier = plan.privacy.noise_multiplier;
   return secagg::CheckPolicy(policy.session, config);
 }
 
 absl::Status CheckCellConfig(const CellExpectation& expected, const secagg::SessionConfig& config) {
   const TrainingPlan& plan = expected.plan;
-  const EncodingOptions options = UpdateOptions(plan, expected.parameters, expected.order.round);
+  ASSIGN_OR_RETURN(const EncodingOptions options, UpdateOptions(plan, expected.parameters, expected.order.round));
   RETURN_IF_ERROR(Same("task", plan.task, config.task));
   RETURN_IF_ERROR(Same("round", expected.order.round, config.round));
   RETURN_IF_ERROR(Same("base model", plan.base.ToHex(), config.base.ToHex()));
@@ -57,7 +61,8 @@ absl::Status CheckCellConfig(const CellExpectation& expected, const secagg::Sess
   RETURN_IF_ERROR(Same("clip norm", options.clip_norm, config.clip_norm));
   RETURN_IF_ERROR(Same("scale", StepsPerUnit(options), config.scale));
   RETURN_IF_ERROR(Same("rotation seed", ToHex(*options.rotation), ToHex(config.rotation_seed)));
-  RETURN_IF_ERROR(Same("noise multiplier", 0.0, config.noise_multiplier));
+  RETURN_IF_ERROR(Same("noise multiplier", plan.privacy.noise_multiplier, config.noise_multiplier));
+  RETURN_IF_ERROR(Same("delta of the noise", plan.privacy.on() ? plan.privacy.delta : 0.0, config.noise_delta));
   RETURN_IF_ERROR(Same("least cohort", plan.secure.min_cohort, config.min_cohort));
   RETURN_IF_ERROR(Same("least inputs", plan.secure.min_survivors, config.min_survivors));
   RETURN_IF_ERROR(Same("adversarial share", plan.secure.adversarial, config.adversarial));

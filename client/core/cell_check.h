@@ -3,6 +3,7 @@
 #include <cstdint>
 
 #include "absl/status/status.h"
+#include "aggregation/privacy/privacy_ledger.h"
 #include "aggregation/secagg/session_config.h"
 #include "aggregation/secagg/session_policy.h"
 #include "client/core/device_state.h"
@@ -13,7 +14,8 @@ namespace fleetune {
 // What a device's owner asks of secure aggregation, whatever the coordinator wants.
 struct PrivacyPolicy {
   secagg::SessionPolicy session;  // below it the device sits in no cell
-  bool refuse_unmasked = false;   // declines tasks that do without masks; malicious_profile_only does so, too
+  bool refuse_unmasked = false;   // declines tasks that do without masks; so do malicious_profile_only and a noise floor
+  PrivacyLimit limit;             // of what tasks with noise may spend together
 };
 
 // Whether a task may be worked on at all. FailedPrecondition naming what was expected and what came.

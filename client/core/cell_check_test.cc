@@ -24,7 +24,7 @@ constexpr uint64_t kParameters = 20;
 RoundOrder Order() { return {.round = "t-1", .task = "t", .version = 4, .version_hash = DigestOf(4), .deadline = {}}; }
 
 SessionConfig Agreed(const TrainingPlan& plan) {
-  const EncodingOptions options = UpdateOptions(plan, kParameters, "t-1");
+  const EncodingOptions options = UpdateOptions(plan, kParameters, "t-1").value();
   SessionConfig config;
   config.task = "t";
   config.round = "t-1";
@@ -37,6 +37,8 @@ SessionConfig Agreed(const TrainingPlan& plan) {
   config.scale = StepsPerUnit(options);
   config.rotation_seed = *options.rotation;
   config.max_cohort = 8;
+  config.noise_multiplier = plan.privacy.noise_multiplier;
+  config.noise_delta = plan.privacy.on() ? plan.privacy.delta : 0;
   return config;
 }
 
@@ -80,6 +82,34 @@ TEST(CellCheckTest, EachDifferenceIsRefusedByName) {
   }
 }
 
+TEST(CellCheckTest, NoiseIsThatOfThePlan) {
+  TrainingPlan plan = agent_fixture::MaskedPlanOf("t");
+  plan.privacy.noise_multiplier = 2;
+  EXPECT_THAT(Check(plan, Agreed(plan)), IsOk());
+  for (const auto& [words, change] : std::vector<std::pair<std::string, std::function<void(SessionConfig&)>>>{
+           {"noise multiplier: the plan says 2, the cell 1.5", [](SessionConfig& c) { c.noise_multiplier = 1.5; }},
+           {"noise multiplier: the plan says 2, the cell 0",
+            [](SessionConfig& c) { c.noise_multiplier = c.noise_delta = 0; }},
+           {"delta of the noise", [](SessionConfig& c) { c.noise_delta = 1e-3; }},
+           {"scale", [](SessionConfig& c) { c.scale *= 1.5; }}}) {
+    SessionConfig config = Agreed(plan);
+    change(config);
+    EXPECT_THAT(Check(plan, config), HasStatus(kRefused, words));
+  }
+}
+
+TEST(CellCheckTest, TheOwnersNoiseFloorHolds) {
+  TrainingPlan plan = agent_fixture::MaskedPlanOf("t");
+  PrivacyPolicy policy;
+  policy.session.min_noise_multiplier = 1;
+  EXPECT_THAT(CheckPlan(policy, plan), HasStatus(kRefused, "noise multiplier: expected at least 1, got 0"));
+  plan.privacy.noise_multiplier = 0.9;
+  EXPECT_THAT(CheckPlan(policy, plan), HasStatus(kRefused, "noise multiplier: expected at least 1, got 0.9"));
+  plan.privacy.noise_multiplier = 1;
+  EXPECT_THAT(CheckPlan(policy, plan), IsOk());
+  EXPECT_THAT(CheckPlan(policy, agent_fixture::PlanOf("t")), HasStatus(kRefused, "without masks"));
+}
+
 TEST(CellCheckTest, ThePolicyIsHeldAgainstThePlan) {
   TrainingPlan plan = agent_fixture::MaskedPlanOf("t");
   EXPECT_THAT(CheckPlan({}, plan), IsOk());
@@ -100,7 +130,7 @@ TEST(CellCheckTest, ThePolicyIsHeldAgainstThePlan) {
 TEST(CellCheckTest, TasksWithoutMasksAreTakenUnlessTheOwnerRefuses) {
   const TrainingPlan plan = agent_fixture::PlanOf("t");
   EXPECT_THAT(CheckPlan({}, plan), IsOk());
-  EXPECT_THAT(CheckPlan({.session = {}, .refuse_unmasked = true}, plan), HasStatus(kRefused, "without masks"));
+  EXPECT_THAT(CheckPlan({.session = {}, .refuse_unmasked = true, .limit = {}}, plan), HasStatus(kRefused, "without masks"));
   PrivacyPolicy malicious;
   malicious.session.malicious_profile_only = true;
   EXPECT_THAT(CheckPlan(malicious, plan), HasStatus(kRefused, "without masks"));

@@ -10,6 +10,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "aggregation/privacy/privacy_charge.h"
 #include "base/bytes.h"
 #include "base/digest.h"
 #include "client/core/check_in.h"
@@ -96,6 +97,15 @@ class DeviceStateStore {
   virtual ~DeviceStateStore() = default;
   virtual absl::StatusOr<DeviceState> Load() = 0;  // a new device's if nothing was saved
   virtual absl::Status Save(const DeviceState& state) = 0;  // durable when it returns
+};
+
+// What was charged to this device's privacy ledger. Never deleted.
+class ChargeStore {
+ public:
+  virtual ~ChargeStore() = default;
+  virtual absl::StatusOr<std::vector<PrivacyCharge>> Charges() = 0;
+  // Durable when it returns. One of a session that is there already changes nothing.
+  virtual absl::Status AppendCharge(const PrivacyCharge& charge) = 0;
 };
 
 // Encoded updates, masked or not, and sessions with their answers, named by their hash. All of it is secret.

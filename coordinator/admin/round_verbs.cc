@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "base/status_macros.h"
+#include "coordinator/admin/privacy_words.h"
 #include "coordinator/admin/round_watch.h"
 #include "coordinator/admin/session.h"
 #include "coordinator/admin/text_table.h"
@@ -20,6 +21,13 @@ struct RoundVerbOptions {
   bool wait = false;
 };
 
+std::string EncodingInWords(const v1::RoundSummary& round) {
+  if (round.has_privacy()) return "not told: no device tells how its update was cut where there is noise";
+  return fmt::format(
+      "{:.4g} % of coordinates cut off, {:.4g} % of devices clipped, peak at {:.3g} % of the range",
+      100 * round.clamped_share(), 100 * round.clipped_devices_share(), 100 * round.mean_peak_share());
+}
+
 absl::Status PrintRound(const AdminSession& session, const v1::RoundSummary& round) {
   if (session.PrintedJson(round)) return absl::OkStatus();
   const int64_t until =
@@ -34,10 +42,9 @@ absl::Status PrintRound(const AdminSession& session, const v1::RoundSummary& rou
                                                   round.needed(), round.invited(), round.declined())},
                           {"total weight", fmt::format("{:.6g}", round.total_weight())},
                           {"mean delta norm", fmt::format("{:.6g}", round.mean_delta_norm())},
-                          {"encoding", fmt::format("{:.4g} % of coordinates cut off, {:.4g} % of devices clipped, peak at "
-                                                   "{:.3g} % of the range",
-                                                   100 * round.clamped_share(), 100 * round.clipped_devices_share(),
-                                                   100 * round.mean_peak_share())},
+                          {"encoding", EncodingInWords(round)},
+                          {"epsilon", round.has_privacy() ? RoundSpentInWords(round) : "-"},
+                          {"epsilon in all", round.has_privacy() ? SpentInWords(round.privacy()) : "-"},
                           {"bytes", fmt::format("{} up, {} down", FormatBytes(round.bytes_up()),
                                                 FormatBytes(round.bytes_down()))},
                           {"took", FormatSpan(until - round.started_unix_ms())}})

@@ -6,6 +6,7 @@
 #include "base/bytes.h"
 #include "base/files.h"
 #include "base/status_macros.h"
+#include "coordinator/admin/privacy_words.h"
 #include "coordinator/admin/session.h"
 #include "coordinator/admin/text_table.h"
 #include "coordinator/admin/verb.h"
@@ -26,6 +27,7 @@ absl::Status PrintTask(const AdminSession& session, const v1::TaskSummary& task)
                           {"state", task.paused() ? "paused" : "active"},
                           {"base model", task.model_name()},
                           {"protection", task.protection()},
+                          {"epsilon", task.has_privacy() ? SpentInWords(task.privacy()) : "-"},
                           {"trained parameters", std::to_string(task.trained_parameters())},
                           {"head version", std::to_string(task.head_version())},
                           {"released version", std::to_string(task.released_version())},

@@ -25,6 +25,8 @@ secagg::SessionConfig MakeCellConfig(const CellSource& source, RandomSource& ran
   config.clip_norm = options.clip_norm;
   config.scale = StepsPerUnit(options);
   config.rotation_seed = *options.rotation;
+  config.noise_multiplier = spec.plan.privacy.noise_multiplier;
+  config.noise_delta = spec.plan.privacy.on() ? spec.plan.privacy.delta : 0;
   config.max_cohort = SeatsOfNextCell(source.waiting, secure.min_cohort, spec.cells.largest);
   config.min_cohort = secure.min_cohort;
   config.min_survivors = secure.min_survivors;

@@ -160,6 +160,8 @@ absl::Status Fleet::State::AdvanceCell(const std::string& id, const SessionEvent
       RETURN_IF_ERROR(DeleteCellData(id, transaction));
     } else {
       RETURN_IF_ERROR(transaction.AppendCellEvent(id, cell.next_event, EncodeSessionEvent(event)));
+      // V is fixed with this write: from here on devices may be asked to open the sum.
+      if (event.kind == SessionEvent::Kind::kInputsClosed) RETURN_IF_ERROR(ChargeCell(cell, transaction));
     }
     return also(transaction);
   }));

@@ -39,7 +39,7 @@ class FleetCellsTest : public ::testing::TestWithParam<const char*> {
     TrainingPlan plan;
     plan.task = "home";
     plan.encoding = {.lane_bits = 32, .max_inputs = invited};
-    const UpdateEncoder encoder = UpdateEncoder::Create(UpdateOptions(plan, SmallFleet::kParameters, round)).value();
+    const UpdateEncoder encoder = UpdateEncoder::Create(UpdateOptions(plan, SmallFleet::kParameters, round).value()).value();
     SplitMix64 rounding(device);
     const std::vector<float> values(SmallFleet::kParameters, 0.01f * static_cast<float>(device + 1));
     return encoder.Encode({.values = values, .weight = 1, .noise = {}}, rounding)->ring;

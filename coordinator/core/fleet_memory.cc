@@ -2,6 +2,7 @@
 
 #include "base/status_macros.h"
 #include "coordinator/core/fleet_state.h"
+#include "lora/plan/cell_noise.h"
 
 namespace fleetune {
 namespace {
@@ -63,6 +64,9 @@ absl::StatusOr<FleetTask> MakeFleetTask(TaskRecord record, const std::map<std::s
   const TrainingPlan& plan = task.spec.plan;
   ASSIGN_OR_RETURN(task.adapter, AdapterSpec::Create({.rank = plan.rank, .alpha = plan.alpha, .targets = plan.targets},
                                                      task.model.sizes));
+  if (plan.privacy.on()) {
+    ASSIGN_OR_RETURN(task.noise, PlanNoise(plan, task.adapter.b_size()));
+  }
   task.plan = FormatTrainingPlan(plan);
   task.plan_signature = release_key.Sign(SignPurpose::kTrainingPlan, AsBytes(task.plan));
   return task;

@@ -108,6 +108,7 @@ absl::StatusOr<RoundView> Fleet::StartRound(const std::string& admin, const std:
   if (const OpenRound* open = state_->OpenRoundOf(task_name)) {
     return absl::FailedPreconditionError("round " + open->record.id + " of this task is still open");
   }
+  RETURN_IF_ERROR(state_->CheckBudget(*task));
   TaskRecord record = task->record;
   ++record.rounds_started;
   const TimePoint now = state_->Now();

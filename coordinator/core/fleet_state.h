@@ -12,6 +12,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "aggregation/encode/encoding_options.h"
+#include "aggregation/privacy/privacy_parameters.h"
 #include "aggregation/secagg/server_session.h"
 #include "base/crypto/verified_certificates.h"
 #include "coordinator/core/fleet.h"
@@ -28,12 +29,13 @@ struct FleetTask {
   BaseModel model;
   std::string plan;  // FormatTrainingPlan
   Signature plan_signature{};
+  std::optional<SkellamPlan> noise;  // of a task with differential privacy
   std::map<uint32_t, VersionRecord> versions;
 
   uint32_t released_version() const { return record.releases.back(); }
   // How updates of a round are encoded.
   EncodingOptions update_options(const std::string& round) const {
-    return UpdateOptions(spec.plan, adapter.b_size(), round);
+    return UpdateOptions(spec.plan, adapter.b_size(), round).value();  // MakeFleetTask has seen that there are some
   }
 };
 
@@ -130,6 +132,13 @@ struct Fleet::State {
   absl::Status AdvanceCell(const std::string& cell, const secagg::SessionEvent& event, TransactionBody also);
   // Ends phases of the cell that are complete or, once their time is over, as they are; opens the sum at last.
   absl::Status PumpCell(const std::string& cell);
+  // fleet_privacy.cc: what sums with noise cost. For tasks that have some.
+  absl::StatusOr<PrivacyView> PrivacyOf(const FleetTask& task) const;
+  // FailedPrecondition, in words, if one more round could bring a device over the task's limit.
+  absl::Status CheckBudget(const FleetTask& task) const;
+  // Writes the charge of a cell whose view is being fixed.
+  absl::Status ChargeCell(const OpenCell& cell, FleetTransaction& transaction) const;
+  absl::Status AddPrivacy(const std::string& task, RoundView& view) const;
   // On the ports' threads, if there are any.
   void RunTasks(size_t tasks, absl::FunctionRef<void(size_t)> work) const;
   absl::Status FinishCell(const std::string& cell, secagg::RecoveredMasks masks);

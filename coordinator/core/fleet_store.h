@@ -85,6 +85,15 @@ struct CellRecord {
   uint32_t counted = 0;
 };
 
+// What a cell with noise cost, and whom: the devices in its view.
+struct CellCharge {
+  std::string cell;
+  std::string task;
+  std::string round;
+  Bytes charge;  // aggregation/privacy/privacy_charge.h
+  std::vector<std::string> devices;  // written only
+};
+
 struct UploadRecord {
   std::string round;  // or cell
   std::string device;
@@ -133,6 +142,8 @@ class FleetTransaction {
   // Unavailable if the cell has an event with this sequence, as above.
   virtual absl::Status AppendCellEvent(const std::string& cell, uint32_t sequence, std::span<const uint8_t> event) = 0;
   virtual absl::Status DeleteCellEvents(const std::string& cell) = 0;
+  // Adds a cell to the task's ledger, and to the cells of each of its devices. AlreadyExists: it is there.
+  virtual absl::Status PutCellCharge(const CellCharge& charge) = 0;
   // Uploads and sums are named by their round, or by their cell.
   // Replaces the upload of this device and drops the chunks of the former one.
   virtual absl::Status PutUpload(const UploadRecord& upload) = 0;
@@ -176,6 +187,9 @@ class FleetStore {
   virtual absl::StatusOr<std::vector<CellRecord>> OpenCells() = 0;
   virtual absl::StatusOr<std::vector<CellRecord>> Cells(const std::string& round) = 0;  // open or ended, by number
   virtual absl::StatusOr<std::vector<Bytes>> CellEvents(const std::string& cell) = 0;   // in order
+  virtual absl::StatusOr<std::vector<CellCharge>> CellCharges(const std::string& task) = 0;  // without devices
+  // Of a task's charged cells, how many the device was in that was in most.
+  virtual absl::StatusOr<uint32_t> MostCellsOfADevice(const std::string& task) = 0;
   // NotFound.
   virtual absl::StatusOr<UploadRecord> FindUpload(const std::string& round, const std::string& device) = 0;
   virtual absl::StatusOr<std::vector<uint32_t>> UploadChunks(const std::string& round,

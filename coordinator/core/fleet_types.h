@@ -111,6 +111,17 @@ struct DeviceView {
   uint64_t rounds_counted = 0;
   std::string not_invited;  // why its last check-in did not join a round that had a place; empty: no such round
 };
+// What sums with noise have cost a device, at the task's delta.
+struct PrivacyView {
+  double noise_multiplier = 0;
+  double limit = 0;  // device_epsilon_limit
+  double delta = 0;
+  double cell_epsilon = 0;      // of one cell that a device is in
+  uint32_t cells = 0;           // that the device was in that was in most
+  double epsilon = 0;           // of that device, to the coordinator, who chooses who is in a cell
+  double outsider_epsilon = 0;  // to one who sees the models alone; for reports, binds nothing
+  std::string no_round;         // why no further round starts; empty: the next is within the limit
+};
 struct TaskView {
   TaskSpec spec;
   bool paused = false;
@@ -120,6 +131,7 @@ struct TaskView {
   uint32_t rounds_finished = 0;
   std::string open_round;
   std::string protection;  // in words: what the coordinator sees of updates
+  std::optional<PrivacyView> privacy;  // of a task with noise
 };
 struct RoundDeviceView {
   std::string device;
@@ -156,7 +168,9 @@ struct RoundView {
   std::optional<TimePoint> ended;
   TimePoint deadline;
   std::vector<RoundDeviceView> devices;
-  std::vector<CellView> cells;  // by number; of a round that is singly asked for
+  std::vector<CellView> cells;         // by number; of a round that is singly asked for; so are the next two
+  std::optional<PrivacyView> privacy;  // of its task, if it has noise
+  uint32_t charged_cells = 0;          // of this round: their sums may have been opened
 };
 struct VersionView {
   std::string task;

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include <fmt/format.h>
+
 #include "base/status_macros.h"
 #include "coordinator/core/audit_chain.h"
 #include "coordinator/core/device_report.h"
@@ -35,15 +37,24 @@ RoundView ViewOf(const RoundRecord& record) {
   return view;
 }
 
-std::string ProtectionInWords(const SecurePlan& secure) {
-  const std::string sums = "the coordinator sees sums of at least " + std::to_string(secure.min_survivors) + " updates";
-  switch (secure.mode) {
+std::string NoiseInWords(const PrivacyPlan& privacy) {
+  if (!privacy.on()) return "no differential privacy: a sum may still tell of single devices";
+  return fmt::format(
+      "differential privacy: noise of {:g} times the most that one device adds, at most epsilon {:g} for a device at "
+      "delta {:g}",
+      privacy.noise_multiplier, privacy.device_epsilon_limit, privacy.delta);
+}
+
+std::string ProtectionInWords(const TrainingPlan& plan) {
+  const std::string sums =
+      "the coordinator sees sums of at least " + std::to_string(plan.secure.min_survivors) + " updates";
+  switch (plan.secure.mode) {
     case SecureMode::kOff:
       return "none: the coordinator sees each device's update; no differential privacy";
     case SecureMode::kSemiHonest:
-      return sums + " if it follows the protocol; no differential privacy: a sum may still tell of single devices";
+      return sums + " if it follows the protocol; " + NoiseInWords(plan.privacy);
     case SecureMode::kMalicious:
-      return sums + " even if it lies; no differential privacy: a sum may still tell of single devices";
+      return sums + " even if it lies; " + NoiseInWords(plan.privacy);
   }
   return "";
 }
@@ -61,6 +72,11 @@ bool ChainHolds(AuditRecord before, const std::vector<AuditRecord>& records) {
 
 TaskView Fleet::State::View(const FleetTask& task) const {
   const OpenRound* open = OpenRoundOf(task.record.name);
+  std::optional<PrivacyView> privacy;
+  if (task.noise.has_value()) {
+    const absl::StatusOr<PrivacyView> spent = PrivacyOf(task);
+    privacy = spent.ok() ? *spent : PrivacyView{.no_round = "the privacy ledger: " + std::string(spent.status().message())};
+  }
   return {.spec = task.spec,
           .paused = task.record.paused,
           .head_version = task.record.head_version,
@@ -68,7 +84,8 @@ TaskView Fleet::State::View(const FleetTask& task) const {
           .trained_parameters = task.adapter.b_size(),
           .rounds_finished = task.record.rounds_finished,
           .open_round = open == nullptr ? "" : open->record.id,
-          .protection = ProtectionInWords(task.spec.plan.secure)};
+          .protection = ProtectionInWords(task.spec.plan),
+          .privacy = std::move(privacy)};
 }
 
 DeviceView Fleet::State::View(const DeviceRecord& device) const {
@@ -154,6 +171,7 @@ absl::StatusOr<RoundView> Fleet::Round(const std::string& id) const {
   RoundView view = state_->View(round);
   ASSIGN_OR_RETURN(const std::vector<CellRecord> cells, state_->ports.store->Cells(id));
   for (const CellRecord& cell : cells) view.cells.push_back(state_->View(cell));
+  RETURN_IF_ERROR(state_->AddPrivacy(view.task, view));
   return view;
 }
 

@@ -25,6 +25,17 @@ absl::StatusOr<NamedThing> NameOrAll(const char* field, const std::string& value
   return NamedThing{value};
 }
 
+void FillPrivacy(const PrivacyView& privacy, v1::PrivacySummary& message) {
+  message.set_noise_multiplier(privacy.noise_multiplier);
+  message.set_epsilon_limit(privacy.limit);
+  message.set_delta(privacy.delta);
+  message.set_cell_epsilon(privacy.cell_epsilon);
+  message.set_cells(privacy.cells);
+  message.set_epsilon(privacy.epsilon);
+  message.set_outsider_epsilon(privacy.outsider_epsilon);
+  message.set_no_round(privacy.no_round);
+}
+
 }  // namespace
 
 absl::StatusOr<DeviceAddress> ParseDeviceAddress(std::string_view text) {
@@ -174,6 +185,7 @@ v1::TaskSummary ToProto(const TaskView& task) {
   message.set_open_round(task.open_round);
   message.set_model_name(task.spec.model_name);
   message.set_protection(task.protection);
+  if (task.privacy.has_value()) FillPrivacy(*task.privacy, *message.mutable_privacy());
   return message;
 }
 
@@ -214,6 +226,8 @@ v1::RoundSummary ToProto(const RoundView& round) {
   message.set_clamped_share(round.clamped_share);
   message.set_clipped_devices_share(round.clipped_devices_share);
   message.set_mean_peak_share(round.mean_peak_share);
+  if (round.privacy.has_value()) FillPrivacy(*round.privacy, *message.mutable_privacy());
+  message.set_charged_cells(round.charged_cells);
   return message;
 }
 

@@ -9,7 +9,7 @@ namespace fleetune {
 namespace {
 
 // Steps that were released are never edited: a change is a new step at the end.
-constexpr std::array<const char*, 2> kMigrations = {
+constexpr std::array<const char*, 3> kMigrations = {
     // 1: times are milliseconds since 1970 UTC; digests are blobs of 32 bytes.
     R"sql(
 CREATE TABLE tokens (
@@ -162,6 +162,23 @@ CREATE TABLE cell_events (
   sequence INTEGER NOT NULL,
   event BLOB NOT NULL,  -- aggregation/secagg/session_event.h
   PRIMARY KEY (cell, sequence)
+) STRICT, WITHOUT ROWID;
+)sql",
+    // 3: what sums with noise cost.
+    R"sql(
+CREATE TABLE cell_charges (
+  cell TEXT PRIMARY KEY,
+  task TEXT NOT NULL,
+  round TEXT NOT NULL,
+  charge BLOB NOT NULL  -- aggregation/privacy/privacy_charge.h
+) STRICT;
+CREATE INDEX cell_charges_by_task ON cell_charges (task);
+
+CREATE TABLE charged_devices (
+  task TEXT NOT NULL,
+  device TEXT NOT NULL,
+  cells INTEGER NOT NULL,
+  PRIMARY KEY (task, device)
 ) STRICT, WITHOUT ROWID;
 )sql",
 };

@@ -119,6 +119,15 @@ absl::StatusOr<CellRecord> ReadCell(const Statement& row) {
                     .counted = row.Small(6)};
 }
 
+absl::StatusOr<CellCharge> ReadCellCharge(const Statement& row) {
+  const std::span<const uint8_t> charge = row.Blob(3);
+  return CellCharge{.cell = row.Text(0),
+                    .task = row.Text(1),
+                    .round = row.Text(2),
+                    .charge = {charge.begin(), charge.end()},
+                    .devices = {}};
+}
+
 absl::StatusOr<RoundRecord> ReadRound(const Statement& row) {
   RoundRecord round;
   round.id = row.Text(0);
@@ -218,6 +227,19 @@ absl::StatusOr<std::vector<CellRecord>> SqliteFleetStore::Cells(const std::strin
 absl::StatusOr<std::vector<CellRecord>> SqliteFleetStore::OpenCells() {
   ASSIGN_OR_RETURN(Statement statement, database_->Prepare("SELECT * FROM cells WHERE state = 'open' ORDER BY id"));
   return AllRows<CellRecord>(statement, ReadCell);
+}
+
+absl::StatusOr<std::vector<CellCharge>> SqliteFleetStore::CellCharges(const std::string& task) {
+  ASSIGN_OR_RETURN(Statement statement, database_->Prepare("SELECT * FROM cell_charges WHERE task = ? ORDER BY cell"));
+  statement.Bind(task);
+  return AllRows<CellCharge>(statement, ReadCellCharge);
+}
+
+absl::StatusOr<uint32_t> SqliteFleetStore::MostCellsOfADevice(const std::string& task) {
+  ASSIGN_OR_RETURN(Statement statement,
+                   database_->Prepare("SELECT coalesce(max(cells), 0) FROM charged_devices WHERE task = ?"));
+  RETURN_IF_ERROR(statement.Bind(task).Step().status());
+  return statement.Small(0);
 }
 
 absl::StatusOr<std::vector<AuditRecord>> SqliteFleetStore::Audit(uint64_t after_sequence, uint32_t limit) {

@@ -36,6 +36,8 @@ class SqliteFleetStore final : public FleetStore {
   absl::StatusOr<std::vector<CellRecord>> OpenCells() override;
   absl::StatusOr<std::vector<CellRecord>> Cells(const std::string& round) override;
   absl::StatusOr<std::vector<Bytes>> CellEvents(const std::string& cell) override;
+  absl::StatusOr<std::vector<CellCharge>> CellCharges(const std::string& task) override;
+  absl::StatusOr<uint32_t> MostCellsOfADevice(const std::string& task) override;
   absl::StatusOr<UploadRecord> FindUpload(const std::string& round, const std::string& device) override;
   absl::StatusOr<std::vector<uint32_t>> UploadChunks(const std::string& round, const std::string& device) override;
   absl::StatusOr<Bytes> ReadUpload(const std::string& round, const std::string& device) override;

@@ -142,6 +142,21 @@ absl::Status SqliteFleetTransaction::DeleteCellEvents(const std::string& cell) {
   return statement.Bind(cell).Run();
 }
 
+absl::Status SqliteFleetTransaction::PutCellCharge(const CellCharge& charge) {
+  ASSIGN_OR_RETURN(Statement cell, database_.Prepare("INSERT INTO cell_charges VALUES (?, ?, ?, ?)"));
+  RETURN_IF_ERROR(cell.Bind(charge.cell)
+                      .Bind(charge.task)
+                      .Bind(charge.round)
+                      .Bind(std::span<const uint8_t>(charge.charge))
+                      .Run());
+  for (const std::string& device : charge.devices) {
+    ASSIGN_OR_RETURN(Statement count, database_.Prepare("INSERT INTO charged_devices VALUES (?, ?, 1) "
+                                                        "ON CONFLICT (task, device) DO UPDATE SET cells = cells + 1"));
+    RETURN_IF_ERROR(count.Bind(charge.task).Bind(device).Run());
+  }
+  return absl::OkStatus();
+}
+
 absl::Status SqliteFleetTransaction::PutUpload(const UploadRecord& upload) {
   RETURN_IF_ERROR(DeleteUpload(upload.round, upload.device));
   ASSIGN_OR_RETURN(Statement statement, database_.Prepare("INSERT INTO uploads VALUES (?, ?, ?, ?)"));

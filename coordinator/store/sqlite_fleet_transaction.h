@@ -22,6 +22,7 @@ class SqliteFleetTransaction final : public FleetTransaction {
   absl::Status PutCell(const CellRecord& cell) override;
   absl::Status AppendCellEvent(const std::string& cell, uint32_t sequence, std::span<const uint8_t> event) override;
   absl::Status DeleteCellEvents(const std::string& cell) override;
+  absl::Status PutCellCharge(const CellCharge& charge) override;
   absl::Status PutUpload(const UploadRecord& upload) override;
   absl::Status PutUploadChunk(const std::string& round, const std::string& device, uint32_t index,
                               std::span<const uint8_t> chunk) override;

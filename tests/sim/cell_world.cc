@@ -38,7 +38,7 @@ CellWorld::CellWorld(const CellShape& shape, Planted planted)
               .simulator = simulator_,
               .books = books_,
               .network = *this,
-              .encoding = [this](const std::string& round) { return UpdateOptions(plan_, 16, round); },
+              .encoding = [this](const std::string& round) { return UpdateOptions(plan_, 16, round).value(); },
               .planted = planted} {
   if (planted_ == Planted::kOlderSave) {
     shape_.faults.lied_to = 1;

@@ -54,6 +54,12 @@ class FaultyFleetStore final : public FleetStore {
   }
   absl::StatusOr<CellRecord> FindCell(const std::string& id) override { return store_->FindCell(id); }
   absl::StatusOr<std::vector<CellRecord>> OpenCells() override { return store_->OpenCells(); }
+  absl::StatusOr<std::vector<CellCharge>> CellCharges(const std::string& task) override {
+    return store_->CellCharges(task);
+  }
+  absl::StatusOr<uint32_t> MostCellsOfADevice(const std::string& task) override {
+    return store_->MostCellsOfADevice(task);
+  }
   absl::StatusOr<std::vector<CellRecord>> Cells(const std::string& round) override { return store_->Cells(round); }
   absl::StatusOr<std::vector<Bytes>> CellEvents(const std::string& cell) override { return store_->CellEvents(cell); }
   absl::StatusOr<UploadRecord> FindUpload(const std::string& round, const std::string& device) override {

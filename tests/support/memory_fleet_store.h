@@ -63,6 +63,18 @@ class MemoryFleetStore final : public FleetStore {
     std::erase_if(open, [](const CellRecord& cell) { return cell.state != "open"; });
     return open;
   }
+  absl::StatusOr<std::vector<CellCharge>> CellCharges(const std::string& task) override {
+    std::vector<CellCharge> charges = ValuesOf(tables_.cell_charges);
+    std::erase_if(charges, [&](const CellCharge& charge) { return charge.task != task; });
+    return charges;
+  }
+  absl::StatusOr<uint32_t> MostCellsOfADevice(const std::string& task) override {
+    uint32_t most = 0;
+    for (const auto& [key, cells] : tables_.charged_devices) {
+      if (key.first == task) most = std::max(most, cells);
+    }
+    return most;
+  }
   absl::StatusOr<std::vector<CellRecord>> Cells(const std::string& round) override {
     std::vector<CellRecord> cells = ValuesOf(tables_.cells);
     std::erase_if(cells, [&](const CellRecord& cell) { return cell.round != round; });
@@ -133,6 +145,8 @@ class MemoryFleetStore final : public FleetStore {
     std::map<std::pair<std::string, uint32_t>, Bytes> events;
     std::map<std::string, CellRecord> cells;
     std::map<std::pair<std::string, uint32_t>, Bytes> cell_events;
+    std::map<std::string, CellCharge> cell_charges;
+    std::map<std::pair<std::string, std::string>, uint32_t> charged_devices;  // by task and device
     std::map<std::string, RingVector> sums;
     std::map<std::pair<std::string, std::string>, UploadRecord> uploads;
     std::map<std::pair<std::string, std::string>, std::map<uint32_t, Bytes>> chunks;
@@ -173,6 +187,13 @@ class MemoryFleetStore final : public FleetStore {
     }
     absl::Status DeleteCellEvents(const std::string& cell) override {
       std::erase_if(tables_.cell_events, [&](const auto& entry) { return entry.first.first == cell; });
+      return absl::OkStatus();
+    }
+    absl::Status PutCellCharge(const CellCharge& charge) override {
+      CellCharge stored = charge;
+      stored.devices.clear();
+      if (!tables_.cell_charges.emplace(charge.cell, stored).second) return absl::AlreadyExistsError("charged already");
+      for (const std::string& device : charge.devices) ++tables_.charged_devices[{charge.task, device}];
       return absl::OkStatus();
     }
     absl::Status PutUpload(const UploadRecord& upload) override {

@@ -98,7 +98,7 @@ class SmallFleet {
     TrainingPlan plan;
     plan.task = "home";
     plan.encoding = {.lane_bits = 32, .max_inputs = 3};
-    absl::StatusOr<UpdateEncoder> encoder = UpdateEncoder::Create(UpdateOptions(plan, kParameters, round));
+    absl::StatusOr<UpdateEncoder> encoder = UpdateEncoder::Create(UpdateOptions(plan, kParameters, round).value());
     CHECK(encoder.ok());
     return *std::move(encoder);
   }
