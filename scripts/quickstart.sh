@@ -21,13 +21,16 @@ With --base and --data: your model, and one file of DIR (.txt or .jsonl, in orde
                        protocol; default), malicious (nobody, even if it lies), off (the coordinator)
   --kill N             devices that are killed (kill -9) at a random moment of each round and start again after it;
                        the round then needs three quarters of the others (default 0)
+  --noise Z            differential privacy: noise of Z times the most that one device adds, on every sum
+                       (default 0: none). Few devices and much noise: expect to learn little, or nothing
+  --clip C             most that a device may add, as the L2 norm of its update (default 20, with --noise 0.2)
   --out DIR            where everything is put (default build/quickstart; emptied first)
   --no-build           use the programs in build/release/bin as they are
 EOF
 }
 fail() { echo "quickstart: $*" >&2; exit 1; }
 
-base="" data="" devices=5 rounds=3 rank=8 epochs="" rate="" prompt="" secure="" kill=0 out=build/quickstart build=1
+base="" data="" devices=5 rounds=3 rank=8 epochs="" rate="" prompt="" secure="" kill=0 noise=0 clip="" out=build/quickstart build=1
 while [ $# -gt 0 ]; do
   case "$1" in
     --base) base=${2:?--base needs a file}; shift 2 ;;
@@ -40,6 +43,8 @@ while [ $# -gt 0 ]; do
     --prompt) prompt=${2:?--prompt needs a text}; shift 2 ;;
     --secure) secure=${2:?--secure needs semi-honest, malicious or off}; shift 2 ;;
     --kill) kill=${2:?--kill needs a number}; shift 2 ;;
+    --noise) noise=${2:?--noise needs a number}; shift 2 ;;
+    --clip) clip=${2:?--clip needs a number}; shift 2 ;;
     --out) out=${2:?--out needs a folder}; shift 2 ;;
     --no-build) build=0; shift ;;
     --help|-h) usage; exit 0 ;;
@@ -55,6 +60,14 @@ done
 [[ "$kill" =~ ^[0-9]+$ ]] || { echo "quickstart: --kill: expected a whole number, got '$kill'" >&2; exit 2; }
 needed=$devices
 [ "$kill" = 0 ] || needed=$(((devices - kill) * 3 / 4))
+for number in "$noise" "${clip:-1}"; do
+  [[ "$number" =~ ^[0-9]+(\.[0-9]+)?$ ]] || { echo "quickstart: expected a number, got '$number'" >&2; exit 2; }
+done
+# So that TOML takes them for floats, too.
+noise=$(awk -v z="$noise" 'BEGIN { printf "%.6f", z }')
+private=$(awk -v z="$noise" 'BEGIN { print (z > 0) }')
+: "${clip:=$([ "$private" = 1 ] && echo 0.2 || echo 20.0)}"
+lane=$([ "$private" = 1 ] && echo 24 || echo 16)  # noise needs finer steps
 # A sum of two tells each of the two about the other.
 [ -n "$secure" ] || { [ "$devices" -ge 3 ] && secure=semi-honest || secure=off; }
 case "$secure" in
@@ -64,6 +77,7 @@ case "$secure" in
 esac
 [ "$secure" = off ] && least=1 || least=3
 [ "$needed" -ge "$least" ] || fail "--kill $kill of $devices devices: a round would need $needed, and cannot do with fewer than $least"
+[ "$private" = 0 ] || [ "$secure" != off ] || fail "--noise hides a device in a sum: it needs 3 devices, and not --secure off"
 if [ -n "$base" ]; then
   [ -f "$base" ] || fail "no base model at $base"
   [ -d "$data" ] || fail "no folder of data at $data"
@@ -166,7 +180,8 @@ sequence_length = 128
 micro_batch = 1
 
 [update]
-clip_norm = 20.0
+clip_norm = $clip
+lane_bits = $lane
 
 [round]
 invited = $devices
@@ -174,15 +189,24 @@ needed = $needed
 deadline_seconds = 900
 poll_seconds = 1
 EOF
+[ "$secure" = off ] || printf '\n[secure]\n' >>"$out/task.toml"
 # Who was killed is waited for only so long.
 [ "$kill" = 0 ] || [ "$secure" = off ] || cat >>"$out/task.toml" <<EOF
-
-[secure]
 seat_seconds = 30
 share_seconds = 20
 input_seconds = 30
 view_seconds = 20
 unmask_seconds = 20
+EOF
+# The limits are for the show: a fleet that means it asks for 8 or less, and its devices' owners, too.
+epsilon_limit=100
+[ "$private" = 0 ] || cat >>"$out/task.toml" <<EOF
+min_cohort = $((devices - kill))
+min_survivors = $(((9 * (devices - kill) + 9) / 10))
+
+[privacy]
+noise_multiplier = $noise
+device_epsilon_limit = $epsilon_limit
 EOF
 admin task create "$out/task.toml"
 
@@ -200,6 +224,7 @@ for file in "$out"/data/*; do
   name=$(basename "${file%.*}"); names+=("$name"); dir=$out/devices/$name
   mkdir -p "$dir"
   printf 'threads = 1\nmodels = ["%s"]\n' "$base" >"$dir/client.toml"
+  [ "$private" = 0 ] || printf '[privacy]\nepsilon_limit = %s\n' "$epsilon_limit" >>"$dir/client.toml"
   "$bin/fleetune-client" --dir "$dir" enroll --token "$token" --name "$name" >"$dir/enroll.log" 2>&1 || { cat "$dir/enroll.log"; fail "$name could not enrol"; }
   "$bin/fleetune-client" --dir "$dir" data add "$file" >>"$dir/enroll.log" 2>&1 || { cat "$dir/enroll.log"; fail "$name could not take in its data"; }
   run_device "$name"
@@ -247,11 +272,13 @@ before=$("$bin/fleetune-client" --dir "$dir" generate --base --max-tokens 40 "$p
 after=$("$bin/fleetune-client" --dir "$dir" generate --max-tokens 40 "$prompt")
 printf 'prompt:\n%s\n\nbase model:\n%s\n\nwith the adapter of %s rounds:\n%s\n' "$prompt" "$before" "$rounds" "$after"
 
-parameters=$(admin task show quickstart --json | jq -r .trained_parameters)
-jq -n --argjson devices "$devices" --argjson rounds "$rows" --argjson base_loss "$base_loss" --argjson parameters "$parameters" \
+shown=$(admin task show quickstart --json)
+parameters=$(jq -r .trained_parameters <<<"$shown")
+privacy=$(jq '.privacy // null' <<<"$shown")
+jq -n --argjson devices "$devices" --argjson rounds "$rows" --argjson base_loss "$base_loss" --argjson parameters "$parameters" --argjson privacy "$privacy" \
   --arg secure "$secure" --arg base "$base" --arg prompt "$prompt" --arg before "$before" --arg after "$after" \
   --argjson seconds "$(($(date +%s) - started))" \
-  '{devices: $devices, secure_aggregation: $secure, base: $base, trained_parameters: $parameters, base_held_out_loss: $base_loss, rounds: $rounds,
+  '{devices: $devices, secure_aggregation: $secure, base: $base, trained_parameters: $parameters, privacy: $privacy, base_held_out_loss: $base_loss, rounds: $rounds,
     prompt: $prompt, answer_before: $before, answer_after: $after, seconds: $seconds}' >"$out/summary.json"
 
 step "summary"
@@ -261,6 +288,11 @@ jq -r --argjson n "$devices" '.rounds[] | [.round, .held_out_loss, .bytes_up, .b
   while IFS=$'\t' read -r round loss up up1 down down1 seconds; do
     printf '%-7s %14.4f %12d (%7.0f) %12d (%7.0f) %9.1f\n' "$round" "$loss" "$up" "$up1" "$down" "$down1" "$seconds"
   done
+if [ "$private" = 1 ]; then
+  echo
+  jq -r '.privacy | "differential privacy: epsilon \(.epsilon * 1000 | round / 1000) at delta \(.delta) for a device that was in all \(.cells) rounds, to the coordinator"' "$out/summary.json"
+  "$bin/fleetune-client" --dir "$dir" status | grep '^epsilon'
+fi
 cat <<EOF
 
 $parameters trained parameters; $(($(date +%s) - started)) s after the build.

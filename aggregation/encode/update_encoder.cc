@@ -1,7 +1,6 @@
 #include "aggregation/encode/update_encoder.h"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <string>
 #include <utility>
@@ -111,7 +110,6 @@ absl::StatusOr<EncodedInput> UpdateEncoder::Encode(UpdateInput input, RandomSour
   encoded.ring.resize(ring_length_);
   RoundValues(input.values, {.shrink = shrink, .share = input.weight / options_.max_weight}, random, encoded);
   AppendShares(input, random, encoded);
-  if (input.noise) AddNoise(input.noise, encoded.ring);
   for (uint32_t& element : encoded.ring) element &= LaneMask(options_.lane);
   return encoded;
 }
@@ -147,15 +145,6 @@ void UpdateEncoder::AppendShares(const UpdateInput& input, RandomSource& random,
   append(static_cast<double>(encoded.clamped) / static_cast<double>(options_.values));
   append(encoded.clipped ? 1 : 0);
   append(std::min(1.0, encoded.peak));
-}
-
-void UpdateEncoder::AddNoise(const NoiseSource& noise, RingVector& ring) const {
-  std::array<int64_t, 1024> block;
-  for (size_t first = 0; first < ring.size(); first += block.size()) {
-    const size_t size = std::min(block.size(), ring.size() - first);
-    noise(first, std::span(block).first(size));
-    for (size_t i = 0; i < size; ++i) ring[first + i] += static_cast<uint32_t>(block[i]);  // mod 2^32, thus mod 2^b
-  }
 }
 
 absl::StatusOr<std::vector<double>> UpdateEncoder::GroupShares(std::span<const int32_t> sum, uint32_t counted) const {

@@ -1,7 +1,6 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <optional>
 #include <span>
 #include <vector>
@@ -17,15 +16,11 @@ namespace fleetune {
 // computed with is missed by one attempt with a probability of at most e^-1/2, thus by all of them with e^-32.
 inline constexpr int kMaxRoundingAttempts = 64;
 
-// Writes integer noise for the ring elements first, first + 1, ... Called once for every element, in order.
-using NoiseSource = std::function<void(uint64_t first, std::span<int64_t> noise)>;
-
 // What one device puts in.
 struct UpdateInput {
   std::vector<float> values;             // used up: clipped and rotated in place
   double weight = 1;                     // [0, max_weight]; 1 for everybody under differential privacy
   uint64_t trained_groups = UINT64_MAX;  // bit g: group g was trained. Bits beyond the groups are ignored
-  NoiseSource noise = {};                // none if empty. Elements from `values` on are weights and telemetry
 };
 
 struct EncodedInput {
@@ -51,8 +46,8 @@ struct DecodedUpdate {
 };
 
 // Floats to ring elements on the device, a sum of them to a mean on the coordinator:
-//     clip in L2 -> rotate -> clamp -> times weight / max_weight -> times s -> round stochastically -> noise -> mod
-//     2^b.
+//     clip in L2 -> rotate -> clamp -> times weight / max_weight -> times s -> round stochastically -> mod 2^b.
+// Noise, if any, is added to the values of the ring later: it belongs to a cell, not to an update.
 // The ring holds the values, then weight / max_weight for each group (0 if not trained), then, with telemetry, the
 // share of clamped coordinates, whether the norm was clipped, and the peak. Weights and telemetry are in ShareUnit
 // steps.
@@ -100,7 +95,6 @@ class UpdateEncoder {
   };
   void RoundValues(std::span<const float> values, Factors factors, RandomSource& random, EncodedInput& encoded) const;
   void AppendShares(const UpdateInput& input, RandomSource& random, EncodedInput& encoded) const;
-  void AddNoise(const NoiseSource& noise, RingVector& ring) const;
   absl::StatusOr<std::vector<double>> GroupShares(std::span<const int32_t> sum, uint32_t counted) const;
 
   EncodingOptions options_;

@@ -42,8 +42,6 @@ absl::StatusOr<EncodedInput> EncodeValues(const EncodingOptions& options, std::v
   return Encoder(options).Encode({.values = std::move(values)}, down);
 }
 
-uint32_t Minus(uint32_t number) { return -number; }
-
 double Norm(const std::vector<double>& values) {
   return std::sqrt(std::inner_product(values.begin(), values.end(), values.begin(), 0.0));
 }
@@ -231,26 +229,6 @@ TEST(UpdateEncoderTest, RefusesValuesOfGroupsThatWereNotTrained) {
     EXPECT_THAT(encoder.Encode({.values = std::vector<float>(4), .trained_groups = none}, down),
                 HasStatus(StatusCode::kInvalidArgument, "no group was trained"));
   }
-}
-
-TEST(UpdateEncoderTest, NoiseIsAskedOnceForEachElementAndAddedInTheRing) {
-  EncodingOptions options = Plain(3000);
-  options.lane = LaneBits::k24;
-  std::vector<int> asked(3001);
-  const NoiseSource noise = [&](uint64_t first, std::span<int64_t> block) {
-    for (size_t i = 0; i < block.size(); ++i) {
-      ++asked[first + i];
-      block[i] = first + i == 3000 ? 0 : static_cast<int64_t>(first + i) - 1000 - (int64_t{1} << 40);
-    }
-  };
-  FixedDraws down(0xff);
-  const auto encoded = Encoder(options).Encode({.values = std::vector<float>(3000), .noise = noise}, down);
-  ASSERT_THAT(encoded, IsOk());
-  EXPECT_THAT(asked, Each(1));
-  EXPECT_EQ(encoded->ring[0], Minus(1000) & 0xffffff);
-  EXPECT_EQ(encoded->ring[1000], 0u);
-  EXPECT_EQ(encoded->ring[2999], 1999u);
-  EXPECT_EQ(encoded->ring[3000], static_cast<uint32_t>(ShareUnit(options)));
 }
 
 TEST(UpdateEncoderTest, RoundingHasNoBiasThroughRotation) {

@@ -83,9 +83,11 @@ TEST_F(PrivacyBooksTest, PlansWithoutNoiseAreNotAccountedFor) {
 TEST_F(PrivacyBooksTest, TheOwnersLimitHoldsOverAllTasks) {
   PrivacyBooks books = Books(4);
   uint8_t cells = 0;  // charged
-  while (books.CanAfford(NoisyPlan(cells % 2 == 0 ? "a" : "b"), kParameters).ok()) {
-    ASSERT_THAT(books.Charge(NoisyPlan(cells % 2 == 0 ? "a" : "b"), kParameters, Session(++cells)), IsOk());
-    ASSERT_LT(cells, 100);
+  for (;;) {
+    const TrainingPlan plan = NoisyPlan(cells % 2 == 0 ? "a" : "b");
+    if (!books.CanAfford(plan, kParameters).ok()) break;
+    ASSERT_LT(++cells, 100);
+    ASSERT_THAT(books.Charge(plan, kParameters, Session(cells)), IsOk());
   }
   EXPECT_GT(cells, 1);
   const SkellamRelease release = store_.charges[0].release;

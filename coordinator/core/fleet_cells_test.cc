@@ -42,7 +42,7 @@ class FleetCellsTest : public ::testing::TestWithParam<const char*> {
     const UpdateEncoder encoder = UpdateEncoder::Create(UpdateOptions(plan, SmallFleet::kParameters, round).value()).value();
     SplitMix64 rounding(device);
     const std::vector<float> values(SmallFleet::kParameters, 0.01f * static_cast<float>(device + 1));
-    return encoder.Encode({.values = values, .weight = 1, .noise = {}}, rounding)->ring;
+    return encoder.Encode({.values = values, .weight = 1}, rounding)->ring;
   }
   // Steps of these devices in turn until none of them has anything to do.
   void Run(const std::vector<size_t>& active, int turns = 40) {

@@ -279,6 +279,29 @@ TEST_F(SqliteFleetStoreTest, KeepsSums) {
   EXPECT_THAT(store->Sum("home-1"), HasStatus(kNotFound, ""));
 }
 
+TEST_F(SqliteFleetStoreTest, KeepsWhatCellsCost) {
+  EXPECT_EQ(*store->MostCellsOfADevice("home"), 0u);
+  const auto charge = [&](const std::string& cell, const std::string& task, std::vector<std::string> devices) {
+    const CellCharge written{
+        .cell = cell, .task = task, .round = cell.substr(0, cell.find('.')), .charge = {1, 2}, .devices = std::move(devices)};
+    return store->Write([&](FleetTransaction& transaction) { return transaction.PutCellCharge(written); });
+  };
+  EXPECT_THAT(charge("home-1.1", "home", {"a", "b"}), IsOk());
+  EXPECT_THAT(charge("home-1.2", "home", {"c"}), IsOk());
+  EXPECT_THAT(charge("home-2.1", "home", {"b", "c"}), IsOk());
+  EXPECT_THAT(charge("home-3.1", "home", {"b"}), IsOk());
+  EXPECT_THAT(charge("other-1.1", "other", {"b"}), IsOk());
+  EXPECT_FALSE(charge("home-3.1", "home", {"b"}).ok()) << "a cell is charged once";
+  EXPECT_EQ(*store->MostCellsOfADevice("home"), 3u);
+  EXPECT_EQ(*store->MostCellsOfADevice("other"), 1u);
+  const auto charges = store->CellCharges("home");
+  ASSERT_THAT(charges, IsOk());
+  ASSERT_EQ(charges->size(), 4u);
+  EXPECT_EQ((*charges)[1].cell, "home-1.2");
+  EXPECT_EQ((*charges)[1].round, "home-1");
+  EXPECT_EQ((*charges)[1].charge, (Bytes{1, 2}));
+}
+
 TEST_F(SqliteFleetStoreTest, KeepsVersionsAndTheirPieces) {
   const VersionRecord version{.task = "home",
                               .version = 2,

@@ -122,7 +122,8 @@ void LoopbackFleet::CreateTask(const TaskSettings& settings) {
                       "\ndeadline_seconds = " + std::to_string(settings.deadline_seconds) +
                       "\npoll_seconds = 1\n"
                       "[secure]\nseat_seconds = 20\nshare_seconds = 20\ninput_seconds = 20\nview_seconds = 20\n"
-                      "unmask_seconds = 20\n");
+                      "unmask_seconds = 20\n[privacy]\n" +
+                      settings.privacy);
   ExpectDone(Admin({"task", "create", path}), "task create");
 }
 

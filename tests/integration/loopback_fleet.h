@@ -45,6 +45,7 @@ class LoopbackFleet {
     std::string training = "epochs = 1\nlearning_rate = 0.005\nsequence_length = 128\n";
     int deadline_seconds = 900;
     std::string secure_aggregation = "off";
+    std::string privacy = "";  // lines of [privacy]
   };
   void CreateTask(const TaskSettings& settings);
   std::string StartRound() const;

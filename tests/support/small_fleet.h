@@ -108,7 +108,7 @@ class SmallFleet {
   static Bytes Update(float value, double weight = 1.0, const std::string& round = "home-1") {
     SplitMix64 rounding(1);
     const absl::StatusOr<EncodedInput> encoded = Encoder(round).Encode(
-        {.values = std::vector<float>(kParameters, value), .weight = weight, .noise = {}}, rounding);
+        {.values = std::vector<float>(kParameters, value), .weight = weight}, rounding);
     CHECK(encoded.ok());
     return PackLanes(encoded->ring, LaneBits::k32);
   }
