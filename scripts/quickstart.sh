@@ -19,6 +19,9 @@ With --base and --data: your model, and one file of DIR (.txt or .jsonl, in orde
   --prompt TEXT        the prompt that is answered before and after
   --secure MODE        who sees single updates: semi-honest (nobody, if the coordinator follows the
                        protocol; default), malicious (nobody, even if it lies), off (the coordinator)
+  --trained WHAT       what devices train: b (default), alternating (B and A in turn), factors (A and B, averaged
+                       separately: inexact, for comparison)
+  --refactor-every R   every R versions the adapter gets an orthonormal A (default 0: never)
   --kill N             devices that are killed (kill -9) at a random moment of each round and start again after it;
                        the round then needs three quarters of the others (default 0)
   --noise Z            differential privacy: noise of Z times the most that one device adds, on every sum
@@ -30,7 +33,8 @@ EOF
 }
 fail() { echo "quickstart: $*" >&2; exit 1; }
 
-base="" data="" devices=5 rounds=3 rank=8 epochs="" rate="" prompt="" secure="" kill=0 noise=0 clip="" out=build/quickstart build=1
+base="" data="" devices=5 rounds=3 rank=8 epochs="" rate="" prompt="" secure="" trained=b refactor=0 kill=0 noise=0
+clip="" out=build/quickstart build=1
 while [ $# -gt 0 ]; do
   case "$1" in
     --base) base=${2:?--base needs a file}; shift 2 ;;
@@ -42,6 +46,8 @@ while [ $# -gt 0 ]; do
     --learning-rate) rate=${2:?--learning-rate needs a number}; shift 2 ;;
     --prompt) prompt=${2:?--prompt needs a text}; shift 2 ;;
     --secure) secure=${2:?--secure needs semi-honest, malicious or off}; shift 2 ;;
+    --trained) trained=${2:?--trained needs b, alternating or factors}; shift 2 ;;
+    --refactor-every) refactor=${2:?--refactor-every needs a number}; shift 2 ;;
     --kill) kill=${2:?--kill needs a number}; shift 2 ;;
     --noise) noise=${2:?--noise needs a number}; shift 2 ;;
     --clip) clip=${2:?--clip needs a number}; shift 2 ;;
@@ -57,6 +63,11 @@ fi
 for number in "$devices" "$rounds" "$rank"; do
   [[ "$number" =~ ^[1-9][0-9]*$ ]] || { echo "quickstart: expected a whole number above 0, got '$number'" >&2; exit 2; }
 done
+case "$trained" in
+  b|alternating|factors) ;;
+  *) echo "quickstart: --trained: expected b, alternating or factors, got '$trained'" >&2; exit 2 ;;
+esac
+[[ "$refactor" =~ ^[0-9]+$ ]] || { echo "quickstart: --refactor-every: expected a whole number, got '$refactor'" >&2; exit 2; }
 [[ "$kill" =~ ^[0-9]+$ ]] || { echo "quickstart: --kill: expected a whole number, got '$kill'" >&2; exit 2; }
 needed=$devices
 [ "$kill" = 0 ] || needed=$(((devices - kill) * 3 / 4))
@@ -172,6 +183,7 @@ secure_aggregation = "$secure"
 rank = $rank
 alpha = $((2 * rank))
 targets = ["q", "k", "v", "o", "gate", "up", "down"]
+trained = "$trained"
 
 [training]
 learning_rate = $rate
@@ -188,6 +200,9 @@ invited = $devices
 needed = $needed
 deadline_seconds = 900
 poll_seconds = 1
+
+[server]
+refactor_every = $refactor
 EOF
 [ "$secure" = off ] || printf '\n[secure]\n' >>"$out/task.toml"
 # Who was killed is waited for only so long.
@@ -276,9 +291,10 @@ shown=$(admin task show quickstart --json)
 parameters=$(jq -r .trained_parameters <<<"$shown")
 privacy=$(jq '.privacy // null' <<<"$shown")
 jq -n --argjson devices "$devices" --argjson rounds "$rows" --argjson base_loss "$base_loss" --argjson parameters "$parameters" --argjson privacy "$privacy" \
-  --arg secure "$secure" --arg base "$base" --arg prompt "$prompt" --arg before "$before" --arg after "$after" \
+  --arg secure "$secure" --arg trained "$trained" --argjson refactor "$refactor" --arg base "$base" --arg prompt "$prompt" --arg before "$before" --arg after "$after" \
   --argjson seconds "$(($(date +%s) - started))" \
-  '{devices: $devices, secure_aggregation: $secure, base: $base, trained_parameters: $parameters, privacy: $privacy, base_held_out_loss: $base_loss, rounds: $rounds,
+  '{devices: $devices, secure_aggregation: $secure, trained: $trained, refactor_every: $refactor, base: $base, trained_parameters: $parameters, privacy: $privacy,
+    base_held_out_loss: $base_loss, rounds: $rounds,
     prompt: $prompt, answer_before: $before, answer_after: $after, seconds: $seconds}' >"$out/summary.json"
 
 step "summary"

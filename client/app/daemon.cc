@@ -138,6 +138,7 @@ class Daemon {
   static AgentOptions OptionsOf(const ClientSettings& settings) {
     AgentOptions options;
     options.privacy = settings.privacy;
+    options.largest_rank = settings.largest_rank;
     return options;
   }
 

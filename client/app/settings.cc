@@ -172,6 +172,7 @@ absl::StatusOr<ClientSettings> ParseSettings(std::string_view toml_text) {
   }
   RETURN_IF_ERROR(reader.Integer("memory_megabytes", 16, 1'000'000, settings.memory_megabytes));
   RETURN_IF_ERROR(reader.Integer("threads", 0, 1024, settings.threads));
+  RETURN_IF_ERROR(reader.Integer("max_rank", 0, kMaxAdapterRank, settings.largest_rank));
   RETURN_IF_ERROR(reader.Texts("models", settings.models));
   RETURN_IF_ERROR(reader.Text("trainer", settings.trainer));
   ASSIGN_OR_RETURN(const toml::table* governor, reader.Table("governor"));

@@ -27,6 +27,7 @@ TEST(SettingsTest, ReadsEveryKey) {
 profile = "raspberry_pi"
 memory_megabytes = 1500
 threads = 2
+max_rank = 4
 models = ["/a.gguf", "/b.gguf"]
 trainer = "/usr/libexec/fleetune-trainer"
 [governor]
@@ -53,6 +54,7 @@ epsilon_delta = 1e-7
   EXPECT_EQ(settings->profile, "raspberry_pi");
   EXPECT_EQ(settings->memory_megabytes, 1500u);
   EXPECT_EQ(settings->threads, 2u);
+  EXPECT_EQ(settings->largest_rank, 4u);
   EXPECT_THAT(settings->models, ElementsAre("/a.gguf", "/b.gguf"));
   EXPECT_EQ(settings->trainer, "/usr/libexec/fleetune-trainer");
   EXPECT_EQ(settings->governor.min_battery_percent_unplugged, 60);
@@ -116,6 +118,8 @@ TEST(SettingsTest, LimitsHoldOnBothSides) {
   EXPECT_THAT(ParseSettings("threads = 1024"), IsOk());
   EXPECT_THAT(ParseSettings("threads = 1025"), HasStatus(kInvalid, "threads"));
   EXPECT_THAT(ParseSettings("threads = -1"), HasStatus(kInvalid, "threads"));
+  EXPECT_THAT(ParseSettings("max_rank = 256"), IsOk());
+  EXPECT_THAT(ParseSettings("max_rank = 257"), HasStatus(kInvalid, "max_rank"));
   EXPECT_THAT(ParseSettings("[governor]\nmax_celsius = nan"), HasStatus(kInvalid, "max_celsius"));
 }
 

@@ -8,18 +8,24 @@
 #include "base/status_macros.h"
 #include "lora/adapter/delta.h"
 #include "lora/plan/update_options.h"
+#include "lora/update/adapter_update.h"
 
 namespace fleetune {
 
 absl::StatusOr<std::unique_ptr<TrainingRun>> TrainingRun::Start(TrainingInputs inputs, PayloadStore* payloads,
                                                                 RandomSource* random) {
+  const Adapter& before = inputs.before;
   TrainingJob job{.plan = inputs.plan_text,
                   .model_path = inputs.model_path,
-                  .b = {inputs.before.b().begin(), inputs.before.b().end()},
+                  .version = inputs.order.order.version,
+                  .ranks = inputs.order.ranks,
+                  .a = {},
+                  .b = {before.b().begin(), before.b().end()},
                   .records = std::move(inputs.records),
                   .threads = inputs.threads,
                   .memory_limit_bytes = inputs.order.memory_bytes};
   inputs.records.clear();
+  if (!HasAOfSeed(before, inputs.order.plan.seed)) job.a.assign(before.a().begin(), before.a().end());
   ASSIGN_OR_RETURN(std::unique_ptr<TrainerProcess> process, TrainerProcess::Start({.program = inputs.trainer}, job));
   return std::unique_ptr<TrainingRun>(new TrainingRun(std::move(inputs), std::move(process), payloads, random));
 }
@@ -42,21 +48,31 @@ std::optional<AgentEvent> TrainingRun::Poll(std::chrono::milliseconds timeout) {
 
 absl::StatusOr<UpdateEncoded> TrainingRun::Encode(const TrainingDone& done) {
   const Adapter& before = inputs_.before;
-  absl::StatusOr<Adapter> after = Adapter::Create(before.spec(), {before.a().begin(), before.a().end()}, done.b);
+  const TrainRound& round = inputs_.order;
+  const auto changed = [](const std::vector<float>& trained, std::span<const float> old) {
+    return trained.empty() ? std::vector<float>(old.begin(), old.end()) : trained;
+  };
+  absl::StatusOr<Adapter> after =
+      Adapter::Create(before.spec(), changed(done.a, before.a()), changed(done.b, before.b()));
   if (!after.ok()) {
     return absl::InternalError("the trained adapter cannot be used: " + std::string(after.status().message()));
   }
-  absl::StatusOr<Delta> delta = MakeDelta(before, *after);
+  const Factors trained = TrainedFactors(round.plan.trained, round.order.version);
+  absl::StatusOr<Delta> delta = MakeDelta(before, *after, trained);
   if (!delta.ok()) {
     return absl::InternalError("the trained delta cannot be used: " + std::string(delta.status().message()));
   }
-  const TrainRound& round = inputs_.order;
   const uint64_t parameters = delta->size();
-  ASSIGN_OR_RETURN(EncodingOptions options, UpdateOptions(round.plan, parameters, round.order.round));
+  const UpdateOf update_of{.plan = round.plan, .spec = before.spec(), .from_version = round.order.version,
+                           .round = round.order.round};
+  ASSIGN_OR_RETURN(EncodingOptions options, UpdateOptions(update_of));
   ASSIGN_OR_RETURN(const UpdateEncoder encoder, UpdateEncoder::Create(std::move(options)));
   const double weight = UpdateWeight(round.plan, done.examples);
   ASSIGN_OR_RETURN(const EncodedInput update,
-                   encoder.Encode({.values = *std::move(delta), .weight = weight}, *random_));
+                   encoder.Encode({.values = *std::move(delta),
+                                   .weight = weight,
+                                   .trained_groups = TrainedGroups(round.plan, round.ranks)},
+                                  *random_));
   const Bytes payload = PackLanes(update.ring, encoder.options().lane);
   const Digest sha256 = Sha256(payload);
   RETURN_IF_ERROR(payloads_->Put(sha256, payload));

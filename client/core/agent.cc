@@ -6,6 +6,7 @@
 
 #include "base/check.h"
 #include "client/core/step_status.h"
+#include "lora/plan/update_options.h"
 
 namespace fleetune {
 Agent::Agent(DeviceState state, const AgentOptions& options, RandomSource* random)
@@ -179,7 +180,10 @@ std::optional<AgentStep> Agent::LocalStep() {
   training_ = true;
   ++state_.work->attempts;
   const uint64_t used = std::min(fit_->memory.weights, conditions_.memory_bytes);
-  return TrainRound{.order = order, .plan = *work_plan_, .memory_bytes = conditions_.memory_bytes - used};
+  return TrainRound{.order = order,
+                    .plan = *work_plan_,
+                    .memory_bytes = conditions_.memory_bytes - used,
+                    .ranks = RanksTrainedBy(*work_plan_, options_.largest_rank)};
 }
 
 // Says once of each task whether it fits, before anybody is invited.

@@ -116,6 +116,7 @@ struct TrainRound {  // begin, and go on; UpdateEncoded or AttemptFailed is told
   RoundOrder order;
   TrainingPlan plan;
   uint64_t memory_bytes = 0;  // of the trainer's own, the mapped model not counted
+  uint32_t ranks = 0;         // of B: the first so many are trained; 0: all
 };
 struct TakeCellSeat {  // and begin a session there, if the cell is what the plan says, and its noise can be paid for: CellJoined,
                        // CellRefused, PrivacyIsSpent
@@ -157,6 +158,7 @@ struct AgentOptions {
   uint32_t cells = 20;    // failed seats of a round before it is declined, > 0
   BackoffOptions between_cells = {.first = std::chrono::milliseconds(500), .most = std::chrono::seconds(30)};
   PrivacyPolicy privacy;
+  uint32_t largest_rank = 0;  // that this device trains; 0: any
 };
 
 // Deterministic but for `random` (jitter only). No clock, thread, wire or disk. Not thread-safe.

@@ -6,6 +6,7 @@
 
 #include "client/core/agent.h"
 #include "client/core/step_status.h"
+#include "lora/plan/update_options.h"
 
 namespace fleetune {
 
@@ -94,6 +95,11 @@ void Agent::Accept(const RoundOrder& order) {
   }
   if (const absl::Status allowed = CheckPlan(options_.privacy, task->second.plan); !allowed.ok()) {
     return Decline(order.round, Words(allowed));
+  }
+  const TrainingPlan& plan = task->second.plan;
+  if (RanksTrainedBy(plan, options_.largest_rank) == 0) {
+    return Decline(order.round, fmt::format("the task asks for at least rank {}, this device trains up to {}",
+                                            RankGroupEnds(plan).front(), options_.largest_rank));
   }
   state_.work = RoundWork{.order = order, .plan = task->second.plan_text, .attempts = 0};
   base_.reset();

@@ -14,8 +14,10 @@ namespace {
 using agent_fixture::CallTo;
 using agent_fixture::DigestOf;
 using agent_fixture::GoodConditions;
+using agent_fixture::PlanOf;
 using agent_fixture::SmallModel;
 using agent_fixture::TaskAt;
+using agent_fixture::TaskOf;
 using std::chrono::seconds;
 using ::testing::Contains;
 using ::testing::HasSubstr;
@@ -28,8 +30,8 @@ class AgentTest : public ::testing::Test {
  protected:
   AgentTest() { Restart({}); }
 
-  void Restart(DeviceState state, std::vector<ServedVersion> served = {}) {
-    agent_.emplace(std::move(state), AgentOptions{}, &random_);
+  void Restart(DeviceState state, std::vector<ServedVersion> served = {}, const AgentOptions& options = {}) {
+    agent_.emplace(std::move(state), options, &random_);
     Apply(AgentStarted{.served = std::move(served), .models = {DigestOf(0xba)}, .conditions = GoodConditions()});
   }
 
@@ -268,6 +270,26 @@ TEST_F(AgentTest, TooFewExamplesAreDeclined) {
   CheckIn(CallTo("r1", 0));
   Examine(0);
   EXPECT_THAT(Expect<TellDecline>().notice.reason, HasSubstr("0 examples here, the task asks for at least 1"));
+}
+
+TEST_F(AgentTest, TrainsTheRanksThatItMayAndDeclinesATaskOfMore) {
+  AgentOptions options;
+  options.largest_rank = 3;
+  TrainingPlan plan = PlanOf("t");  // of rank 4
+  for (const uint32_t smallest : {0u, 1u, 2u, 4u}) {
+    Restart({}, {}, options);
+    plan.smallest_rank = smallest;
+    Expect<CheckInNow>();
+    Apply(CheckInAnswered{
+        .next_check_in = seconds(30), .tasks = {TaskOf(plan, 0)}, .invitation = CallTo("r" + std::to_string(smallest), 0)});
+    if (smallest == 1 || smallest == 2) {
+      BringAndExamine();
+      EXPECT_EQ(Expect<TrainRound>().ranks, 2u);
+    } else {
+      EXPECT_THAT(Expect<TellDecline>().notice.reason,
+                  HasSubstr("the task asks for at least rank 4, this device trains up to 3"));
+    }
+  }
 }
 
 TEST_F(AgentTest, InvitationWithoutAVerifiedPlanIsDeclined) {

@@ -56,7 +56,8 @@ absl::Status CheckCellConfig(const CellExpectation& expected, const secagg::Sess
   RETURN_IF_ERROR(Same("base model", plan.base.ToHex(), config.base.ToHex()));
   RETURN_IF_ERROR(Same("adapter", expected.order.version_hash.ToHex(), config.adapter.ToHex()));
   RETURN_IF_ERROR(Same("profile", NameOf(ProfileOf(plan)), NameOf(config.profile)));
-  RETURN_IF_ERROR(Same("dimension", RingLength(options), config.dimension));
+  ASSIGN_OR_RETURN(const uint64_t elements, UpdateElements(plan, expected.parameters));
+  RETURN_IF_ERROR(Same("dimension", elements, config.dimension));
   RETURN_IF_ERROR(Same("lane bits", BitsOf(options.lane), uint32_t{config.lane_bits}));
   RETURN_IF_ERROR(Same("clip norm", options.clip_norm, config.clip_norm));
   RETURN_IF_ERROR(Same("scale", StepsPerUnit(options), config.scale));

@@ -32,7 +32,11 @@ class FrameWriter {
     RETURN_IF_ERROR(CheckLimit("threads", job.threads, kMaxTrainerThreads));
     writer_.Write(job.threads);
     writer_.Write(job.memory_limit_bytes);
-    RETURN_IF_ERROR(Floats(job.b));
+    RETURN_IF_ERROR(CheckLimit("ranks", job.ranks, kMaxAdapterRank));
+    writer_.Write(job.version);
+    writer_.Write(job.ranks);
+    RETURN_IF_ERROR(Floats("a", job.a));
+    RETURN_IF_ERROR(Floats("b", job.b));
     RETURN_IF_ERROR(CheckLimit("records", job.records.size(), kMaxRecordsPerFile));
     writer_.Write(static_cast<uint32_t>(job.records.size()));
     uint64_t total = 0;
@@ -55,7 +59,8 @@ class FrameWriter {
   }
 
   absl::Status operator()(const TrainingDone& done) {
-    RETURN_IF_ERROR(Floats(done.b));
+    RETURN_IF_ERROR(Floats("a", done.a));
+    RETURN_IF_ERROR(Floats("b", done.b));
     writer_.Write(done.first_loss);
     writer_.Write(done.last_loss);
     writer_.Write(done.tokens);
@@ -80,8 +85,8 @@ class FrameWriter {
     return absl::OkStatus();
   }
 
-  absl::Status Floats(const std::vector<float>& values) {
-    RETURN_IF_ERROR(CheckLimit("b", values.size(), kMaxAdapterParameters));
+  absl::Status Floats(const char* field, const std::vector<float>& values) {
+    RETURN_IF_ERROR(CheckLimit(field, values.size(), kMaxAdapterParameters));
     writer_.Write(static_cast<uint32_t>(values.size()));
     writer_.WriteBytes({reinterpret_cast<const uint8_t*>(values.data()), values.size() * sizeof(float)});
     return absl::OkStatus();
@@ -106,13 +111,13 @@ absl::StatusOr<std::string> ReadText(ByteReader& reader, uint32_t limit) {
   return std::string(AsText(bytes));
 }
 
-absl::StatusOr<std::vector<float>> ReadFiniteFloats(ByteReader& reader) {
-  ASSIGN_OR_RETURN(const uint32_t count, ReadCount(reader, "b", kMaxAdapterParameters, sizeof(float)));
+absl::StatusOr<std::vector<float>> ReadFiniteFloats(ByteReader& reader, const char* field) {
+  ASSIGN_OR_RETURN(const uint32_t count, ReadCount(reader, field, kMaxAdapterParameters, sizeof(float)));
   ASSIGN_OR_RETURN(const std::span<const uint8_t> bytes, reader.ReadBytes(uint64_t{count} * sizeof(float)));
   std::vector<float> values(count);
   if (count > 0) std::memcpy(values.data(), bytes.data(), bytes.size());
   for (size_t i = 0; i < values.size(); ++i) {
-    if (!std::isfinite(values[i])) return absl::InvalidArgumentError(absl::StrCat("b[", i, "] is not finite"));
+    if (!std::isfinite(values[i])) return absl::InvalidArgumentError(absl::StrCat(field, "[", i, "] is not finite"));
   }
   return values;
 }
@@ -130,7 +135,11 @@ absl::StatusOr<JobMessage> ReadJob(ByteReader& reader) {
   ASSIGN_OR_RETURN(job.threads, reader.Read<uint32_t>());
   RETURN_IF_ERROR(CheckLimit("threads", job.threads, kMaxTrainerThreads));
   ASSIGN_OR_RETURN(job.memory_limit_bytes, reader.Read<uint64_t>());
-  ASSIGN_OR_RETURN(job.b, ReadFiniteFloats(reader));
+  ASSIGN_OR_RETURN(job.version, reader.Read<uint32_t>());
+  ASSIGN_OR_RETURN(job.ranks, reader.Read<uint32_t>());
+  RETURN_IF_ERROR(CheckLimit("ranks", job.ranks, kMaxAdapterRank));
+  ASSIGN_OR_RETURN(job.a, ReadFiniteFloats(reader, "a"));
+  ASSIGN_OR_RETURN(job.b, ReadFiniteFloats(reader, "b"));
   // A record has at least the four bytes of its length.
   ASSIGN_OR_RETURN(const uint32_t records, ReadCount(reader, "records", kMaxRecordsPerFile, sizeof(uint32_t)));
   for (uint32_t i = 0; i < records; ++i) {
@@ -151,7 +160,8 @@ absl::StatusOr<JobMessage> ReadProgress(ByteReader& reader) {
 
 absl::StatusOr<JobMessage> ReadDone(ByteReader& reader) {
   TrainingDone done;
-  ASSIGN_OR_RETURN(done.b, ReadFiniteFloats(reader));
+  ASSIGN_OR_RETURN(done.a, ReadFiniteFloats(reader, "a"));
+  ASSIGN_OR_RETURN(done.b, ReadFiniteFloats(reader, "b"));
   ASSIGN_OR_RETURN(done.first_loss, ReadFinite(reader, "first_loss"));
   ASSIGN_OR_RETURN(done.last_loss, ReadFinite(reader, "last_loss"));
   ASSIGN_OR_RETURN(done.tokens, reader.Read<uint64_t>());

@@ -19,7 +19,10 @@ namespace fleetune {
 struct TrainingJob {
   std::string plan;                  // FormatTrainingPlan (lora/plan); at most kMaxPlanBytes
   std::string model_path;            // the base model's GGUF file; at most kMaxModelPathBytes
-  std::vector<float> b;              // B of the version to start from, in the order of its spec
+  uint32_t version = 0;              // to start from: what is trained against it, the plan's method says
+  uint32_t ranks = 0;                // of B: the first so many are trained; 0: all
+  std::vector<float> a = {};         // A of that version, in the order of its spec; empty: the one of the plan's seed
+  std::vector<float> b;              // its B
   std::vector<std::string> records;  // JSON lines (lora/records); each at most kMaxRecordBytes
   uint32_t threads = 0;              // 0: all cores; at most kMaxTrainerThreads
   uint64_t memory_limit_bytes = 0;   // of the trainer's own memory, mapped model not counted; 0: none
@@ -44,7 +47,8 @@ struct TrainingProgress {
 
 // The end: what was learned.
 struct TrainingDone {
-  std::vector<float> b;    // B after training; all finite
+  std::vector<float> a = {};  // A after training; empty: not trained. All finite, as b
+  std::vector<float> b;       // B; empty: not trained
   double first_loss = 0;
   double last_loss = 0;
   uint64_t tokens = 0;

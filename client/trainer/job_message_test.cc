@@ -5,6 +5,7 @@
 #include <cstring>
 #include <limits>
 
+#include "lora/adapter/adapter_spec.h"
 #include "lora/plan/training_plan.h"
 #include "lora/records/record.h"
 #include "tests/support/status_matchers.h"
@@ -19,6 +20,9 @@ constexpr auto kDataLoss = absl::StatusCode::kDataLoss;
 TrainingJob SomeJob() {
   return {.plan = "task = \"a\"",
           .model_path = "/models/base.gguf",
+          .version = 7,
+          .ranks = 4,
+          .a = {0.25f},
           .b = {1.5f, -2.0f, 0.0f},
           .records = {R"({"text":"one"})", R"({"text":"two"})"},
           .threads = 2,
@@ -28,7 +32,7 @@ TrainingJob SomeJob() {
 std::vector<JobMessage> OneOfEachKind() {
   return {SomeJob(), StopTraining{},
           TrainingProgress{.step = 3, .steps = 10, .loss = 1.25, .tokens = 4096},
-          TrainingDone{.b = {0.5f, 1.0f}, .first_loss = 3, .last_loss = 2, .tokens = 99, .examples = 7, .steps = 10},
+          TrainingDone{.a = {2.0f}, .b = {0.5f, 1.0f}, .first_loss = 3, .last_loss = 2, .tokens = 99, .examples = 7, .steps = 10},
           TrainingFailed{absl::ResourceExhaustedError("out of memory")}};
 }
 
@@ -84,6 +88,12 @@ TEST(JobFrameTest, LimitsHoldOnTheWayOut) {
   EXPECT_THAT(EncodeJobFrame(job), HasStatus(kTooMuch, "threads"));
 
   job = SomeJob();
+  job.ranks = kMaxAdapterRank;
+  EXPECT_THAT(EncodeJobFrame(job), IsOk());
+  job.ranks = kMaxAdapterRank + 1;
+  EXPECT_THAT(EncodeJobFrame(job), HasStatus(kTooMuch, "ranks"));
+
+  job = SomeJob();
   job.records = {std::string(kMaxRecordBytes, 'x')};
   EXPECT_THAT(EncodeJobFrame(job), IsOk());
   job.records[0] += 'x';
@@ -102,11 +112,13 @@ TEST(JobFrameTest, LongFailuresAreCutOff) {
 TEST(JobFrameTest, SizesThatLieAreRefusedBeforeAnythingIsAllocated) {
   Bytes done = PayloadOf(TrainingDone{.b = {1, 2}});
   const uint32_t many = 1u << 28;
-  std::memcpy(done.data() + 1, &many, sizeof(many));
+  std::memcpy(done.data() + 5, &many, sizeof(many));
   EXPECT_THAT(DecodeJobFrame(done), HasStatus(kDataLoss, "b: 268435456"));
   const uint32_t too_many = many + 1;
-  std::memcpy(done.data() + 1, &too_many, sizeof(too_many));
+  std::memcpy(done.data() + 5, &too_many, sizeof(too_many));
   EXPECT_THAT(DecodeJobFrame(done), HasStatus(kTooMuch, "b"));
+  std::memcpy(done.data() + 1, &many, sizeof(many));
+  EXPECT_THAT(DecodeJobFrame(done), HasStatus(kDataLoss, "a: 268435456"));
 
   Bytes job = PayloadOf(SomeJob());
   const uint32_t long_plan = kMaxPlanBytes + 1;
@@ -124,7 +136,7 @@ TEST(JobFrameTest, NonsenseIsRefused) {
   }
   Bytes done = PayloadOf(TrainingDone{.b = {1, 2}});
   const float nan = std::numeric_limits<float>::quiet_NaN();
-  std::memcpy(done.data() + 9, &nan, sizeof(nan));
+  std::memcpy(done.data() + 13, &nan, sizeof(nan));
   EXPECT_THAT(DecodeJobFrame(done), HasStatus(kInvalid, "b[1] is not finite"));
   Bytes progress = PayloadOf(TrainingProgress{});
   const double infinite = std::numeric_limits<double>::infinity();

@@ -36,7 +36,7 @@ absl::StatusOr<Adapter> StartOf(const TrainingJob& job, const TrainingPlan& plan
   ASSIGN_OR_RETURN(AdapterSpec spec,
                    AdapterSpec::Create({.rank = plan.rank, .alpha = plan.alpha, .targets = plan.targets},
                                        SizesOf(shape)));
-  std::vector<float> a = DeriveA(spec, plan.seed);
+  std::vector<float> a = job.a.empty() ? DeriveA(spec, plan.seed) : job.a;
   return Adapter::Create(std::move(spec), std::move(a), job.b);
 }
 
@@ -52,19 +52,26 @@ absl::StatusOr<TrainingDone> RunTrainingJob(const TrainingJob& job,
   ASSIGN_OR_RETURN(const std::unique_ptr<const Tokenizer> tokenizer, Tokenizer::FromGguf(*model));
   ASSIGN_OR_RETURN(const std::vector<TokenExample> examples,
                    TokenizeRecords(records, *tokenizer, plan.train.sequence_length));
+  TrainOptions options = plan.train;
+  options.factors = TrainedFactors(plan.trained, job.version);
+  options.ranks = job.ranks;
   SetTrainingThreads(job.threads);
   ASSIGN_OR_RETURN(const ModelFootprint footprint, FootprintOf(*model));
   TrainMachine machine{.products = FastestProductType()};
   if (job.memory_limit_bytes > 0) machine.memory_bytes = job.memory_limit_bytes + footprint.file_bytes;
   ASSIGN_OR_RETURN(const std::unique_ptr<AdapterTrainer> trainer,
-                   AdapterTrainer::Create(*model, examples, *start, plan.train, machine));
+                   AdapterTrainer::Create(*model, examples, *start, options, machine));
   start.reset();  // it may be large
   while (!trainer->done()) {
     ASSIGN_OR_RETURN(const TrainStep step, trainer->Step());
     if (!on_progress({.step = step.step, .steps = step.steps, .loss = step.loss, .tokens = step.tokens})) break;
   }
   ASSIGN_OR_RETURN(const TrainResult result, trainer->Result());
-  return TrainingDone{.b = {result.adapter.b().begin(), result.adapter.b().end()},
+  const auto if_trained = [](bool trained, std::span<const float> values) {
+    return trained ? std::vector<float>(values.begin(), values.end()) : std::vector<float>();
+  };
+  return TrainingDone{.a = if_trained(HasA(options.factors), result.adapter.a()),
+                      .b = if_trained(HasB(options.factors), result.adapter.b()),
                       .first_loss = result.first_loss,
                       .last_loss = result.last_loss,
                       .tokens = result.tokens,

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <signal.h>
 
+#include <algorithm>
 #include <vector>
 
 #include "client/trainer/trainer_process.h"
@@ -89,6 +90,42 @@ TEST(RealTrainerTest, TrainsReportsAndEnds) {
     EXPECT_EQ(done.b, b);  // the same job gives the same bits
     EXPECT_THAT((*process)->Next(kLong), HasStatus(absl::StatusCode::kFailedPrecondition, "answered"));
   }
+}
+
+// What is trained follows from the plan's method and the version; A need not be the seed's.
+TEST(RealTrainerTest, TrainsTheFactorAndTheRanksOfTheJob) {
+  TrainingPlan plan = SomePlan();
+  plan.trained = LoraMethod::kAlternating;
+  const auto run = [](const TrainingJob& job) {
+    auto process = TrainerProcess::Start(kTrainer, job);
+    EXPECT_THAT(process, IsOk());
+    const auto events = RunToEnd(**process);
+    EXPECT_THAT(events, IsOk());
+    EXPECT_TRUE(std::holds_alternative<TrainingDone>(events->back()));
+    return std::get<TrainingDone>(events->back());
+  };
+  TrainingJob job = JobOf(plan);
+  const TrainingDone of_b = run(job);
+  EXPECT_TRUE(of_b.a.empty());
+  EXPECT_EQ(of_b.b.size(), job.b.size());
+  job.version = 1;
+  job.b = of_b.b;
+  const TrainingDone of_a = run(job);
+  EXPECT_TRUE(of_a.b.empty());
+  EXPECT_FALSE(of_a.a.empty());
+  job.a = of_a.a;
+  const TrainingDone further = run(job);
+  EXPECT_EQ(further.a.size(), of_a.a.size());
+  EXPECT_NE(further.a, of_a.a);
+  EXPECT_LT(further.first_loss, of_a.first_loss);
+
+  job = JobOf(SomePlan());
+  job.ranks = 1;
+  const TrainingDone small = run(job);
+  ASSERT_EQ(small.b.size(), job.b.size());
+  // q and v of one size: every fourth row is of the first rank.
+  EXPECT_NE(small.b, job.b);
+  EXPECT_GE(std::ranges::count(small.b, 0.0f), static_cast<std::ptrdiff_t>(job.b.size() * 3 / 4));
 }
 
 TEST(RealTrainerTest, KilledInTheMiddleItCostsTheAttemptOnly) {

@@ -13,8 +13,14 @@ namespace fleetune {
 namespace {
 
 constexpr std::string_view kMagic = "FTVERS01";
+constexpr std::string_view kMagicWithA = "FTVERS02";
 
 void WriteDigest(ByteWriter& writer, const Digest& digest) { writer.WriteBytes(digest.bytes); }
+
+void WriteValues(ByteWriter& writer, const std::vector<float>& values) {
+  writer.Write<uint64_t>(values.size());
+  writer.WriteBytes({reinterpret_cast<const uint8_t*>(values.data()), values.size() * sizeof(float)});
+}
 
 absl::StatusOr<Digest> ReadDigest(ByteReader& reader) {
   Digest digest;
@@ -48,7 +54,10 @@ absl::Status ReadValues(ByteReader& reader, std::vector<float>& values) {
 absl::StatusOr<StoredVersion> ReadFields(ByteReader& reader) {
   StoredVersion stored;
   ASSIGN_OR_RETURN(std::span<const uint8_t> magic, reader.ReadBytes(kMagic.size()));
-  if (AsText(magic) != kMagic) return absl::DataLossError("adapter version: expected it to begin with FTVERS01");
+  const bool with_a = AsText(magic) == kMagicWithA;
+  if (!with_a && AsText(magic) != kMagic) {
+    return absl::DataLossError("adapter version: expected it to begin with FTVERS01 or FTVERS02");
+  }
   ASSIGN_OR_RETURN(std::span<const uint8_t> task, reader.ReadBlob(kMaxStoredTaskBytes));
   stored.version.task = AsText(task);
   ASSIGN_OR_RETURN(stored.version.version, reader.Read<uint32_t>());
@@ -59,6 +68,10 @@ absl::StatusOr<StoredVersion> ReadFields(ByteReader& reader) {
   RETURN_IF_ERROR(ReadTargets(reader, stored.targets));
   ASSIGN_OR_RETURN(stored.version.hash, ReadDigest(reader));
   RETURN_IF_ERROR(ReadValues(reader, stored.b));
+  if (with_a) {
+    RETURN_IF_ERROR(ReadValues(reader, stored.a));
+    if (stored.a.empty()) return absl::DataLossError("adapter version: expected values of A, got none");
+  }
   RETURN_IF_ERROR(reader.ExpectEnd());
   return stored;
 }
@@ -67,7 +80,7 @@ absl::StatusOr<StoredVersion> ReadFields(ByteReader& reader) {
 
 Bytes SerializeVersion(const StoredVersion& stored) {
   ByteWriter writer;
-  writer.WriteBytes(AsBytes(kMagic));
+  writer.WriteBytes(AsBytes(stored.a.empty() ? kMagic : kMagicWithA));
   writer.WriteBlob(AsBytes(stored.version.task));
   writer.Write<uint32_t>(stored.version.version);
   WriteDigest(writer, stored.base);
@@ -77,8 +90,8 @@ Bytes SerializeVersion(const StoredVersion& stored) {
   writer.Write<uint8_t>(static_cast<uint8_t>(stored.targets.size()));
   for (const Projection target : stored.targets) writer.Write<uint8_t>(static_cast<uint8_t>(target));
   WriteDigest(writer, stored.version.hash);
-  writer.Write<uint64_t>(stored.b.size());
-  writer.WriteBytes({reinterpret_cast<const uint8_t*>(stored.b.data()), stored.b.size() * sizeof(float)});
+  WriteValues(writer, stored.b);
+  if (!stored.a.empty()) WriteValues(writer, stored.a);
   WriteDigest(writer, Sha256(writer.bytes()));
   return writer.Take();
 }
@@ -101,19 +114,22 @@ absl::StatusOr<StoredVersion> ParseVersion(std::span<const uint8_t> bytes) {
 }
 
 StoredVersion MakeStoredVersion(const TrainingPlan& plan, const ServedVersion& version, const Adapter& adapter) {
-  return StoredVersion{.version = version,
+  StoredVersion stored{.version = version,
                        .base = plan.base,
                        .seed = plan.seed,
                        .rank = adapter.spec().rank(),
                        .alpha = adapter.spec().alpha(),
                        .targets = adapter.spec().targets(),
-                       .b = {adapter.b().begin(), adapter.b().end()}};
+                       .b = {adapter.b().begin(), adapter.b().end()},
+                       .a = {}};
+  if (!HasAOfSeed(adapter, plan.seed)) stored.a.assign(adapter.a().begin(), adapter.a().end());
+  return stored;
 }
 
 absl::StatusOr<Adapter> RebuildAdapter(const StoredVersion& stored, const BaseSizes& sizes) {
   ASSIGN_OR_RETURN(AdapterSpec spec,
                    AdapterSpec::Create({.rank = stored.rank, .alpha = stored.alpha, .targets = stored.targets}, sizes));
-  std::vector<float> a = DeriveA(spec, stored.seed);
+  std::vector<float> a = stored.a.empty() ? DeriveA(spec, stored.seed) : stored.a;
   ASSIGN_OR_RETURN(Adapter adapter, Adapter::Create(std::move(spec), std::move(a), stored.b));
   const Digest hash = AdapterHash(adapter, stored.seed);
   if (hash != stored.version.hash) {

@@ -13,12 +13,14 @@
 
 namespace fleetune {
 
-// A version of a task's adapter as a device keeps it: B alone, because A follows from the seed, and all that is
+// A version of a task's adapter as a device keeps it: B, A unless it follows from the seed, and all that is
 // needed to answer with it while offline. Little-endian:
 //
 //   8 bytes "FTVERS01" | u32 length and task | u32 version | 32 bytes base | u64 seed | u32 rank | f32 alpha
-//   | u8 number of targets, u8 each (Projection) | 32 bytes AdapterHash | u64 values, f32 each | 32 bytes SHA-256
+//   | u8 number of targets, u8 each (Projection) | 32 bytes AdapterHash | u64 values of B, f32 each | 32 bytes SHA-256
 //   of all before
+//
+// "FTVERS02" is the same with u64 values of A, at least one, f32 each, after those of B.
 struct StoredVersion {
   ServedVersion version;   // its hash is AdapterHash(adapter, seed)
   Digest base;             // SHA-256 of the base model
@@ -27,13 +29,14 @@ struct StoredVersion {
   float alpha = 0;
   std::vector<Projection> targets;
   std::vector<float> b;    // Adapter::b
+  std::vector<float> a = {};  // Adapter::a; empty: the seed's
 
   friend bool operator==(const StoredVersion&, const StoredVersion&) = default;
 };
 
 inline constexpr uint32_t kMaxStoredTaskBytes = 64;  // of the format; today kMaxTaskNameBytes
-// The largest B and the fields before and after it.
-inline constexpr uint64_t kMaxVersionFileBytes = kMaxAdapterParameters * 4 + 1024;
+// The largest A and B and the fields before and after them.
+inline constexpr uint64_t kMaxVersionFileBytes = kMaxAdapterParameters * 8 + 1024;
 
 Bytes SerializeVersion(const StoredVersion& stored);
 

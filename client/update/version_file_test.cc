@@ -24,10 +24,36 @@ TEST(VersionFileTest, RoundTrips) {
   ASSERT_THAT(RebuildAdapter(*parsed, SmallSizes()), IsOk());
 }
 
+// A version whose A is not the seed's.
+StoredVersion VersionWithA() {
+  const Adapter two = FakePublisher(2).adapter(2);
+  std::vector<float> a(two.a().begin(), two.a().end());
+  a.back() = 0.125f;
+  return Stored(2, *Adapter::Create(two.spec(), a, {two.b().begin(), two.b().end()}));
+}
+
+TEST(VersionFileTest, KeepsAnAThatIsNotTheSeeds) {
+  EXPECT_TRUE(VersionTwo().a.empty());
+  const StoredVersion stored = VersionWithA();
+  ASSERT_FALSE(stored.a.empty());
+  const Bytes bytes = SerializeVersion(stored);
+  EXPECT_EQ(bytes[7], '2');
+  const auto parsed = ParseVersion(bytes);
+  ASSERT_THAT(parsed, IsOk());
+  EXPECT_EQ(*parsed, stored);
+  const auto adapter = RebuildAdapter(*parsed, SmallSizes());
+  ASSERT_THAT(adapter, IsOk());
+  EXPECT_EQ(adapter->a().back(), 0.125f);
+  StoredVersion other = stored;
+  other.a.back() = 0.25f;
+  EXPECT_THAT(RebuildAdapter(other, SmallSizes()), HasStatus(absl::StatusCode::kDataLoss, "expected hash"));
+}
+
 TEST(VersionFileTest, CutOffAnywhereIsDataLoss) {
-  const Bytes bytes = SerializeVersion(VersionTwo());
-  for (size_t size = 0; size < bytes.size(); ++size) {
-    EXPECT_THAT(ParseVersion(std::span(bytes).first(size)), HasStatus(absl::StatusCode::kDataLoss, "")) << size;
+  for (const Bytes& bytes : {SerializeVersion(VersionTwo()), SerializeVersion(VersionWithA())}) {
+    for (size_t size = 0; size < bytes.size(); ++size) {
+      EXPECT_THAT(ParseVersion(std::span(bytes).first(size)), HasStatus(absl::StatusCode::kDataLoss, "")) << size;
+    }
   }
 }
 
@@ -42,7 +68,7 @@ TEST(VersionFileTest, AnyFlippedBitIsDataLoss) {
 
 // The fields are checked as well, should somebody write another hash below them.
 TEST(VersionFileTest, CutOffAnywhereWithAFreshHashIsDataLossToo) {
-  const Bytes bytes = SerializeVersion(VersionTwo());
+  const Bytes bytes = SerializeVersion(VersionWithA());
   for (size_t size = 0; size + 32 < bytes.size(); ++size) {
     Bytes cut(bytes.begin(), bytes.begin() + static_cast<ptrdiff_t>(size));
     const Digest hash = Sha256(cut);

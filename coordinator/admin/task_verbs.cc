@@ -27,6 +27,7 @@ absl::Status PrintTask(const AdminSession& session, const v1::TaskSummary& task)
                           {"state", task.paused() ? "paused" : "active"},
                           {"base model", task.model_name()},
                           {"protection", task.protection()},
+                          {"method", task.method()},
                           {"epsilon", task.has_privacy() ? SpentInWords(task.privacy()) : "-"},
                           {"trained parameters", std::to_string(task.trained_parameters())},
                           {"head version", std::to_string(task.head_version())},

@@ -10,7 +10,7 @@ namespace fleetune {
 secagg::SessionConfig MakeCellConfig(const CellSource& source, RandomSource& random) {
   const TaskSpec& spec = source.task.spec;
   const SecurePlan& secure = spec.plan.secure;
-  const EncodingOptions options = source.task.update_options(source.round.record.id);
+  const EncodingOptions options = source.task.update_options(source.round.record.id, source.round.machine.from_version());
   secagg::SessionConfig config;
   config.task = spec.plan.task;
   config.round = source.round.record.id;

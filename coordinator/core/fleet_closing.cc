@@ -1,8 +1,10 @@
 // From a round's sum to the next version.
 
+#include <algorithm>
 #include <cmath>
 #include <utility>
 
+#include "absl/functional/function_ref.h"
 #include "aggregation/encode/update_encoder.h"
 #include "base/crypto/sha256.h"
 #include "base/status_macros.h"
@@ -67,28 +69,69 @@ struct VersionSource {
   uint32_t counted = 0;
 };
 
+// Adds to `step` what the server makes of one factor's part of the mean, and what was left out before. The optimizer in
+// `state` goes on.
+absl::Status AppendStep(const TaskSpec& spec, std::span<const float> mean, FactorState& state,
+                        std::vector<float>& step) {
+  ASSIGN_OR_RETURN(ServerOptimizer optimizer, RestoredOptimizer(spec.server, mean.size(), state.optimizer));
+  std::vector<float> part = optimizer.Step(mean);
+  if (!state.residual.empty() && state.residual.size() != part.size()) {
+    return absl::DataLossError("the stored residual of task " + spec.plan.task + " has " +
+                               std::to_string(state.residual.size()) + " values, expected " +
+                               std::to_string(part.size()));
+  }
+  for (size_t i = 0; i < state.residual.size(); ++i) part[i] += state.residual[i];
+  step.insert(step.end(), part.begin(), part.end());
+  state.optimizer = optimizer.SaveState();
+  return absl::OkStatus();
+}
+
+// For the first value and the number of values of each run of ranks that nobody trained.
+void ForUntrained(const EncodingOptions& options, const std::vector<double>& group_weights,
+                  absl::FunctionRef<void(size_t first, size_t length)> visit) {
+  size_t first = 0;
+  for (const GroupRun& run : options.groups) {
+    if (group_weights[run.group] == 0) visit(first, run.length);
+    first += run.length;
+  }
+}
+
 absl::StatusOr<NewVersion> MakeNewVersion(const VersionSource& source, const NextVersion& next, const SigningKey& key) {
   const TaskSpec& spec = source.task.spec;
-  ASSIGN_OR_RETURN(const UpdateEncoder encoder, UpdateEncoder::Create(source.task.update_options(source.round)));
+  ASSIGN_OR_RETURN(const UpdateEncoder encoder,
+                   UpdateEncoder::Create(source.task.update_options(source.round, next.parent_version)));
   const std::span sums(reinterpret_cast<const int32_t*>(source.sum.data()), source.sum.size());
   ASSIGN_OR_RETURN(const DecodedUpdate decoded, encoder.DecodeWide(sums, source.counted));
-  ASSIGN_OR_RETURN(ServerOptimizer optimizer,
-                   RestoredOptimizer(spec.server, decoded.mean.size(), source.carried.optimizer));
-  std::vector<float> step = optimizer.Step(decoded.mean);
-  const std::vector<float>& residual = source.carried.residual;
-  if (!residual.empty() && residual.size() != step.size()) {
-    return absl::DataLossError("the stored residual of task " + next.task + " has " + std::to_string(residual.size()) +
-                               " values, expected " + std::to_string(step.size()));
-  }
-  for (size_t i = 0; i < residual.size(); ++i) step[i] += residual[i];
+  const std::span mean(decoded.mean);
+  const size_t a_size = HasA(next.factors) ? source.task.adapter.a_size() : 0;
+  ServerState state = source.carried;
+  std::vector<float> step;
+  if (HasA(next.factors)) RETURN_IF_ERROR(AppendStep(spec, mean.first(a_size), state.a, step));
+  if (HasB(next.factors)) RETURN_IF_ERROR(AppendStep(spec, mean.subspan(a_size), state.b, step));
+  // Ranks that nobody trained (groups are of B alone) keep values and residual, whatever momentum would make of them.
+  const EncodingOptions& options = encoder.options();
+  ForUntrained(options, decoded.group_weights,
+               [&](size_t first, size_t length) { std::ranges::fill(std::span(step).subspan(first, length), 0.0f); });
   ASSIGN_OR_RETURN(MadeUpdate made, MakeUpdate(source.parent, step, next, key));
   ASSIGN_OR_RETURN(const SignedUpdate snapshot, MakeSnapshot(made.adapter, next, key));
+  if (next.refactor) {
+    state = {};  // residuals and moments are of factors that are no more
+  } else {
+    const auto a_end = made.residual.begin() + static_cast<ptrdiff_t>(a_size);
+    if (HasA(next.factors)) state.a.residual.assign(made.residual.begin(), a_end);
+    if (HasB(next.factors)) state.b.residual.assign(a_end, made.residual.end());
+    const std::vector<float>& before = source.carried.b.residual;
+    ForUntrained(options, decoded.group_weights, [&](size_t first, size_t length) {
+      if (!before.empty()) std::ranges::copy(std::span(before).subspan(first, length), &state.b.residual[first]);
+    });
+  }
+  state.version = next.version;
 
   NewVersion version;
   version.update = SerializeUpdate(made.update);
   version.snapshot = SerializeUpdate(snapshot);
   version.record = RecordOf(next, made.update.manifest.result, version.update, version.snapshot);
-  version.server = {.version = next.version, .residual = std::move(made.residual), .optimizer = optimizer.SaveState()};
+  version.server = std::move(state);
   version.event = {
       .version = next.version, .total_weight = decoded.total_weight, .mean_delta_norm = Norm(decoded.mean)};
   if (decoded.telemetry.has_value()) {
@@ -97,6 +140,10 @@ absl::StatusOr<NewVersion> MakeNewVersion(const VersionSource& source, const Nex
     version.event.mean_peak_share = decoded.telemetry->mean_peak_share;
   }
   return version;
+}
+
+bool IsRefactored(const TaskSpec& spec, uint32_t version) {
+  return spec.refactor_every > 0 && version % spec.refactor_every == 0;
 }
 
 // The task once it has this version.
@@ -127,7 +174,9 @@ absl::Status Fleet::State::FinishClosing(const std::string& id) {
                          .parent_version = machine.from_version(),
                          .version = task->record.last_version + 1,
                          .base = task->spec.plan.base,
-                         .seed = task->spec.plan.seed};
+                         .seed = task->spec.plan.seed,
+                         .factors = TrainedFactors(task->spec.plan.trained, machine.from_version()),
+                         .refactor = IsRefactored(task->spec, task->record.last_version + 1)};
   ASSIGN_OR_RETURN(const RingVector sum, ports.store->Sum(id));
   ASSIGN_OR_RETURN(const Adapter parent, LoadVersion(*task, next.parent_version));
   ASSIGN_OR_RETURN(const ServerState carried, CarriedState(*ports.store, next.task, next.parent_version));

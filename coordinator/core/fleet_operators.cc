@@ -6,6 +6,7 @@
 #include "base/status_macros.h"
 #include "coordinator/core/fleet_limits.h"
 #include "coordinator/core/fleet_state.h"
+#include "lora/adapter/refactoring.h"
 #include "lora/update/adapter_update.h"
 
 namespace fleetune {
@@ -134,10 +135,15 @@ absl::StatusOr<Fleet::CreatedTask> Fleet::CreateTask(const std::string& admin, s
   if (memory.tasks.size() >= kMaxTasks) {
     return absl::ResourceExhaustedError("there are " + std::to_string(kMaxTasks) + " tasks already");
   }
-  if (task.adapter.b_size() > kMaxTaskParameters) {
+  if (const uint64_t trained = task.most_trained(); trained > kMaxTaskParameters) {
     return absl::InvalidArgumentError("adapter: expected at most " + std::to_string(kMaxTaskParameters) +
-                                      " trained parameters, got " + std::to_string(task.adapter.b_size()) +
+                                      " trained parameters, got " + std::to_string(trained) +
                                       ": lower the rank or train fewer projections");
+  }
+  if (task.spec.refactor_every > 0) {
+    if (const absl::Status can = CheckRefactorable(task.adapter); !can.ok()) {
+      return absl::InvalidArgumentError("server.refactor_every: " + std::string(can.message()));
+    }
   }
   task.record.name = name;
   task.record.toml = FormatTaskSpec(task.spec);  // with all defaults, so that a later program reads the same

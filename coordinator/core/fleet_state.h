@@ -33,9 +33,12 @@ struct FleetTask {
   std::map<uint32_t, VersionRecord> versions;
 
   uint32_t released_version() const { return record.releases.back(); }
-  // How updates of a round are encoded.
-  EncodingOptions update_options(const std::string& round) const {
-    return UpdateOptions(spec.plan, adapter.b_size(), round).value();  // MakeFleetTask has seen that there are some
+  // Most values in an update, whatever version it is against.
+  uint64_t most_trained() const { return MostTrained(spec.plan.trained, adapter.a_size(), adapter.b_size()); }
+  // How updates of a round against a version are encoded.
+  EncodingOptions update_options(const std::string& round, uint32_t from_version) const {
+    // MakeFleetTask has seen that there are some.
+    return UpdateOptions({.plan = spec.plan, .spec = adapter, .from_version = from_version, .round = round}).value();
   }
 };
 

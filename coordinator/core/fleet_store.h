@@ -116,11 +116,18 @@ struct VersionRecord {
   uint64_t snapshot_bytes = 0;
 };
 
-// What the coordinator alone carries from one version to the next.
-struct ServerState {
-  uint32_t version = 0;         // that it belongs to
-  std::vector<float> residual;  // what rounding left out of that version
+// What the coordinator alone carries from one version to the next, for each factor of the adapter. Empty: nothing, as
+// before the first step of the factor, and after a refactoring.
+struct FactorState {
+  std::vector<float> residual;  // what rounding left out of the factor's last step
   Bytes optimizer;              // ServerOptimizer::SaveState
+
+  friend bool operator==(const FactorState&, const FactorState&) = default;
+};
+struct ServerState {
+  uint32_t version = 0;  // that it belongs to
+  FactorState b;
+  FactorState a;
 };
 
 // The writes of one transaction. "Put" replaces what has the same key.

@@ -131,6 +131,7 @@ struct TaskView {
   uint32_t rounds_finished = 0;
   std::string open_round;
   std::string protection;  // in words: what the coordinator sees of updates
+  std::string method;      // in words: what devices train, and whether its average is exact
   std::optional<PrivacyView> privacy;  // of a task with noise
 };
 struct RoundDeviceView {

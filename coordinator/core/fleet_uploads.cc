@@ -15,7 +15,7 @@ absl::StatusOr<UploadDestination> DestinationInRound(const OpenRound& round, con
   const std::string& id = round.record.id;
   const auto seat = round.machine.SeatOf(device);
   if (!seat) return absl::FailedPreconditionError("this device was not invited to round " + id);
-  const EncodingOptions options = task.update_options(id);
+  const EncodingOptions options = task.update_options(id, round.machine.from_version());
   UploadDestination destination{
       .size = RingLength(options) * LaneBytes(options.lane), .counted = *seat == RoundSeat::kCounted, .closed = {}};
   if (task.spec.plan.secure.mode != SecureMode::kOff) {
@@ -150,7 +150,7 @@ absl::Status Fleet::CommitUpload(const std::string& device, const std::string& r
   }
   ASSIGN_OR_RETURN(const OpenRound round, state_->FindRound(round_id));
   ASSIGN_OR_RETURN(FleetTask* const task, state_->FindTask(round.record.task));
-  const EncodingOptions options = task->update_options(round_id);
+  const EncodingOptions options = task->update_options(round_id, round.machine.from_version());
   ASSIGN_OR_RETURN(const RingVector update, UnpackLanes(bytes, options.lane, RingLength(options)));
   if (const absl::Status bounds = CheckBounds(update, options); !bounds.ok()) {
     const std::string reason(bounds.message());

@@ -59,6 +59,30 @@ std::string ProtectionInWords(const TrainingPlan& plan) {
   return "";
 }
 
+std::string AverageInWords(LoraMethod method) {
+  switch (method) {
+    case LoraMethod::kB:
+      return "devices train B over an A that all share; averaging is exact";
+    case LoraMethod::kAlternating:
+      return "devices train B against even versions and A against odd ones; averaging is exact";
+    case LoraMethod::kFactors:
+      return "devices train A and B, which are averaged separately; INEXACT: not the average of what devices learned";
+  }
+  return "";
+}
+
+std::string MethodInWords(const TaskSpec& spec) {
+  std::string words = AverageInWords(spec.plan.trained);
+  if (spec.plan.smallest_rank > 0 && spec.plan.smallest_rank < spec.plan.rank) {
+    words += "; smaller devices train the first " + std::to_string(spec.plan.smallest_rank) + " or more of " +
+             std::to_string(spec.plan.rank) + " ranks, and each rank is averaged over those that trained it";
+  }
+  if (spec.refactor_every > 0) {
+    words += "; every version that is a multiple of " + std::to_string(spec.refactor_every) + " is refactored";
+  }
+  return words;
+}
+
 // Each record hashes to what it says, and follows `before`.
 bool ChainHolds(AuditRecord before, const std::vector<AuditRecord>& records) {
   for (const AuditRecord& record : records) {
@@ -81,10 +105,11 @@ TaskView Fleet::State::View(const FleetTask& task) const {
           .paused = task.record.paused,
           .head_version = task.record.head_version,
           .released_version = task.released_version(),
-          .trained_parameters = task.adapter.b_size(),
+          .trained_parameters = task.most_trained(),
           .rounds_finished = task.record.rounds_finished,
           .open_round = open == nullptr ? "" : open->record.id,
           .protection = ProtectionInWords(task.spec.plan),
+          .method = MethodInWords(task.spec),
           .privacy = std::move(privacy)};
 }
 

@@ -54,13 +54,15 @@ void VisitRound(Visitor& visit, auto& spec) {
 }
 
 template <typename Visitor>
-void VisitServer(Visitor& visit, auto& server) {
+void VisitServer(Visitor& visit, auto& spec) {
+  auto& server = spec.server;
   visit("optimizer", Choice{server.kind, kOptimizerWords});
   visit("learning_rate", server.learning_rate);
   visit("momentum", server.momentum);
   visit("beta1", server.beta1);
   visit("beta2", server.beta2);
   visit("tau", server.tau);
+  visit("refactor_every", spec.refactor_every);
 }
 
 // All of them: `section` gives the visitor for a table's keys.
@@ -73,7 +75,7 @@ void VisitAll(Section&& section, auto& spec) {
   VisitSecure(section("secure"), spec);
   training_keys::VisitPrivacy(section("privacy"), spec.plan.privacy);
   VisitRound(section("round"), spec);
-  VisitServer(section("server"), spec.server);
+  VisitServer(section("server"), spec);
 }
 inline constexpr std::array<const char*, 8> kSections = {"",       "adapter", "training", "update",
                                                          "secure", "privacy", "round",    "server"};

@@ -54,9 +54,6 @@ uint32_t TaskSpec::most_together() const {
 
 absl::Status Validate(const TaskSpec& spec) {
   RETURN_IF_ERROR(Validate(spec.plan));
-  if (spec.plan.trained != LoraMethod::kB) {
-    return absl::InvalidArgumentError("adapter.trained: expected \"b\", since devices of a fleet share A");
-  }
   if (!spec.device_tag.empty() && !IsDeviceTag(spec.device_tag)) {
     return absl::InvalidArgumentError("device_tag: expected at most 64 lower-case letters, digits and hyphens");
   }
@@ -68,6 +65,7 @@ absl::Status Validate(const TaskSpec& spec) {
       CheckSeconds("round.poll_seconds", spec.poll_interval, std::chrono::seconds(1), std::chrono::hours(24)));
   RETURN_IF_ERROR(CheckCount("max_inputs", spec.plan.encoding.max_inputs, spec.most_together(), kMaxSummedInputs));
   if (spec.secure()) RETURN_IF_ERROR(ValidateCells(spec));
+  RETURN_IF_ERROR(CheckCount("server.refactor_every", spec.refactor_every, 0, 1'000'000));
   const absl::Status server = Validate(spec.server);
   if (!server.ok()) return absl::InvalidArgumentError("server." + std::string(server.message()));
   return absl::OkStatus();

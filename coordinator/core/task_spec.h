@@ -38,6 +38,8 @@ struct TaskSpec {
   std::chrono::seconds poll_interval = std::chrono::seconds(30);   // between check-ins of idle devices, 1 s .. 1 day
   bool auto_release = true;                                        // a new version is what devices answer with at once
   ServerOptimizerOptions server;
+  // Versions whose number is a multiple are refactored (lora/adapter/refactoring.h); 0: none. At most 1,000,000.
+  uint32_t refactor_every = 0;
 
   CellOptions cells;  // of secure aggregation; what devices are promised of it is plan.secure
 
@@ -60,7 +62,8 @@ inline constexpr size_t kMaxTaskTomlBytes = 64 * 1024;
 //
 //   name, base (a model's name), secure_aggregation ("semi-honest", "malicious" or "off"), data_tag, device_tag,
 //   auto_release
-//   [adapter]   targets (["q", "v"]), rank, alpha, seed (an integer, or text such as "0x2a"), trained ("b")
+//   [adapter]   targets (["q", "v"]), rank, alpha, seed (an integer, or text such as "0x2a"), trained ("b",
+//               "alternating" or "factors"), smallest_rank
 //   [training]  the fields of TrainOptions; schedule is "constant" or "cosine"
 //   [update]    clip_norm, lane_bits, max_weight (UpdateEncoding), min_examples
 //   [secure]    min_cohort, min_survivors, adversarial, dropout (SecurePlan), cell_devices, seat_seconds,
@@ -68,7 +71,7 @@ inline constexpr size_t kMaxTaskTomlBytes = 64 * 1024;
 //   [privacy]   noise_multiplier (0: no differential privacy), delta, device_epsilon_limit, rounding_overhead
 //               (PrivacyPlan)
 //   [round]     invited, needed, deadline_seconds, poll_seconds
-//   [server]    optimizer ("fedavg" or "fedadam"), learning_rate, momentum, beta1, beta2, tau
+//   [server]    optimizer ("fedavg" or "fedadam"), learning_rate, momentum, beta1, beta2, tau, refactor_every
 //
 // Parses the operator's TOML. `find_model` gives the SHA-256 of the base model with a name, or NotFound.
 // InvalidArgument naming key and line: an unknown key, a wrong type, out of range, a missing `name` or `base`.

@@ -57,6 +57,7 @@ rank = 4
 alpha = 8
 seed = 77
 trained = "b"
+smallest_rank = 2
 [training]
 learning_rate = 0.01
 weight_decay = 0.1
@@ -249,7 +250,14 @@ TEST(TaskSpecTest, LimitsOfTimes) {
 TEST(TaskSpecTest, RefusesWhatTheFleetCannotDo) {
   TaskSpec spec = ValidSpec();
   spec.plan.trained = LoraMethod::kFactors;
-  EXPECT_THAT(Validate(spec), HasStatus(kInvalid, "adapter.trained"));
+  EXPECT_THAT(Validate(spec), IsOk());
+  spec.plan.smallest_rank = 2;
+  EXPECT_THAT(Validate(spec), HasStatus(kInvalid, "smallest_rank"));
+  spec = ValidSpec();
+  spec.refactor_every = 1'000'000;
+  EXPECT_THAT(Validate(spec), IsOk());
+  spec.refactor_every += 1;
+  EXPECT_THAT(Validate(spec), HasStatus(kInvalid, "server.refactor_every"));
   spec = ValidSpec();
   spec.device_tag = "Living Room";
   EXPECT_THAT(Validate(spec), HasStatus(kInvalid, "device_tag"));

@@ -186,6 +186,7 @@ v1::TaskSummary ToProto(const TaskView& task) {
   message.set_model_name(task.spec.model_name);
   message.set_protection(task.protection);
   if (task.privacy.has_value()) FillPrivacy(*task.privacy, *message.mutable_privacy());
+  message.set_method(task.method);
   return message;
 }
 

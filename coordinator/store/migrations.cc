@@ -181,6 +181,11 @@ CREATE TABLE charged_devices (
   PRIMARY KEY (task, device)
 ) STRICT, WITHOUT ROWID;
 )sql",
+    // 4: what the server carries of A, where A is trained.
+    R"sql(
+ALTER TABLE server_states ADD COLUMN a_residual BLOB NOT NULL DEFAULT x'';
+ALTER TABLE server_states ADD COLUMN a_optimizer BLOB NOT NULL DEFAULT x'';
+)sql",
 };
 
 absl::StatusOr<int64_t> UserVersion(Database& database) {

@@ -102,13 +102,20 @@ absl::StatusOr<Bytes> SqliteFleetStore::ReadPiece(const Digest& sha256, uint64_t
 
 absl::StatusOr<ServerState> SqliteFleetStore::FindServerState(const std::string& task) {
   ASSIGN_OR_RETURN(Statement statement,
-                   database_->Prepare("SELECT version, residual, optimizer FROM server_states WHERE task = ?"));
+                   database_->Prepare("SELECT version, residual, optimizer, a_residual, a_optimizer FROM server_states WHERE task = ?"));
   ASSIGN_OR_RETURN(const bool row, statement.Bind(task).Step());
   if (!row) return absl::NotFoundError("no version of task " + task + " was made yet");
-  ServerState state{.version = statement.Small(0), .residual = {}, .optimizer = {}};
-  ASSIGN_OR_RETURN(state.residual, UnpackedValues<float>(statement.Blob(1), "residual"));
-  const std::span<const uint8_t> optimizer = statement.Blob(2);
-  state.optimizer.assign(optimizer.begin(), optimizer.end());
+  const auto factor = [&](int first) -> absl::StatusOr<FactorState> {
+    FactorState state;
+    ASSIGN_OR_RETURN(state.residual, UnpackedValues<float>(statement.Blob(first), "residual"));
+    const std::span<const uint8_t> optimizer = statement.Blob(first + 1);
+    state.optimizer.assign(optimizer.begin(), optimizer.end());
+    return state;
+  };
+  ServerState state;
+  state.version = statement.Small(0);
+  ASSIGN_OR_RETURN(state.b, factor(1));
+  ASSIGN_OR_RETURN(state.a, factor(3));
   return state;
 }
 

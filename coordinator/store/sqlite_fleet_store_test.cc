@@ -338,14 +338,14 @@ TEST_F(SqliteFleetStoreTest, KeepsVersionsAndTheirPieces) {
 }
 
 TEST_F(SqliteFleetStoreTest, KeepsServerStates) {
-  Write([&](FleetTransaction& t) {
-    return t.PutServerState("home", {.version = 4, .residual = {0.5f, -0.25f}, .optimizer = {9, 8}});
-  });
+  const FactorState b{.residual = {0.5f, -0.25f}, .optimizer = {9, 8}};
+  const FactorState a{.residual = {4}, .optimizer = {7}};
+  Write([&](FleetTransaction& t) { return t.PutServerState("home", {.version = 4, .b = b, .a = a}); });
   const auto state = store->FindServerState("home");
   ASSERT_THAT(state, IsOk());
   EXPECT_EQ(state->version, 4u);
-  EXPECT_EQ(state->residual, (std::vector<float>{0.5f, -0.25f}));
-  EXPECT_EQ(state->optimizer, (Bytes{9, 8}));
+  EXPECT_EQ(state->b, b);
+  EXPECT_EQ(state->a, a);
 }
 
 TEST_F(SqliteFleetStoreTest, TheAuditLogOnlyGrows) {

@@ -4,13 +4,14 @@
 
 #include "absl/status/statusor.h"
 #include "lora/adapter/adapter.h"
+#include "lora/adapter/factors.h"
 
 namespace fleetune {
 
-// What a training changed: after.b - before.b, flat, in the order of AdapterSpec; b_size() floats.
+// What a training changed: after - before of what was trained, flat, FloatsOf(spec, trained) floats.
 using Delta = std::vector<float>;
 
-// InvalidArgument if the specs differ, the A differ (only B travels), or a difference is not finite.
-absl::StatusOr<Delta> MakeDelta(const Adapter& before, const Adapter& after);
+// InvalidArgument if the specs differ, a factor that was not trained does, or a difference is not finite.
+absl::StatusOr<Delta> MakeDelta(const Adapter& before, const Adapter& after, Factors trained);
 
 }  // namespace fleetune

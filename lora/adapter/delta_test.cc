@@ -23,24 +23,38 @@ Adapter WithB(std::vector<float> b) {
 }
 
 TEST(MakeDeltaTest, IsAfterMinusBefore) {
-  const auto delta = MakeDelta(WithB({1, 2, 3}), WithB({1, 4, 2.5f}));
+  const auto delta = MakeDelta(WithB({1, 2, 3}), WithB({1, 4, 2.5f}), Factors::kB);
   ASSERT_THAT(delta, IsOk());
   EXPECT_THAT(*delta, testing::ElementsAre(0.0f, 2.0f, -0.5f));
 }
 
 TEST(MakeDeltaTest, RefusesAnotherSpec) {
-  EXPECT_THAT(MakeDelta(Adapter::Initial(SpecOfRank(1), 1), Adapter::Initial(SpecOfRank(2), 1)),
+  EXPECT_THAT(MakeDelta(Adapter::Initial(SpecOfRank(1), 1), Adapter::Initial(SpecOfRank(2), 1), Factors::kB),
               HasStatus(StatusCode::kInvalidArgument, "one spec"));
 }
 
+TEST(MakeDeltaTest, OfAAndOfBothInTheirOrder) {
+  const AdapterSpec spec = SpecOfRank(1);
+  const Adapter before = *Adapter::Create(spec, {1, 2}, {3, 4, 5});
+  const Adapter moved_a = *Adapter::Create(spec, {2, 2.5f}, {3, 4, 5});
+  const Adapter moved_both = *Adapter::Create(spec, {2, 2.5f}, {2, 4, 6});
+  const auto of_a = MakeDelta(before, moved_a, Factors::kA);
+  ASSERT_THAT(of_a, IsOk());
+  EXPECT_THAT(*of_a, testing::ElementsAre(1.0f, 0.5f));
+  const auto of_both = MakeDelta(before, moved_both, Factors::kBoth);
+  ASSERT_THAT(of_both, IsOk());
+  EXPECT_THAT(*of_both, testing::ElementsAre(1.0f, 0.5f, -1.0f, 0.0f, 1.0f));
+  EXPECT_THAT(MakeDelta(before, moved_both, Factors::kA), HasStatus(StatusCode::kInvalidArgument, "B differs"));
+}
+
 TEST(MakeDeltaTest, RefusesAnotherA) {
-  EXPECT_THAT(MakeDelta(Adapter::Initial(SpecOfRank(1), 1), Adapter::Initial(SpecOfRank(1), 2)),
+  EXPECT_THAT(MakeDelta(Adapter::Initial(SpecOfRank(1), 1), Adapter::Initial(SpecOfRank(1), 2), Factors::kB),
               HasStatus(StatusCode::kInvalidArgument, "A differs"));
 }
 
 TEST(MakeDeltaTest, RefusesADifferenceThatOverflows) {
   const float max = std::numeric_limits<float>::max();
-  EXPECT_THAT(MakeDelta(WithB({0, -max, 0}), WithB({0, max, 0})),
+  EXPECT_THAT(MakeDelta(WithB({0, -max, 0}), WithB({0, max, 0}), Factors::kB),
               HasStatus(StatusCode::kInvalidArgument, "parameter 1"));
 }
 

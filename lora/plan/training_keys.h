@@ -44,6 +44,7 @@ void VisitAdapter(Visitor& visit, auto& plan) {
   visit("alpha", plan.alpha);
   visit("seed", Seed{plan.seed});
   visit("trained", Choice{plan.trained, kMethodWords});
+  visit("smallest_rank", plan.smallest_rank);
 }
 
 template <typename Visitor>

@@ -115,6 +115,11 @@ absl::Status ValidatePrivacy(const TrainingPlan& plan) {
         "privacy.noise_multiplier: expected 0 where secure_aggregation is off: each device adds a part of the noise, which "
         "hides it in a sum, not alone; with \"semi-honest\" or \"malicious\" it would do");
   }
+  if (plan.trained != LoraMethod::kB || plan.smallest_rank > 0) {
+    return absl::InvalidArgumentError(
+        "privacy.noise_multiplier: expected 0, or trained = \"b\" without smallest_rank: noise is planned for B alone, and "
+        "the number of devices in each group of ranks would go without any");
+  }
   if (plan.encoding.max_weight != 1) {
     return absl::InvalidArgumentError("max_weight: expected 1, since with noise every device weighs the same, got " +
                                       NumberText(plan.encoding.max_weight));
@@ -170,6 +175,7 @@ absl::Status Validate(const TrainOptions& options) {
   RETURN_IF_ERROR(CheckRange("steps", options.steps, 0, 1'000'000));
   RETURN_IF_ERROR(CheckRange("epochs", options.epochs, {Edge::kOpen, 0, 1000, Edge::kClosed}));
   RETURN_IF_ERROR(CheckRange("sequence_length", options.sequence_length, 8, 32'768));
+  RETURN_IF_ERROR(CheckRange("ranks", options.ranks, 0, kMaxAdapterRank));
   if (options.factors > Factors::kBoth) return absl::InvalidArgumentError("factors: expected B, A or both");
   RETURN_IF_ERROR(CheckRange("micro_batch", options.micro_batch, 1, 256));
   return CheckRange("accumulate", options.accumulate, 1, 1024);
@@ -187,6 +193,10 @@ absl::Status Validate(const TrainingPlan& plan) {
       CheckRange("alpha", plan.alpha, {Edge::kOpen, 0, std::numeric_limits<double>::infinity(), Edge::kOpen}));
   if (plan.trained > LoraMethod::kFactors) {
     return absl::InvalidArgumentError("trained: expected b, alternating or factors");
+  }
+  RETURN_IF_ERROR(CheckRange("smallest_rank", plan.smallest_rank, 0, plan.rank));
+  if (plan.smallest_rank > 0 && plan.trained != LoraMethod::kB) {
+    return absl::InvalidArgumentError("smallest_rank: devices may leave out ranks only where trained = \"b\"");
   }
   if (!IsDataTag(plan.data_tag)) {
     return absl::InvalidArgumentError("data_tag: expected at most " +

@@ -32,6 +32,7 @@ struct TrainOptions {
   uint32_t micro_batch = 1;          // sequences a forward pass, 1 .. 256
   uint32_t accumulate = 1;           // micro-batches an optimizer step, 1 .. 1024
   Factors factors = Factors::kB;     // what is trained. No key of a plan, where TrainedFactors says it
+  uint32_t ranks = 0;                // of B: the first so many, 0: all; A is trained whole. No key of a plan, either
   uint64_t seed = 1;                 // order of examples and dropout
 
   friend bool operator==(const TrainOptions&, const TrainOptions&) = default;
@@ -110,6 +111,8 @@ struct TrainingPlan {
   float alpha = 16;
   uint64_t seed = 1;                // of A (DeriveA)
   LoraMethod trained = LoraMethod::kB;
+  uint32_t smallest_rank = 0;       // devices may train so many of the ranks of B, or twice, four times ... as many;
+                                    // 0: all train all. At most `rank`; of LoraMethod::kB alone
   std::string data_tag;             // which private examples; empty: all. Printable ASCII but " and \, at most
                                     // kMaxDataTagBytes
   uint64_t min_examples = 1;        // a device with fewer does not take part, 1 .. kMaxMinExamples

@@ -28,6 +28,7 @@ rank = 8
 alpha = 16.0
 seed = "0x2a"
 trained = "b"
+smallest_rank = 0
 data_tag = "notes"
 min_examples = 1
 
@@ -91,13 +92,14 @@ TEST(TrainingPlanTomlTest, EveryPlanComesBackWithTheSameBits) {
     if (plan.alpha == 0) continue;
     plan.seed = random.Next();
     plan.rank = static_cast<uint32_t>(1 + random.Below(kMaxAdapterRank));
+    plan.trained = static_cast<LoraMethod>(random.Below(3));
+    plan.smallest_rank = plan.trained == LoraMethod::kB ? static_cast<uint32_t>(random.Below(plan.rank + 1)) : 0;
     plan.min_examples = 1 + random.Below(kMaxMinExamples);
     plan.train.learning_rate = std::ldexp(random.NextUnit() + 0x1p-60, -static_cast<int>(random.Below(300)));
     plan.train.clip_gradient_norm = std::bit_cast<double>(1 + random.Next() % 0x7fefffffffffffffu);
     plan.train.epochs = 1000 * random.NextUnit() + 1e-9;
     plan.train.dropout = random.NextUnit();
     plan.train.schedule = random.Below(2) == 0 ? Schedule::kConstant : Schedule::kCosine;
-    plan.trained = static_cast<LoraMethod>(random.Below(3));
     plan.train.seed = random.Next();
     plan.encoding.clip_norm = 1e6 * random.NextUnit() + 1e-9;
     plan.encoding.lane_bits = static_cast<uint32_t>(16 + 8 * random.Below(3));
@@ -119,9 +121,9 @@ TEST(TrainingPlanTomlTest, RefusesUnknownKeysByNameAndLine) {
   EXPECT_THAT(ParseTrainingPlan(Replaced("rank = 8", "rank = 8\nrnak = 9")),
               HasStatus(StatusCode::kInvalidArgument, "line 5: unknown key rnak"));
   EXPECT_THAT(ParseTrainingPlan(Replaced("beta1", "colour = 1\nbeta1")),
-              HasStatus(StatusCode::kInvalidArgument, "line 14: unknown key train.colour"));
+              HasStatus(StatusCode::kInvalidArgument, "line 15: unknown key train.colour"));
   EXPECT_THAT(ParseTrainingPlan(Replaced("[encoding]", "[more]\nx = 1\n[encoding]")),
-              HasStatus(StatusCode::kInvalidArgument, "line 28: unknown key more"));
+              HasStatus(StatusCode::kInvalidArgument, "line 29: unknown key more"));
 }
 
 TEST(TrainingPlanTomlTest, RefusesEveryMissingLine) {

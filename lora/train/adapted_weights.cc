@@ -89,6 +89,7 @@ absl::StatusOr<std::unique_ptr<AdaptedWeights>> AdaptedWeights::Create(const Ggu
 AdaptedWeights::AdaptedWeights(AdapterSpec spec, const Options& options)
     : spec_(std::move(spec)),
       trained_(options.trained),
+      ranks_(options.ranks == 0 ? spec_.rank() : std::min(options.ranks, spec_.rank())),
       type_(options.products == ProductType::kBfloat16 ? at::kBFloat16 : at::kFloat),
       buffer_(std::make_shared<WeightBuffer>()) {}
 
@@ -129,11 +130,32 @@ void AdaptedWeights::LoadAdapter(const Adapter& adapter) {
   float* values = parameters_.data_ptr<float>();
   std::copy(adapter.a().begin(), adapter.a().end(), values);
   std::copy(adapter.b().begin(), adapter.b().end(), values + spec_.a_size());
+  if (HasB(trained_) && ranks_ < spec_.rank()) {
+    std::vector<float> leading(values, values + (HasA(trained_) ? spec_.a_size() : 0));
+    for (const LoraModule& module : spec_.modules()) {
+      const std::span<const float> b = adapter.b(module);
+      leading.insert(leading.end(), b.begin(), b.begin() + static_cast<ptrdiff_t>(LeadingB(b.size())));
+    }
+    leading_ = at::tensor(at::ArrayRef<float>(leading), at::kFloat);
+  }
   gradient_ = at::zeros({static_cast<int64_t>(Trained().size())}, at::kFloat);
   product_parameters_ = parameters_.to(type_);
 }
 
+void AdaptedWeights::PutLeading() {
+  const float* from = leading_.data_ptr<float>();
+  float* values = parameters_.data_ptr<float>();
+  if (HasA(trained_)) std::copy_n(from, spec_.a_size(), values);
+  from += HasA(trained_) ? spec_.a_size() : 0;
+  for (const LoraModule& module : spec_.modules()) {
+    const uint64_t size = LeadingB(uint64_t{spec_.rank()} * module.out);
+    std::copy_n(from, size, values + spec_.a_size() + module.b_offset);
+    from += size;
+  }
+}
+
 void AdaptedWeights::TrainedChanged() {
+  if (leading_.defined()) PutLeading();
   if (type_ != at::kFloat) product_parameters_.copy_(parameters_);
 }
 
@@ -143,6 +165,7 @@ void AdaptedWeights::SetDropout(double probability, uint64_t seed) {
 }
 
 std::span<float> AdaptedWeights::Trained() {
+  if (leading_.defined()) return {leading_.data_ptr<float>(), static_cast<size_t>(leading_.numel())};
   return {parameters_.data_ptr<float>() + (HasA(trained_) ? 0 : spec_.a_size()), FloatsOf(spec_, trained_)};
 }
 
@@ -167,8 +190,8 @@ LoraLinearArgs::Output AdaptedWeights::Output(uint32_t layer, Projection project
   const auto b_offset = static_cast<int64_t>(spec_.a_size() + module->b_offset);
   output.b = Part(product_parameters_, b_offset, spec_.rank(), module->out);
   if (HasB(trained_)) {
-    const uint64_t begin = (HasA(trained_) ? spec_.a_size() : 0) + module->b_offset;
-    output.b_gradient = Part(gradient_, static_cast<int64_t>(begin), spec_.rank(), module->out);
+    const uint64_t begin = (HasA(trained_) ? spec_.a_size() : 0) + LeadingB(module->b_offset);
+    output.b_gradient = Part(gradient_, static_cast<int64_t>(begin), ranks_, module->out);
   }
   return output;
 }

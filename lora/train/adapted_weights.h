@@ -34,6 +34,7 @@ class AdaptedWeights final : public LlamaWeights {
  public:
   struct Options {
     Factors trained = Factors::kB;
+    uint32_t ranks = 0;  // of B that are trained, from the first; 0: all
     ProductType products = ProductType::kFloat32;
   };
 
@@ -44,8 +45,8 @@ class AdaptedWeights final : public LlamaWeights {
   // From here on inputs of A are dropped with this probability; each micro-batch gets a seed of its own.
   void SetDropout(double probability, uint64_t seed);
 
-  // What is trained, in the order of FloatsOf; and its gradient, which backward passes add to. Whoever changes the
-  // former says so before the next pass, which reads a copy if products are bf16.
+  // What is trained, in the order of FloatsOf, of B the trained ranks of each module; and its gradient, which backward
+  // passes add to. Whoever changes the former says so before the next pass or ToAdapter, which read a copy.
   std::span<float> Trained();
   std::span<float> Gradient();
   void TrainedChanged();
@@ -73,9 +74,13 @@ class AdaptedWeights final : public LlamaWeights {
   absl::Status LoadBase(const GgufFile& file, const LlamaShape& shape);
   void LoadAdapter(const Adapter& adapter);
   LoraLinearArgs::Output Output(uint32_t layer, Projection projection) const;
+  void PutLeading();
+  // Of so many floats of B of whole modules, those of the trained ranks.
+  uint64_t LeadingB(uint64_t floats) const { return floats / spec_.rank() * ranks_; }
 
   const AdapterSpec spec_;
   const Factors trained_;
+  const uint32_t ranks_;
   const at::ScalarType type_;
   const std::shared_ptr<WeightBuffer> buffer_;
   std::vector<Layer> layers_;
@@ -84,6 +89,7 @@ class AdaptedWeights final : public LlamaWeights {
   at::Tensor output_norm_;
   at::Tensor parameters_;          // f32: all of A, then all of B
   at::Tensor product_parameters_;  // the same as products read them; f32: the same memory
+  at::Tensor leading_;             // f32: what is trained, apart, if not all ranks are; else undefined
   at::Tensor gradient_;            // of what is trained
   double dropout_ = 0;
   uint64_t dropout_seed_ = 0;

@@ -77,7 +77,8 @@ class LoraLinearFunction : public torch::autograd::Function<LoraLinearFunction> 
       if (needs_x) output.weight->MultiplyBack(dy, dx);
       if (!output.b.defined()) continue;
       if (output.b_gradient.defined()) {  // all adapters' here, or none
-        output.b_gradient.add_(at::mm(columns.Next(output.b.size(0)).t(), dy), args.scale);
+        const at::Tensor trained = columns.Next(output.b.size(0)).narrow(1, 0, output.b_gradient.size(0));
+        output.b_gradient.add_(at::mm(trained.t(), dy), args.scale);
       }
       dz.push_back(at::mm(dy, output.b.t()));
     }

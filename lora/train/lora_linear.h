@@ -17,7 +17,7 @@ struct LoraLinearArgs {
     const FrozenMatrix* weight = nullptr;  // must outlive the way back
     at::Tensor bias;                       // [out]; undefined: none
     at::Tensor b;                          // [rank, out], by rank; undefined: no adapter here
-    at::Tensor b_gradient;                 // f32 [rank, out], added to; undefined: not trained
+    at::Tensor b_gradient;                 // f32, of the first rows of b (or all), added to; undefined: not trained
   };
   std::vector<Output> outputs;
   at::Tensor a;           // [rank * outputs with an adapter, in], in their order; undefined: none has one

@@ -168,7 +168,8 @@ absl::StatusOr<std::unique_ptr<AdapterTrainer>> CreateTraining(const GgufFile& m
   ASSIGN_OR_RETURN(const ModelFootprint footprint, FootprintOf(model));
   ASSIGN_OR_RETURN(
       std::unique_ptr<AdaptedWeights> weights,
-      AdaptedWeights::Create(model, shape, initial, {.trained = options.factors, .products = machine.products}));
+      AdaptedWeights::Create(model, shape, initial,
+                             {.trained = options.factors, .ranks = options.ranks, .products = machine.products}));
   return std::make_unique<Training>(
       Training::Parts{.shape = shape,
                       .examples = examples,

@@ -179,6 +179,42 @@ TEST(TrainAdapterTest, AccumulatedMicroBatchesAreOneBatch) {
   EXPECT_EQ(a->tokens, b->tokens);
 }
 
+// The gradient of the ranks that are trained is what it is when all are; the others keep their bits, whatever AdamW
+// does to weights without a gradient.
+TEST(TrainAdapterTest, TrainsTheFirstRanksAlone) {
+  const auto model = *OpenStories("f32");
+  const Adapter adapter = AdapterWithB(*model);
+  const std::vector<TokenExample> examples = RandomExamples(10, 40, kVocabulary);
+  const uint32_t rank = adapter.spec().rank();
+  for (const Factors factors : {Factors::kB, Factors::kBoth}) {
+    TrainOptions options = SmallTraining();
+    options.steps = 1;
+    options.factors = factors;
+    options.clip_gradient_norm = 1e9;
+    const auto whole = TrainAdapter(*model, examples, adapter, options, GoOn);
+    ASSERT_THAT(whole, IsOk());
+    options.weight_decay = 0.5;
+    options.ranks = rank - 1;
+    const auto decayed = TrainAdapter(*model, examples, adapter, options, GoOn);
+    ASSERT_THAT(decayed, IsOk());
+    options.weight_decay = 0;
+    const auto part = TrainAdapter(*model, examples, adapter, options, GoOn);
+    ASSERT_THAT(part, IsOk());
+    EXPECT_EQ(part->first_loss, whole->first_loss);
+    for (const LoraModule& module : adapter.spec().modules()) {
+      const size_t trained = uint64_t{rank - 1} * module.out;
+      const auto before = adapter.b(module);
+      const auto expected = whole->adapter.b(module);
+      const auto got = part->adapter.b(module);
+      for (size_t i = 0; i < trained; ++i) ASSERT_NEAR(got[i], expected[i], 1e-5) << i;
+      EXPECT_FALSE(std::ranges::equal(got.first(trained), before.first(trained)));
+      EXPECT_TRUE(std::ranges::equal(got.subspan(trained), before.subspan(trained)));
+      EXPECT_TRUE(std::ranges::equal(decayed->adapter.b(module).subspan(trained), before.subspan(trained)));
+    }
+    EXPECT_NE(std::ranges::equal(part->adapter.a(), adapter.a()), HasA(factors));
+  }
+}
+
 TEST(TrainAdapterTest, SameSeedGivesSameBits) {
   const auto model = *OpenStories("q4_0");
   const Adapter adapter = AdapterWithB(*model);

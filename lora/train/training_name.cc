@@ -30,6 +30,7 @@ class NameHash {
     }
     Add(options.schedule);
     Add(options.factors);
+    Add(options.ranks);
     Add(options.seed);
   }
   void Add(const TokenExample& example) {

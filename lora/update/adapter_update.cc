@@ -6,21 +6,42 @@
 #include "base/check.h"
 #include "base/crypto/sha256.h"
 #include "base/status_macros.h"
+#include "lora/adapter/refactoring.h"
 #include "lora/update/update_body.h"
 #include "lora/update/update_bytes.h"
 
 namespace fleetune {
 namespace {
 
-// One f32 addition an element, as IEEE 754 rounds it.
+// One f32 addition an element, as IEEE 754 rounds it. `step` begins with what is added to `parent`.
 std::vector<float> Sum(std::span<const float> parent, std::span<const float> step) {
   std::vector<float> sum(parent.size());
   for (size_t i = 0; i < sum.size(); ++i) sum[i] = parent[i] + step[i];
   return sum;
 }
 
-absl::StatusOr<Adapter> WithB(const Adapter& adapter, std::vector<float> b) {
-  return Adapter::Create(adapter.spec(), {adapter.a().begin(), adapter.a().end()}, std::move(b));
+// The parent after a step of some factors.
+struct Change {
+  Factors factors = Factors::kB;
+  bool refactor = false;
+  std::span<const float> step;
+};
+absl::StatusOr<Adapter> Changed(const Adapter& parent, const Change& change) {
+  std::vector<float> a(parent.a().begin(), parent.a().end());
+  std::vector<float> b(parent.b().begin(), parent.b().end());
+  if (HasA(change.factors)) a = Sum(a, change.step);
+  if (HasB(change.factors)) b = Sum(b, change.step.last(b.size()));
+  ASSIGN_OR_RETURN(Adapter changed, Adapter::Create(parent.spec(), std::move(a), std::move(b)));
+  if (!change.refactor) return changed;
+  return Refactored(changed);
+}
+
+// What a snapshot says: A, unless it is the seed's, and B.
+absl::StatusOr<Adapter> FromSnapshot(const AdapterSpec& spec, uint64_t seed, Factors factors,
+                                     std::span<const float> values) {
+  if (!HasA(factors)) return Adapter::Create(spec, DeriveA(spec, seed), {values.begin(), values.end()});
+  const auto b = values.begin() + static_cast<ptrdiff_t>(spec.a_size());
+  return Adapter::Create(spec, {values.begin(), b}, {b, values.end()});
 }
 
 // Fills in what depends on the body, checks and signs.
@@ -55,36 +76,46 @@ absl::Status CheckFits(const UpdateManifest& manifest, const Adapter& parent,
   return CheckDigest("parent adapter", AdapterHash(parent, expected.seed), manifest.parent);
 }
 
-absl::StatusOr<std::vector<float>> ResultingB(const SignedUpdate& update, const Adapter& parent) {
-  if (update.manifest.encoding == UpdateEncodingKind::kSnapshot) {
-    return ReadSnapshot(parent.spec(), update.body);
+// What the body gives. Body errors come as they are; what cannot be made of its values is DataLoss, too.
+absl::StatusOr<Adapter> ResultOf(const SignedUpdate& update, const Adapter& parent, uint64_t seed) {
+  const UpdateManifest& manifest = update.manifest;
+  absl::StatusOr<Adapter> result = absl::InternalError("no result");
+  if (manifest.encoding == UpdateEncodingKind::kSnapshot) {
+    ASSIGN_OR_RETURN(const std::vector<float> values, ReadSnapshot(parent.spec(), manifest.factors, update.body));
+    result = FromSnapshot(parent.spec(), seed, manifest.factors, values);
+  } else {
+    ASSIGN_OR_RETURN(const std::vector<float> step, ReadQuantizedStep(parent.spec(), manifest.factors, update.body));
+    result = Changed(parent, {.factors = manifest.factors, .refactor = manifest.refactored, .step = step});
   }
-  ASSIGN_OR_RETURN(const std::vector<float> step, ReadQuantizedStep(parent.spec(), update.body));
-  return Sum(parent.b(), step);
+  if (result.ok()) return result;
+  return absl::DataLossError("the update gives no adapter: " + std::string(result.status().message()));
 }
 
 }  // namespace
 
 absl::StatusOr<MadeUpdate> MakeUpdate(const Adapter& parent, std::span<const float> step,
                                       const NextVersion& next, const SigningKey& key) {
-  CHECK(step.size() == parent.spec().b_size());
+  CHECK(step.size() == FloatsOf(parent.spec(), next.factors));
   for (size_t i = 0; i < step.size(); ++i) {
     if (!std::isfinite(step[i])) {
       return absl::InvalidArgumentError("value " + std::to_string(i) + " of the step is not finite");
     }
   }
-  QuantizedStep quantized = QuantizeStep(parent.spec(), step);
-  ASSIGN_OR_RETURN(Adapter adapter, WithB(parent, Sum(parent.b(), quantized.decoded)));
+  QuantizedStep quantized = QuantizeStep(parent.spec(), next.factors, step);
+  ASSIGN_OR_RETURN(Adapter adapter,
+                   Changed(parent, {.factors = next.factors, .refactor = next.refactor, .step = quantized.decoded}));
   UpdateManifest manifest{.task = next.task,
                           .parent_version = next.parent_version,
                           .version = next.version,
                           .base = next.base,
                           .parent = AdapterHash(parent, next.seed),
                           .result = AdapterHash(adapter, next.seed),
-                          .encoding = UpdateEncodingKind::kInt8Rows};
+                          .encoding = UpdateEncodingKind::kInt8Rows,
+                          .factors = next.factors,
+                          .refactored = next.refactor};
   ASSIGN_OR_RETURN(SignedUpdate update, Sign(std::move(manifest), std::move(quantized.body), key));
-  std::vector<float> residual(step.size());
-  for (size_t i = 0; i < step.size(); ++i) residual[i] = step[i] - quantized.decoded[i];
+  std::vector<float> residual(next.refactor ? 0 : step.size());
+  for (size_t i = 0; i < residual.size(); ++i) residual[i] = step[i] - quantized.decoded[i];
   return MadeUpdate{.update = std::move(update),
                     .adapter = std::move(adapter),
                     .residual = std::move(residual)};
@@ -92,14 +123,19 @@ absl::StatusOr<MadeUpdate> MakeUpdate(const Adapter& parent, std::span<const flo
 
 absl::StatusOr<SignedUpdate> MakeSnapshot(const Adapter& adapter, const NextVersion& next,
                                           const SigningKey& key) {
+  std::vector<float> values;
+  const Factors factors = HasAOfSeed(adapter, next.seed) ? Factors::kB : Factors::kBoth;
+  if (HasA(factors)) values.assign(adapter.a().begin(), adapter.a().end());
+  values.insert(values.end(), adapter.b().begin(), adapter.b().end());
   UpdateManifest manifest{.task = next.task,
                           .parent_version = 0,
                           .version = next.version,
                           .base = next.base,
                           .parent = {},
                           .result = AdapterHash(adapter, next.seed),
-                          .encoding = UpdateEncodingKind::kSnapshot};
-  return Sign(std::move(manifest), PackSnapshot(adapter.b()), key);
+                          .encoding = UpdateEncodingKind::kSnapshot,
+                          .factors = factors};
+  return Sign(std::move(manifest), PackSnapshot(values), key);
 }
 
 absl::StatusOr<Adapter> ApplyUpdate(const SignedUpdate& update, const Adapter& parent,
@@ -112,13 +148,8 @@ absl::StatusOr<Adapter> ApplyUpdate(const SignedUpdate& update, const Adapter& p
   if (update.body.size() != manifest.body_bytes || Sha256(update.body) != manifest.body) {
     return absl::DataLossError("the update's body does not have the hash of its manifest");
   }
-  ASSIGN_OR_RETURN(std::vector<float> b, ResultingB(update, parent));
-  absl::StatusOr<Adapter> result = WithB(parent, std::move(b));
-  if (!result.ok()) {
-    return absl::DataLossError("the update gives no adapter: " +
-                               std::string(result.status().message()));
-  }
-  const Digest hash = AdapterHash(*result, expected.seed);
+  ASSIGN_OR_RETURN(Adapter result, ResultOf(update, parent, expected.seed));
+  const Digest hash = AdapterHash(result, expected.seed);
   if (hash != manifest.result) {
     return absl::DataLossError("the updated adapter has the hash " + hash.ToHex() + ", expected " +
                                manifest.result.ToHex());

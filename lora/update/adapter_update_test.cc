@@ -45,8 +45,9 @@ NextVersion VersionAfter(uint32_t parent) {
 ExpectedUpdate Expected() { return {.task = "chat", .base = SomeBase(), .seed = kSeed}; }
 
 // Values as training gives them: about normal, rows of different size.
-std::vector<float> RandomStep(const AdapterSpec& spec, SplitMix64& random, double size = 0.01) {
-  std::vector<float> step(spec.b_size());
+std::vector<float> RandomStep(const AdapterSpec& spec, SplitMix64& random, Factors factors = Factors::kB) {
+  constexpr double size = 0.01;
+  std::vector<float> step(FloatsOf(spec, factors));
   for (float& value : step) {
     double sum = -6;
     for (int i = 0; i < 12; ++i) sum += random.NextUnit();
@@ -175,7 +176,7 @@ TEST(ApplyUpdateTest, RefusesAnotherResultThanSigned) {
   const Fixture f = Fixture::Make();
   std::vector<float> other = f.step;
   other[0] = -other[0] + 1;
-  const Bytes body = QuantizeStep(SmallSpec(), other).body;
+  const Bytes body = QuantizeStep(SmallSpec(), Factors::kB, other).body;
   EXPECT_THAT(f.Apply(f.Resigned(f.made.update.manifest, body)), HasStatus(StatusCode::kDataLoss, "has the hash"));
 }
 
@@ -200,6 +201,113 @@ TEST(ApplyUpdateTest, EveryTruncationOfTheBodyIsRefusedEvenIfItIsSigned) {
     const Bytes part(body.begin(), body.begin() + static_cast<ptrdiff_t>(size));
     EXPECT_THAT(f.Apply(f.Resigned(f.made.update.manifest, part)), HasStatus(StatusCode::kDataLoss, ""));
   }
+}
+
+// A version that was changed in both factors.
+MadeUpdate ChangedInBoth(const Fixture& f) {
+  SplitMix64 random(8);
+  NextVersion next = VersionAfter(0);
+  next.factors = Factors::kBoth;
+  auto made = MakeUpdate(f.parent, RandomStep(SmallSpec(), random, Factors::kBoth), next, f.key);
+  EXPECT_THAT(made, IsOk());
+  return *std::move(made);
+}
+
+TEST(ApplyUpdateTest, ChangesTheFactorsThatItSays) {
+  const Fixture f = Fixture::Make();
+  for (const Factors factors : {Factors::kB, Factors::kA, Factors::kBoth}) {
+    SplitMix64 random(6);
+    const std::vector<float> step = RandomStep(SmallSpec(), random, factors);
+    NextVersion next = VersionAfter(0);
+    next.factors = factors;
+    const auto made = MakeUpdate(f.parent, step, next, f.key);
+    ASSERT_THAT(made, IsOk());
+    EXPECT_EQ(std::ranges::equal(made->adapter.a(), f.parent.a()), !HasA(factors));
+    EXPECT_EQ(std::ranges::equal(made->adapter.b(), f.parent.b()), !HasB(factors));
+    EXPECT_EQ(HasAOfSeed(made->adapter, kSeed), !HasA(factors));
+    EXPECT_EQ(made->residual.size(), step.size());
+    const auto parsed = ParseUpdate(SerializeUpdate(made->update));
+    ASSERT_THAT(parsed, IsOk());
+    EXPECT_EQ(parsed->manifest.factors, factors);
+    const auto applied = f.Apply(*parsed);
+    ASSERT_THAT(applied, IsOk());
+    EXPECT_TRUE(SameBits(*applied, made->adapter));
+    // Each value is where the layout says: A, then B.
+    const size_t a = HasA(factors) ? SmallSpec().a_size() : 0;
+    for (size_t i = 0; i < a; ++i) EXPECT_NEAR(applied->a()[i] - f.parent.a()[i], step[i], 0.0003);
+    for (size_t i = a; i < step.size(); ++i) EXPECT_NEAR(applied->b()[i - a], step[i], 0.0003);
+  }
+}
+
+TEST(ApplyUpdateTest, ASnapshotCarriesAWhereItIsNotTheSeeds) {
+  const Fixture f = Fixture::Make();
+  const MadeUpdate changed = ChangedInBoth(f);
+  const auto snapshot = MakeSnapshot(changed.adapter, VersionAfter(0), f.key);
+  ASSERT_THAT(snapshot, IsOk());
+  EXPECT_EQ(snapshot->manifest.factors, Factors::kBoth);
+  const auto healed = f.Apply(*snapshot);
+  ASSERT_THAT(healed, IsOk());
+  EXPECT_TRUE(SameBits(*healed, changed.adapter));
+  // Back to a version whose A is the seed's, whatever A is here.
+  const auto back = MakeSnapshot(f.made.adapter, VersionAfter(0), f.key);
+  ASSERT_THAT(back, IsOk());
+  EXPECT_EQ(back->manifest.factors, Factors::kB);
+  const auto rolled = ApplyUpdate(*back, changed.adapter, Expected(), f.key.verify_key());
+  ASSERT_THAT(rolled, IsOk());
+  EXPECT_TRUE(SameBits(*rolled, f.made.adapter));
+}
+
+TEST(ApplyUpdateTest, RefactorsAsTheCoordinatorDid) {
+  const Fixture f = Fixture::Make();
+  NextVersion next = VersionAfter(1);
+  next.refactor = true;
+  const auto made = MakeUpdate(f.made.adapter, f.step, next, f.key);
+  ASSERT_THAT(made, IsOk());
+  EXPECT_TRUE(made->update.manifest.refactored);
+  EXPECT_TRUE(made->residual.empty());
+  EXPECT_FALSE(HasAOfSeed(made->adapter, kSeed));
+  const auto applied = ApplyUpdate(made->update, f.made.adapter, Expected(), f.key.verify_key());
+  ASSERT_THAT(applied, IsOk());
+  EXPECT_TRUE(SameBits(*applied, made->adapter));
+  // The same bytes without the word: other bits, which the hash shows.
+  UpdateManifest manifest = made->update.manifest;
+  manifest.refactored = false;
+  EXPECT_THAT(ApplyUpdate(f.Resigned(manifest, made->update.body), f.made.adapter, Expected(), f.key.verify_key()),
+              HasStatus(StatusCode::kDataLoss, "has the hash"));
+  // What follows a refactored version changes its B, and keeps its A.
+  const auto after = MakeUpdate(made->adapter, f.step, VersionAfter(2), f.key);
+  ASSERT_THAT(after, IsOk());
+  const auto followed = ApplyUpdate(after->update, *applied, Expected(), f.key.verify_key());
+  ASSERT_THAT(followed, IsOk());
+  EXPECT_TRUE(SameBits(*followed, after->adapter));
+  EXPECT_TRUE(std::ranges::equal(followed->a(), made->adapter.a()));
+}
+
+TEST(ApplyUpdateTest, EveryTruncationOfBothFactorsIsRefusedEvenIfItIsSigned) {
+  const Fixture f = Fixture::Make();
+  const MadeUpdate changed = ChangedInBoth(f);
+  const auto snapshot = MakeSnapshot(changed.adapter, VersionAfter(0), f.key);
+  ASSERT_THAT(snapshot, IsOk());
+  for (const SignedUpdate& update : {changed.update, *snapshot}) {
+    for (size_t size = 0; size < update.body.size(); ++size) {
+      const Bytes part(update.body.begin(), update.body.begin() + static_cast<ptrdiff_t>(size));
+      EXPECT_THAT(f.Apply(f.Resigned(update.manifest, part)), HasStatus(StatusCode::kDataLoss, ""));
+    }
+    // A body of fewer factors than the manifest says, or of more.
+    UpdateManifest manifest = update.manifest;
+    manifest.factors = Factors::kB;
+    EXPECT_THAT(f.Apply(f.Resigned(manifest, update.body)), HasStatus(StatusCode::kResourceExhausted, "more than"));
+  }
+}
+
+TEST(MakeUpdateTest, RefusesToRefactorWhatHasNoOrthonormalA) {
+  BaseSizes base{.layers = 1};
+  base.projections[0] = {.in = 2, .out = 8};
+  const AdapterSpec spec = *AdapterSpec::Create({.rank = 3, .alpha = 4, .targets = {Projection::kQ}}, base);
+  NextVersion next = VersionAfter(0);
+  next.refactor = true;
+  EXPECT_THAT(MakeUpdate(Adapter::Initial(spec, kSeed), std::vector<float>(spec.b_size(), 1), next, KeyFromByte(1)),
+              HasStatus(StatusCode::kInvalidArgument, "rank"));
 }
 
 TEST(MakeUpdateTest, RefusesNonsense) {

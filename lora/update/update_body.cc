@@ -48,12 +48,14 @@ uint8_t NearestQ(float value, float scale) {
   return static_cast<uint8_t>(static_cast<int8_t>(q));
 }
 
-// The length of every row, in the order of the spec.
-std::vector<uint32_t> RowLengths(const AdapterSpec& spec) {
+// The length of every row, in the order of the values.
+std::vector<uint32_t> RowLengths(const AdapterSpec& spec, Factors factors) {
   std::vector<uint32_t> lengths;
-  lengths.reserve(spec.modules().size() * spec.rank());
-  for (const LoraModule& module : spec.modules()) {
-    lengths.insert(lengths.end(), spec.rank(), module.out);
+  if (HasA(factors)) {
+    for (const LoraModule& module : spec.modules()) lengths.insert(lengths.end(), spec.rank(), module.in);
+  }
+  if (HasB(factors)) {
+    for (const LoraModule& module : spec.modules()) lengths.insert(lengths.end(), spec.rank(), module.out);
   }
   return lengths;
 }
@@ -88,9 +90,9 @@ absl::StatusOr<Bytes> Decompress(std::span<const uint8_t> packed, uint64_t expec
 
 }  // namespace
 
-QuantizedStep QuantizeStep(const AdapterSpec& spec, std::span<const float> step) {
-  CHECK(step.size() == spec.b_size());
-  const std::vector<uint32_t> lengths = RowLengths(spec);
+QuantizedStep QuantizeStep(const AdapterSpec& spec, Factors factors, std::span<const float> step) {
+  CHECK(step.size() == FloatsOf(spec, factors));
+  const std::vector<uint32_t> lengths = RowLengths(spec, factors);
   const size_t rows = lengths.size();
   // Low bytes of all scales, then high bytes (which repeat), then all q.
   Bytes plain(2 * rows + step.size());
@@ -117,12 +119,13 @@ QuantizedStep QuantizeStep(const AdapterSpec& spec, std::span<const float> step)
   return quantized;
 }
 
-absl::StatusOr<std::vector<float>> ReadQuantizedStep(const AdapterSpec& spec,
+absl::StatusOr<std::vector<float>> ReadQuantizedStep(const AdapterSpec& spec, Factors factors,
                                                      std::span<const uint8_t> body) {
-  const std::vector<uint32_t> lengths = RowLengths(spec);
+  const std::vector<uint32_t> lengths = RowLengths(spec, factors);
   const size_t rows = lengths.size();
-  ASSIGN_OR_RETURN(const Bytes plain, Decompress(body, 2 * rows + spec.b_size()));
-  std::vector<float> decoded(spec.b_size());
+  const uint64_t size = FloatsOf(spec, factors);
+  ASSIGN_OR_RETURN(const Bytes plain, Decompress(body, 2 * rows + size));
+  std::vector<float> decoded(size);
   size_t start = 0;
   for (size_t row = 0; row < rows; ++row) {
     const float scale =
@@ -139,28 +142,28 @@ absl::StatusOr<std::vector<float>> ReadQuantizedStep(const AdapterSpec& spec,
 }
 
 // In byte planes, lowest byte first: the planes of sign and exponent compress, the others do not.
-Bytes PackSnapshot(std::span<const float> b) {
-  Bytes plain(b.size_bytes());
-  for (size_t i = 0; i < b.size(); ++i) {
-    const auto bits = std::bit_cast<uint32_t>(b[i]);
+Bytes PackSnapshot(std::span<const float> values) {
+  Bytes plain(values.size_bytes());
+  for (size_t i = 0; i < values.size(); ++i) {
+    const auto bits = std::bit_cast<uint32_t>(values[i]);
     for (size_t plane = 0; plane < 4; ++plane) {
-      plain[plane * b.size() + i] = static_cast<uint8_t>(bits >> (8 * plane));
+      plain[plane * values.size() + i] = static_cast<uint8_t>(bits >> (8 * plane));
     }
   }
   return Compress(plain);
 }
 
-absl::StatusOr<std::vector<float>> ReadSnapshot(const AdapterSpec& spec,
+absl::StatusOr<std::vector<float>> ReadSnapshot(const AdapterSpec& spec, Factors factors,
                                                 std::span<const uint8_t> body) {
-  const uint64_t size = spec.b_size();
+  const uint64_t size = FloatsOf(spec, factors);
   ASSIGN_OR_RETURN(const Bytes plain, Decompress(body, size * sizeof(float)));
-  std::vector<float> b(size);
+  std::vector<float> values(size);
   for (size_t i = 0; i < size; ++i) {
     uint32_t bits = 0;
     for (size_t plane = 0; plane < 4; ++plane) bits |= uint32_t{plain[plane * size + i]} << (8 * plane);
-    b[i] = std::bit_cast<float>(bits);
+    values[i] = std::bit_cast<float>(bits);
   }
-  return b;
+  return values;
 }
 
 }  // namespace fleetune

@@ -32,8 +32,8 @@ Bytes Compressed(const Bytes& plain) {
 
 std::vector<float> DecodedRow(std::vector<float> row) {
   const AdapterSpec spec = OneModule(1, static_cast<uint32_t>(row.size()));
-  const QuantizedStep quantized = QuantizeStep(spec, row);
-  const auto read = ReadQuantizedStep(spec, quantized.body);
+  const QuantizedStep quantized = QuantizeStep(spec, Factors::kB, row);
+  const auto read = ReadQuantizedStep(spec, Factors::kB, quantized.body);
   EXPECT_THAT(read, IsOk());
   EXPECT_EQ(*read, quantized.decoded);
   for (size_t i = 0; i < row.size(); ++i) {  // the zeros' signs, too
@@ -53,8 +53,8 @@ TEST(QuantizeStepTest, DecodesWithinHalfAScaleOfItsRow) {
       // Rows of very different size.
       step[i] = static_cast<float>(std::ldexp(2 * random.NextUnit() - 1, static_cast<int>(i / out * 20) - 40));
     }
-    const QuantizedStep quantized = QuantizeStep(spec, step);
-    const auto read = ReadQuantizedStep(spec, quantized.body);
+    const QuantizedStep quantized = QuantizeStep(spec, Factors::kB, step);
+    const auto read = ReadQuantizedStep(spec, Factors::kB, quantized.body);
     ASSERT_THAT(read, IsOk());
     ASSERT_EQ(*read, quantized.decoded);
     for (uint32_t row = 0; row < rank; ++row) {
@@ -89,7 +89,7 @@ TEST(ReadQuantizedStepTest, RefusesScalesThatAreNotAllowed) {
   const auto with_scale = [&](float scale) {
     const uint32_t bits = std::bit_cast<uint32_t>(scale);
     return ReadQuantizedStep(
-        spec, Compressed({static_cast<uint8_t>(bits >> 16), static_cast<uint8_t>(bits >> 24), 1}));
+        spec, Factors::kB, Compressed({static_cast<uint8_t>(bits >> 16), static_cast<uint8_t>(bits >> 24), 1}));
   };
   EXPECT_THAT(*with_scale(0x1p-100f), Each(0x1p-100f));
   EXPECT_THAT(*with_scale(0), Each(0.0f));
@@ -101,32 +101,69 @@ TEST(ReadQuantizedStepTest, RefusesScalesThatAreNotAllowed) {
 
 TEST(ReadQuantizedStepTest, RefusesOtherSizes) {
   const AdapterSpec spec = OneModule(2, 3);  // 2 * 2 + 6 bytes
-  EXPECT_THAT(ReadQuantizedStep(spec, Compressed(Bytes(10))), IsOk());
-  EXPECT_THAT(ReadQuantizedStep(spec, Compressed(Bytes(9))), HasStatus(StatusCode::kDataLoss, "expected 10"));
-  EXPECT_THAT(ReadQuantizedStep(spec, Compressed(Bytes(11))),
+  EXPECT_THAT(ReadQuantizedStep(spec, Factors::kB, Compressed(Bytes(10))), IsOk());
+  EXPECT_THAT(ReadQuantizedStep(spec, Factors::kB, Compressed(Bytes(9))), HasStatus(StatusCode::kDataLoss, "expected 10"));
+  EXPECT_THAT(ReadQuantizedStep(spec, Factors::kB, Compressed(Bytes(11))),
               HasStatus(StatusCode::kResourceExhausted, "more than the 10 bytes"));
 }
 
 TEST(ReadQuantizedStepTest, ABombIsRefused) {
   const Bytes bomb = Compressed(Bytes(64 << 20));
   EXPECT_LT(bomb.size(), 10'000u);
-  EXPECT_THAT(ReadQuantizedStep(OneModule(2, 3), bomb), HasStatus(StatusCode::kResourceExhausted, "more"));
-  EXPECT_THAT(ReadSnapshot(OneModule(2, 3), bomb), HasStatus(StatusCode::kResourceExhausted, "more"));
+  EXPECT_THAT(ReadQuantizedStep(OneModule(2, 3), Factors::kB, bomb), HasStatus(StatusCode::kResourceExhausted, "more"));
+  EXPECT_THAT(ReadSnapshot(OneModule(2, 3), Factors::kB, bomb), HasStatus(StatusCode::kResourceExhausted, "more"));
 }
 
 TEST(ReadQuantizedStepTest, EveryTruncationIsRefused) {
   const AdapterSpec spec = OneModule(4, 30);
   std::vector<float> step(spec.b_size());
   for (size_t i = 0; i < step.size(); ++i) step[i] = static_cast<float>(i * i % 97);
-  const Bytes rows = QuantizeStep(spec, step).body;
+  const Bytes rows = QuantizeStep(spec, Factors::kB, step).body;
   for (size_t size = 0; size < rows.size(); ++size) {
-    EXPECT_THAT(ReadQuantizedStep(spec, std::span(rows).first(size)), HasStatus(StatusCode::kDataLoss, "body"));
+    EXPECT_THAT(ReadQuantizedStep(spec, Factors::kB, std::span(rows).first(size)), HasStatus(StatusCode::kDataLoss, "body"));
   }
   const Bytes whole = PackSnapshot(step);
   for (size_t size = 0; size < whole.size(); ++size) {
-    EXPECT_THAT(ReadSnapshot(spec, std::span(whole).first(size)), HasStatus(StatusCode::kDataLoss, "body"));
+    EXPECT_THAT(ReadSnapshot(spec, Factors::kB, std::span(whole).first(size)), HasStatus(StatusCode::kDataLoss, "body"));
   }
-  EXPECT_THAT(ReadSnapshot(spec, Bytes(100, 0xee)), HasStatus(StatusCode::kDataLoss, "does not unpack"));
+  EXPECT_THAT(ReadSnapshot(spec, Factors::kB, Bytes(100, 0xee)), HasStatus(StatusCode::kDataLoss, "does not unpack"));
+}
+
+// A row of A has `in` floats, a row of B `out`: each has a scale of its own, and B's come after A's.
+TEST(QuantizeStepTest, RowsOfBothFactorsAreTheirOwn) {
+  BaseSizes base{.layers = 2};
+  base.projections[0] = {.in = 3, .out = 5};
+  base.projections[1] = {.in = 3, .out = 2};
+  const AdapterSpec spec = *AdapterSpec::Create({.rank = 2, .alpha = 1, .targets = {Projection::kQ, Projection::kK}}, base);
+  SplitMix64 random(3);
+  const auto floats = [&](uint64_t size, double scale) {
+    std::vector<float> values(size);
+    for (float& value : values) value = static_cast<float>((random.NextUnit() - 0.5) * scale);
+    return values;
+  };
+  const std::vector<float> a = floats(spec.a_size(), 1000);
+  const std::vector<float> b = floats(spec.b_size(), 1e-3);
+  std::vector<float> both = a;
+  both.insert(both.end(), b.begin(), b.end());
+  std::vector<float> apart = QuantizeStep(spec, Factors::kA, a).decoded;
+  const QuantizedStep of_b = QuantizeStep(spec, Factors::kB, b);
+  apart.insert(apart.end(), of_b.decoded.begin(), of_b.decoded.end());
+  const QuantizedStep together = QuantizeStep(spec, Factors::kBoth, both);
+  EXPECT_EQ(together.decoded, apart);
+  const auto read = ReadQuantizedStep(spec, Factors::kBoth, together.body);
+  ASSERT_THAT(read, IsOk());
+  EXPECT_EQ(*read, apart);
+  for (size_t i = 0; i < both.size(); ++i) EXPECT_NEAR(both[i], apart[i], i < a.size() ? 3 : 3e-6) << i;
+  // 8 rows of either factor: 2 * 8 bytes of scales, and a byte a parameter.
+  EXPECT_THAT(ReadQuantizedStep(spec, Factors::kA, Compressed(Bytes(16 + 24))), IsOk());
+  EXPECT_THAT(ReadQuantizedStep(spec, Factors::kB, Compressed(Bytes(16 + 28))), IsOk());
+  EXPECT_THAT(ReadQuantizedStep(spec, Factors::kBoth, Compressed(Bytes(32 + 52))), IsOk());
+  EXPECT_THAT(ReadQuantizedStep(spec, Factors::kA, of_b.body), HasStatus(StatusCode::kResourceExhausted, "more"));
+  EXPECT_THAT(ReadQuantizedStep(spec, Factors::kBoth, of_b.body), HasStatus(StatusCode::kDataLoss, "expected 84"));
+  for (size_t size = 0; size < together.body.size(); ++size) {
+    EXPECT_THAT(ReadQuantizedStep(spec, Factors::kBoth, std::span(together.body).first(size)),
+                HasStatus(StatusCode::kDataLoss, "body"));
+  }
 }
 
 TEST(SnapshotTest, KeepsEveryBit) {
@@ -135,7 +172,7 @@ TEST(SnapshotTest, KeepsEveryBit) {
   std::vector<float> b(spec.b_size());
   for (float& value : b) value = std::bit_cast<float>(static_cast<uint32_t>(random.Next()) & 0xff7fffffu);
   b[0] = -0.0f;
-  const auto read = ReadSnapshot(spec, PackSnapshot(b));
+  const auto read = ReadSnapshot(spec, Factors::kB, PackSnapshot(b));
   ASSERT_THAT(read, IsOk());
   EXPECT_TRUE(std::ranges::equal(*read, b, [](float x, float y) {
     return std::bit_cast<uint32_t>(x) == std::bit_cast<uint32_t>(y);

@@ -26,6 +26,16 @@ absl::StatusOr<Digest> ReadDigest(ByteReader& in) {
   return digest;
 }
 
+// The byte of the encoding: its kind in the low four bits, the factors in the next two, then whether it is refactored.
+// That is the kind alone for what is of B.
+constexpr int kFactorsShift = 4;
+constexpr int kRefactoredShift = 6;
+
+uint8_t EncodingByte(const UpdateManifest& manifest) {
+  return static_cast<uint8_t>(static_cast<int>(manifest.encoding) | static_cast<int>(manifest.factors) << kFactorsShift |
+                              static_cast<int>(manifest.refactored) << kRefactoredShift);
+}
+
 absl::StatusOr<UpdateManifest> ReadManifest(ByteReader& in) {
   UpdateManifest manifest;
   ASSIGN_OR_RETURN(const uint32_t magic, in.Read<uint32_t>());
@@ -39,10 +49,15 @@ absl::StatusOr<UpdateManifest> ReadManifest(ByteReader& in) {
   ASSIGN_OR_RETURN(manifest.parent, ReadDigest(in));
   ASSIGN_OR_RETURN(manifest.result, ReadDigest(in));
   ASSIGN_OR_RETURN(const uint8_t encoding, in.Read<uint8_t>());
-  manifest.encoding = static_cast<UpdateEncodingKind>(encoding);
+  manifest.encoding = static_cast<UpdateEncodingKind>(encoding & 0xf);
+  manifest.factors = static_cast<Factors>(encoding >> kFactorsShift & 3);
+  manifest.refactored = (encoding >> kRefactoredShift & 1) != 0;
   ASSIGN_OR_RETURN(manifest.body_bytes, in.Read<uint32_t>());
   ASSIGN_OR_RETURN(manifest.body, ReadDigest(in));
   RETURN_IF_ERROR(ValidateManifest(manifest));
+  if (EncodingByte(manifest) != encoding) {
+    return absl::InvalidArgumentError("an update's encoding must be below 128, got " + std::to_string(encoding));
+  }
   return manifest;
 }
 
@@ -52,6 +67,10 @@ absl::Status ValidateManifest(const UpdateManifest& manifest) {
   if (!IsTaskName(manifest.task)) {
     return absl::InvalidArgumentError(
         "an update's task must have 1 to 64 lower-case letters, digits and hyphens");
+  }
+  if (manifest.factors > Factors::kBoth) {
+    return absl::InvalidArgumentError("an update's encoding must be of B, A or both, got " +
+                                      std::to_string(static_cast<int>(manifest.factors)));
   }
   switch (manifest.encoding) {
     case UpdateEncodingKind::kInt8Rows:
@@ -64,6 +83,9 @@ absl::Status ValidateManifest(const UpdateManifest& manifest) {
     case UpdateEncodingKind::kSnapshot:
       if (manifest.parent_version != 0 || manifest.parent != Digest{}) {
         return absl::InvalidArgumentError("a snapshot has no parent, but one is named");
+      }
+      if (!HasB(manifest.factors) || manifest.refactored) {
+        return absl::InvalidArgumentError("a snapshot's encoding must be of B or both, as they are");
       }
       break;
     default:
@@ -89,7 +111,7 @@ Bytes ManifestBytes(const UpdateManifest& manifest) {
   out.WriteBytes(manifest.base.bytes);
   out.WriteBytes(manifest.parent.bytes);
   out.WriteBytes(manifest.result.bytes);
-  out.Write(static_cast<uint8_t>(manifest.encoding));
+  out.Write(EncodingByte(manifest));
   out.Write(manifest.body_bytes);
   out.WriteBytes(manifest.body.bytes);
   return out.Take();

@@ -102,6 +102,43 @@ TEST(ValidateManifestTest, SnapshotsHaveNoParent) {
   EXPECT_THAT(ValidateManifest(manifest), IsOk());
 }
 
+TEST(UpdateBytesTest, TheEncodingSaysFactorsAndRefactoring) {
+  const size_t offset = 113;
+  SignedUpdate update = SomeUpdate();
+  const std::tuple<Factors, bool, uint8_t> cases[] = {{Factors::kB, false, 0x01}, {Factors::kA, false, 0x11},
+                                                      {Factors::kBoth, false, 0x21}, {Factors::kB, true, 0x41},
+                                                      {Factors::kBoth, true, 0x61}};
+  for (const auto& [factors, refactored, byte] : cases) {
+    update.manifest.factors = factors;
+    update.manifest.refactored = refactored;
+    const Bytes bytes = SerializeUpdate(update);
+    EXPECT_EQ(bytes[offset], byte);
+    const auto parsed = ParseUpdate(bytes);
+    ASSERT_THAT(parsed, IsOk());
+    EXPECT_EQ(parsed->manifest, update.manifest);
+  }
+  Bytes bytes = SerializeUpdate(SomeUpdate());
+  for (int byte = 0; byte < 256; ++byte) {
+    bytes[offset] = static_cast<uint8_t>(byte);
+    const bool known = (byte & 0x8f) == 1 && (byte & 0x30) != 0x30;
+    EXPECT_EQ(ParseUpdate(bytes).ok(), known) << byte;
+  }
+}
+
+TEST(ValidateManifestTest, SnapshotsAreOfBOrBothAsTheyAre) {
+  UpdateManifest manifest = SomeUpdate().manifest;
+  manifest.encoding = UpdateEncodingKind::kSnapshot;
+  manifest.parent_version = 0;
+  manifest.parent = {};
+  manifest.factors = Factors::kBoth;
+  EXPECT_THAT(ValidateManifest(manifest), IsOk());
+  manifest.refactored = true;
+  EXPECT_THAT(ValidateManifest(manifest), HasStatus(StatusCode::kInvalidArgument, "snapshot"));
+  manifest.refactored = false;
+  manifest.factors = Factors::kA;
+  EXPECT_THAT(ValidateManifest(manifest), HasStatus(StatusCode::kInvalidArgument, "snapshot"));
+}
+
 TEST(ValidateManifestTest, RefusesUnknownEncodingsAndHugeBodies) {
   UpdateManifest manifest = SomeUpdate().manifest;
   for (const int bad : {0, 3, 255}) {

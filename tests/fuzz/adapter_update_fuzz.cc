@@ -18,12 +18,14 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* bytes, size_t size) {
       *AdapterSpec::Create({.rank = 2, .alpha = 4, .targets = {Projection::kQ, Projection::kV}}, base);
   const std::span<const uint8_t> input(bytes, size);
   // A fuzzer cannot make a hash fit, so bodies are also tried on their own.
-  (void)ReadQuantizedStep(spec, input);
-  (void)ReadSnapshot(spec, input);
+  for (const Factors factors : {Factors::kB, Factors::kA, Factors::kBoth}) {
+    (void)ReadQuantizedStep(spec, factors, input);
+    (void)ReadSnapshot(spec, factors, input);
+  }
   const auto update = ParseUpdate(input);
   if (!update.ok()) return 0;
   CHECK(std::ranges::equal(SerializeUpdate(*update), input));
-  (void)ReadQuantizedStep(spec, update->body);
-  (void)ReadSnapshot(spec, update->body);
+  (void)ReadQuantizedStep(spec, update->manifest.factors, update->body);
+  (void)ReadSnapshot(spec, update->manifest.factors, update->body);
   return 0;
 }

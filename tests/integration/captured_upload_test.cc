@@ -155,8 +155,10 @@ class CapturedUploadTest : public ::testing::Test {
     ASSERT_THAT(update, IsOk());
     const absl::StatusOr<TrainingPlan> plan = ParseTrainingPlan(pending.plan);
     ASSERT_THAT(plan, IsOk());
-    const absl::StatusOr<UpdateEncoder> encoder =
-        UpdateEncoder::Create(UpdateOptions(*plan, pending.parameters, pending.order.round));
+    const absl::StatusOr<EncodingOptions> options =
+        UpdateOptions(*plan, pending.parameters, pending.order.round);
+    ASSERT_THAT(options, IsOk());
+    const absl::StatusOr<UpdateEncoder> encoder = UpdateEncoder::Create(*options);
     ASSERT_THAT(encoder, IsOk());
 
     const LaneBits lane = encoder->options().lane;

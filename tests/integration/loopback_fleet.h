@@ -46,6 +46,7 @@ class LoopbackFleet {
     int deadline_seconds = 900;
     std::string secure_aggregation = "off";
     std::string privacy = "";  // lines of [privacy]
+    std::string server = "";
   };
   void CreateTask(const TaskSettings& settings);
   std::string StartRound() const;
