@@ -56,6 +56,7 @@ class GoldenSession {
     config.dimension = 4;
     config.nonce.fill(1);
     config.rotation_seed.fill(2);
+    config.dropout = 0.2;  // with noise one of the five may vanish, and one does
     config.noise_multiplier = 1.5;
     config.noise_delta = 1e-6;
     return config;

@@ -286,6 +286,7 @@ TEST_F(AgentTest, TrainsTheRanksThatItMayAndDeclinesATaskOfMore) {
       BringAndExamine();
       EXPECT_EQ(Expect<TrainRound>().ranks, 2u);
     } else {
+      Examine();
       EXPECT_THAT(Expect<TellDecline>().notice.reason,
                   HasSubstr("the task asks for at least rank 4, this device trains up to 3"));
     }

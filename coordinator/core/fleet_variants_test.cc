@@ -91,8 +91,7 @@ class FleetVariantsTest : public ::testing::Test {
       SplitMix64 rounding(i);
       const auto encoded = encoder->Encode({.values = *std::move(delta),
                                             .weight = 1,
-                                            .trained_groups = TrainedGroups(plan, trainees[i].ranks),
-                                            .noise = {}},
+                                            .trained_groups = TrainedGroups(plan, trainees[i].ranks)},
                                            rounding);
       ASSERT_THAT(encoded, IsOk());
       ASSERT_THAT(small.Send(devices[i], round, PackLanes(encoded->ring, LaneBits::k32)), IsOk());

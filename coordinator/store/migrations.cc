@@ -9,7 +9,7 @@ namespace fleetune {
 namespace {
 
 // Steps that were released are never edited: a change is a new step at the end.
-constexpr std::array<const char*, 3> kMigrations = {
+constexpr std::array<const char*, 4> kMigrations = {
     // 1: times are milliseconds since 1970 UTC; digests are blobs of 32 bytes.
     R"sql(
 CREATE TABLE tokens (

@@ -93,6 +93,9 @@ TEST(CellNoiseTest, APlanSaysWhatNoiseNeeds) {
   };
   refused([](TrainingPlan& p) { p.secure.mode = SecureMode::kOff; }, "where secure_aggregation is off");
   refused([](TrainingPlan& p) { p.encoding.max_weight = 2; }, "max_weight: expected 1");
+  refused([](TrainingPlan& p) { p.trained = LoraMethod::kAlternating; }, "trained = \"b\" without smallest_rank");
+  refused([](TrainingPlan& p) { p.smallest_rank = 2; }, "trained = \"b\" without smallest_rank");
+  refused([](TrainingPlan& p) { p.secure.mode = SecureMode::kMalicious; }, "at most 64 devices in a cell");
   refused([](TrainingPlan& p) { p.encoding.max_inputs = 19; }, "min_cohort: expected at most");
   refused([](TrainingPlan& p) { p.secure.min_survivors = 17; }, "min_survivors: expected at least (1 - dropout) min_cohort, 18");
   refused([](TrainingPlan& p) { p.privacy.noise_multiplier = 0.04; }, "privacy: noise_multiplier is 0.04");

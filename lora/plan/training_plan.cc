@@ -99,6 +99,10 @@ absl::Status Validate(const SecurePlan& secure) {
   return CheckRange("dropout", secure.dropout, kZeroToBelowHalf);
 }
 
+// Up to here the graph is complete in M, and a sum has at least as many inputs as were agreed upon; in sparse graphs it
+// may have fewer across several views (docs/design/secagg.md), and noise counts on their number.
+constexpr uint32_t kMostNoisyInMalicious = 64;
+
 absl::Status ValidatePrivacy(const TrainingPlan& plan) {
   const auto named = [](const absl::Status& status) {
     if (status.ok()) return status;
@@ -123,6 +127,12 @@ absl::Status ValidatePrivacy(const TrainingPlan& plan) {
   if (plan.encoding.max_weight != 1) {
     return absl::InvalidArgumentError("max_weight: expected 1, since with noise every device weighs the same, got " +
                                       NumberText(plan.encoding.max_weight));
+  }
+  if (plan.secure.mode == SecureMode::kMalicious && plan.encoding.max_inputs > kMostNoisyInMalicious) {
+    return absl::InvalidArgumentError(
+        "max_inputs: expected at most " + std::to_string(kMostNoisyInMalicious) +
+        " devices in a cell (cell_devices) with noise under \"malicious\", got " +
+        std::to_string(plan.encoding.max_inputs) + ": in larger ones how many share a sum is not proven");
   }
   if (plan.secure.min_cohort > plan.encoding.max_inputs) {
     return absl::InvalidArgumentError("min_cohort: expected at most the devices in a sum, " +

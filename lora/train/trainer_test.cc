@@ -191,14 +191,14 @@ TEST(TrainAdapterTest, TrainsTheFirstRanksAlone) {
     options.steps = 1;
     options.factors = factors;
     options.clip_gradient_norm = 1e9;
-    const auto whole = TrainAdapter(*model, examples, adapter, options, GoOn);
+    const auto whole = TrainAdapter(*model, examples, adapter, options, {}, GoOn);
     ASSERT_THAT(whole, IsOk());
     options.weight_decay = 0.5;
     options.ranks = rank - 1;
-    const auto decayed = TrainAdapter(*model, examples, adapter, options, GoOn);
+    const auto decayed = TrainAdapter(*model, examples, adapter, options, {}, GoOn);
     ASSERT_THAT(decayed, IsOk());
     options.weight_decay = 0;
-    const auto part = TrainAdapter(*model, examples, adapter, options, GoOn);
+    const auto part = TrainAdapter(*model, examples, adapter, options, {}, GoOn);
     ASSERT_THAT(part, IsOk());
     EXPECT_EQ(part->first_loss, whole->first_loss);
     for (const LoraModule& module : adapter.spec().modules()) {

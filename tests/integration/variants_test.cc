@@ -30,7 +30,8 @@ class VariantsTest : public ::testing::TestWithParam<const char*> {
     }
   }
   std::string VersionHash(int version) const {
-    for (const nlohmann::json& entry : fleet.AdminJson({"adapter", "list", "t"}).at("versions")) {
+    const nlohmann::json versions = fleet.AdminJson({"adapter", "list", "t"});
+    for (const nlohmann::json& entry : versions.at("versions")) {
       if (entry.at("version") == version) return entry.at("hash");
     }
     return "none";
