@@ -198,7 +198,7 @@ lane_bits = $lane
 [round]
 invited = $devices
 needed = $needed
-deadline_seconds = 900
+deadline_seconds = $([ "$kill" = 0 ] && echo 900 || echo 150)  # devices that were killed are waited for until then
 poll_seconds = 1
 
 [server]
