@@ -2,7 +2,8 @@
 #
 #   fleetune_library(NAME SOURCES a.cc ... [DEPS public ...] [PRIVATE_DEPS ...])
 #   fleetune_program(NAME SOURCES main.cc ... DEPS ...)
-#   fleetune_test(NAME SOURCES a_test.cc ... DEPS ...)      one executable a folder, which is its label: ctest -L client/app
+#   fleetune_test(NAME SOURCES a_test.cc ... DEPS ... [ENVIRONMENT A=b ...])
+#                                                one executable a folder, which is its label: ctest -L client/app
 #   fleetune_fuzz_target(NAME SOURCE x_fuzz.cc CORPUS dir DEPS ...)
 #
 # A library or program of folder a/b is named a_b (target fleetune_a_b) or by its program's name.
@@ -37,7 +38,7 @@ function(fleetune_program name)
 endfunction()
 
 function(fleetune_test name)
-  cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "SOURCES;DEPS")
+  cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "SOURCES;DEPS;ENVIRONMENT")
   if(NOT FLEETUNE_TESTS)
     return()
   endif()
@@ -54,7 +55,8 @@ function(fleetune_test name)
   target_link_libraries(${name} PRIVATE
     fleetune_options ${arg_DEPS} fleetune_tests_support GTest::gmock GTest::gtest_main)
   file(RELATIVE_PATH folder "${CMAKE_SOURCE_DIR}" "${CMAKE_CURRENT_SOURCE_DIR}")
-  gtest_discover_tests(${name} DISCOVERY_TIMEOUT 120 PROPERTIES TIMEOUT 600 LABELS "${folder}")
+  gtest_discover_tests(${name} DISCOVERY_TIMEOUT 120 PROPERTIES TIMEOUT 600 LABELS "${folder}"
+    ENVIRONMENT "${arg_ENVIRONMENT}")
 endfunction()
 
 # Without a fuzzer the target replays its corpus; ctest does that. With clang and

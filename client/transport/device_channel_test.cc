@@ -23,6 +23,8 @@ namespace {
 
 using std::chrono::hours;
 
+constexpr std::chrono::minutes kPatience{10};  // for a busy machine
+
 class FakeDeviceService final : public v1::DeviceService::Service {
  public:
   grpc::Status next = grpc::Status::OK;
@@ -195,7 +197,7 @@ TEST_F(DeviceChannelTest, EnrolsWithoutACertificate) {
   enrollment_.response.set_certificate("pem");
   enrollment_.response.set_release_key(std::string(32, 'k'));
   const std::string ca = authority_.pem().certificate_pem;
-  const auto answer = JoinFleet(Token(), ca, {.certificate_request = "csr", .device_name = "a"}, std::chrono::seconds(10));
+  const auto answer = JoinFleet(Token(), ca, {.certificate_request = "csr", .device_name = "a"}, kPatience);
   ASSERT_THAT(answer, IsOk());
   EXPECT_EQ(answer->device_id, "device-7");
   EXPECT_EQ(answer->ca_pem, ca);
@@ -204,21 +206,20 @@ TEST_F(DeviceChannelTest, EnrolsWithoutACertificate) {
 TEST_F(DeviceChannelTest, EnrolmentsAnswerIsChecked) {
   const std::string ca = authority_.pem().certificate_pem;
   const JoinRequest request{.certificate_request = "csr", .device_name = "a"};
-  const auto deadline = std::chrono::seconds(10);
-  EXPECT_THAT(JoinFleet(Token(), ca, request, deadline), HasStatus(absl::StatusCode::kInternal, "device id"));
+  EXPECT_THAT(JoinFleet(Token(), ca, request, kPatience), HasStatus(absl::StatusCode::kInternal, "device id"));
   enrollment_.response.set_device_id("device-7");
-  EXPECT_THAT(JoinFleet(Token(), ca, request, deadline), HasStatus(absl::StatusCode::kInternal, "certificate"));
+  EXPECT_THAT(JoinFleet(Token(), ca, request, kPatience), HasStatus(absl::StatusCode::kInternal, "certificate"));
   enrollment_.response.set_certificate("pem");
   enrollment_.response.set_release_key(std::string(31, 'k'));
-  EXPECT_THAT(JoinFleet(Token(), ca, request, deadline), HasStatus(absl::StatusCode::kInternal, "release key"));
+  EXPECT_THAT(JoinFleet(Token(), ca, request, kPatience), HasStatus(absl::StatusCode::kInternal, "release key"));
   enrollment_.next = grpc::Status(grpc::StatusCode::UNAUTHENTICATED, "the token has expired");
-  EXPECT_THAT(JoinFleet(Token(), ca, request, deadline), HasStatus(absl::StatusCode::kUnauthenticated, "expired"));
+  EXPECT_THAT(JoinFleet(Token(), ca, request, kPatience), HasStatus(absl::StatusCode::kUnauthenticated, "expired"));
 }
 
 TEST_F(DeviceChannelTest, ALongNameIsRefusedBeforeAnythingIsSent) {
   const std::string ca = authority_.pem().certificate_pem;
   EXPECT_THAT(JoinFleet(Token(), ca, {.certificate_request = "csr", .device_name = std::string(65, 'n')},
-                        std::chrono::seconds(10)),
+                        kPatience),
               HasStatus(absl::StatusCode::kInvalidArgument, "at most 64"));
 }
 
