@@ -198,7 +198,8 @@ lane_bits = $lane
 [round]
 invited = $devices
 needed = $needed
-deadline_seconds = $([ "$kill" = 0 ] && echo 900 || echo 150)  # devices that were killed are waited for until then
+deadline_seconds = 900
+linger_seconds = $([ "$kill" = 0 ] && echo 900 || echo 30)  # for devices that were killed, once enough others are counted
 poll_seconds = 1
 
 [server]

@@ -44,6 +44,7 @@ RoundRecord SummaryOf(const OpenRound& round, std::optional<TimePoint> ended) {
   record.total_weight = machine.total_weight();
   record.mean_delta_norm = machine.mean_delta_norm();
   record.ended = ended;
+  record.deadline = machine.options().deadline;
   return record;
 }
 
@@ -161,7 +162,26 @@ absl::StatusOr<RoundView> Fleet::AbortRound(const std::string& admin, const std:
   return Round(id);
 }
 
+// Rounds that have what they need say until when they wait for the rest. Not while devices sit in a cell: their sum is
+// on its way.
+absl::Status Fleet::State::LimitWaiting() {
+  std::vector<RoundStep> steps;
+  for (const auto& [id, round] : memory.rounds) {
+    const auto busy = [&](const auto& cell) {
+      return cell.second.record.round == id && cell.second.session.advertised() > 0;
+    };
+    if (!round.machine.MayEndEarlier() || std::ranges::any_of(memory.cells, busy)) continue;
+    const TimePoint deadline = Now() + memory.tasks.at(round.record.task).spec.round_linger;
+    if (deadline >= round.machine.options().deadline) continue;
+    steps.push_back({.round = id, .events = {EnoughCounted{deadline}}});
+  }
+  if (steps.empty()) return absl::OkStatus();
+  return Advance(steps, {}, [](FleetTransaction&) { return absl::OkStatus(); });
+}
+
 absl::Status Fleet::Tick() {
+  RETURN_IF_ERROR(state_->Refresh());
+  absl::Status first_error = state_->LimitWaiting();
   RETURN_IF_ERROR(state_->Refresh());
   std::vector<std::string> due;
   const TimePoint now = state_->Now();
@@ -169,7 +189,6 @@ absl::Status Fleet::Tick() {
     const RoundMachine& machine = round.machine;
     if (machine.phase() == RoundPhase::kClosing || now >= machine.options().deadline) due.push_back(id);
   }
-  absl::Status first_error;
   std::vector<std::pair<std::string, std::string>> cells;  // with their rounds
   for (const auto& [id, cell] : state_->memory.cells) cells.emplace_back(id, cell.record.round);
   for (const auto& [id, round] : cells) {

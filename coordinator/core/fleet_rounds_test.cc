@@ -90,6 +90,38 @@ TEST_F(FleetRoundsTest, AtTheDeadlineEnoughUpdatesMakeAVersion) {
   EXPECT_EQ(View(round).state, "done");
 }
 
+// A task whose rounds wait only so long for the others.
+TEST(FleetLingerTest, ARoundWithEnoughUpdatesWaitsOnlySoLongForTheOthers) {
+  SmallFleet small;
+  small.AddTask(SmallTask("linger_seconds = 30\n"));
+  std::vector<std::string> devices;
+  for (int i = 0; i < 3; ++i) devices.push_back(small.AddDevice());
+  const std::string round = small.StartRound();
+  const TimePoint deadline = small.fleet->Round(round)->deadline;
+  for (const std::string& device : devices) ASSERT_EQ(small.CheckIn(device), round);
+  const auto send = [&](const std::string& device) {
+    EXPECT_THAT(small.Send(device, round, SmallFleet::Update(0.01f, 1.0, round)), IsOk());
+    EXPECT_THAT(small.fleet->Tick(), IsOk());
+  };
+  send(devices[0]);
+  EXPECT_EQ(small.fleet->Round(round)->deadline, deadline);
+  small.clock.now += std::chrono::seconds(100);
+  send(devices[1]);
+  const TimePoint sooner = small.clock.now + std::chrono::seconds(30);
+  EXPECT_EQ(small.fleet->Round(round)->deadline, sooner);
+  // Also after a crash, and however often it is looked at.
+  small.clock.now = sooner - std::chrono::milliseconds(1);
+  small.Reopen();
+  ASSERT_THAT(small.fleet->Tick(), IsOk());
+  EXPECT_EQ(small.fleet->Round(round)->state, "collecting");
+  EXPECT_EQ(small.fleet->Round(round)->deadline, sooner);
+  small.clock.now = sooner;
+  ASSERT_THAT(small.fleet->Tick(), IsOk());
+  EXPECT_EQ(small.fleet->Round(round)->state, "done");
+  EXPECT_EQ(small.fleet->Round(round)->counted, 2u);
+  EXPECT_EQ(small.fleet->Round(round)->deadline, sooner);
+}
+
 TEST_F(FleetRoundsTest, AtTheDeadlineTooFewUpdatesAbort) {
   const std::string round = small.StartRound();
   Send(devices[0], round, 0.01f);

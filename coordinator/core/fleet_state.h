@@ -126,6 +126,9 @@ struct Fleet::State {
   // memory; its sum and uploads are deleted. Does not make versions: FinishClosing does.
   absl::Status Advance(const std::vector<RoundStep>& steps, std::vector<AuditNote> notes, TransactionBody also);
 
+  // Rounds that have their needed updates begin to wait no longer than the task's linger_seconds for the others.
+  absl::Status LimitWaiting();
+
   // Makes the version of a round whose sum is complete, or aborts it if the sum cannot be used. Nothing to do
   // unless the round is closing.
   absl::Status FinishClosing(const std::string& round);

@@ -145,6 +145,7 @@ RoundView Fleet::State::View(const OpenRound& round) const {
   view.invited = machine.invited();
   view.counted = machine.counted();
   view.declined = machine.declined();
+  view.deadline = machine.options().deadline;
   view.clamped_share = machine.made().clamped_share;
   view.clipped_devices_share = machine.made().clipped_devices_share;
   view.mean_peak_share = machine.made().mean_peak_share;

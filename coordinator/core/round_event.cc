@@ -54,6 +54,7 @@ struct Encoder {
     WriteText(out, event.reason, kMaxRoundReasonBytes);
   }
   void operator()(const DeadlinePassed& event) const { out.Write(ToMillis(event.time)); }
+  void operator()(const EnoughCounted& event) const { out.Write(ToMillis(event.deadline)); }
   void operator()(const RoundAborted& event) const {
     WriteText(out, event.by, kMaxRoundReasonBytes);
     WriteText(out, event.reason, kMaxRoundReasonBytes);
@@ -158,6 +159,12 @@ absl::StatusOr<RoundEvent> DecodeCellCounted(ByteReader& in) {
   return event;
 }
 
+absl::StatusOr<RoundEvent> DecodeEnoughCounted(ByteReader& in) {
+  EnoughCounted event;
+  ASSIGN_OR_RETURN(event.deadline, ReadTime(in));
+  return event;
+}
+
 absl::StatusOr<RoundEvent> DecodeKind(uint8_t kind, ByteReader& in) {
   switch (kind - kFirstKind) {
     case 0:
@@ -178,13 +185,15 @@ absl::StatusOr<RoundEvent> DecodeKind(uint8_t kind, ByteReader& in) {
       return DecodeVersionMade(in);
     case 8:
       return DecodeCellCounted(in);
+    case 9:
+      return DecodeEnoughCounted(in);
     default:
       return absl::InvalidArgumentError("round event: expected a kind from 1 to " +
                                         std::to_string(std::variant_size_v<RoundEvent>) + ", got " +
                                         std::to_string(kind));
   }
 }
-static_assert(std::variant_size_v<RoundEvent> == 9);
+static_assert(std::variant_size_v<RoundEvent> == 10);
 
 }  // namespace
 

@@ -15,7 +15,7 @@ namespace fleetune {
 inline constexpr size_t kMaxDeviceIdBytes = 64;
 inline constexpr size_t kMaxRoundReasonBytes = 256;  // of a decline or an abort, and of who aborted
 
-// How one round runs. Does not change while it is open.
+// How one round runs. Only the deadline changes while it is open: EnoughCounted may bring it forward.
 struct RoundOptions {
   uint32_t places = 1;           // devices at a time, declined ones left out: 1 .. kMaxSummedInputs
   uint32_t needed = 1;           // fewest updates that make a version: 1 .. places
@@ -68,6 +68,12 @@ struct DeadlinePassed {
 
   friend bool operator==(const DeadlinePassed&, const DeadlinePassed&) = default;
 };
+// Enough updates are counted: the other devices are waited for until `deadline` and no longer.
+struct EnoughCounted {
+  TimePoint deadline;
+
+  friend bool operator==(const EnoughCounted&, const EnoughCounted&) = default;
+};
 struct RoundAborted {
   std::string by;
   std::string reason;
@@ -86,7 +92,7 @@ struct VersionMade {
   friend bool operator==(const VersionMade&, const VersionMade&) = default;
 };
 using RoundEvent = std::variant<RoundOpened, DeviceInvited, UploadOpened, UpdateCounted, DeviceDeclined, DeadlinePassed,
-                                RoundAborted, VersionMade, CellCounted>;
+                                RoundAborted, VersionMade, CellCounted, EnoughCounted>;
 
 // As it lies in the log: one byte for the kind, then its fields in little-endian, texts with a u32 length.
 // Texts over their limit are cut.

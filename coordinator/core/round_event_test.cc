@@ -26,7 +26,8 @@ std::vector<RoundEvent> OneOfEach() {
                       .clamped_share = 0.125,
                       .clipped_devices_share = 0.5,
                       .mean_peak_share = 0.75},
-          CellCounted{.devices = {"d3", "d4", "d5"}, .bytes = 136}};
+          CellCounted{.devices = {"d3", "d4", "d5"}, .bytes = 136},
+          EnoughCounted{.deadline = FromMillis(5000)}};
 }
 
 TEST(RoundEventTest, EveryKindComesBackAsItWas) {
@@ -57,9 +58,9 @@ TEST(RoundEventTest, RefusesEveryTruncationAndOneByteMore) {
 
 TEST(RoundEventTest, RefusesUnknownKinds) {
   const Bytes zero = {0};
-  const Bytes ten = {10};
+  const Bytes eleven = {11};
   EXPECT_THAT(DecodeRoundEvent(zero), HasStatus(absl::StatusCode::kInvalidArgument, "kind"));
-  EXPECT_THAT(DecodeRoundEvent(ten), HasStatus(absl::StatusCode::kInvalidArgument, "got 10"));
+  EXPECT_THAT(DecodeRoundEvent(eleven), HasStatus(absl::StatusCode::kInvalidArgument, "1 to 10, got 11"));
 }
 
 RoundEvent OpenedWith(uint32_t places, uint32_t needed) {

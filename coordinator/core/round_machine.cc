@@ -1,5 +1,6 @@
 #include "coordinator/core/round_machine.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace fleetune {
@@ -109,6 +110,13 @@ std::vector<RoundEffect> RoundMachine::On(const DeadlinePassed& event) {
   if (phase_ != RoundPhase::kCollecting || event.time < options().deadline) return {};
   return Conclude("the deadline passed with " + std::to_string(counted_) + " of " + std::to_string(options().needed) +
                   " needed updates");
+}
+
+std::vector<RoundEffect> RoundMachine::On(const EnoughCounted& event) {
+  if (!MayEndEarlier()) return {};
+  opened_.options.deadline = std::min(opened_.options.deadline, event.deadline);
+  ends_earlier_ = true;
+  return {};
 }
 
 std::vector<RoundEffect> RoundMachine::On(const RoundAborted& event) {

@@ -25,7 +25,7 @@ namespace fleetune {
 // A round has `places`. A device that is invited or counted holds one; a decline frees it for another device. A
 // device takes part once: who declined or was counted is not invited again. The round ends as soon as so few places
 // are not counted that no further sum could be made of them (all are, without cells), or at the deadline: with a
-// version if at least `needed` are counted.
+// version if at least `needed` are counted. Once they are, the deadline may be brought forward, once.
 enum class RoundPhase : uint8_t { kNew, kCollecting, kClosing, kDone, kAborted };
 
 enum class RoundSeat : uint8_t {
@@ -89,6 +89,10 @@ class RoundMachine {
   double mean_delta_norm() const { return made_.mean_delta_norm; }
   const VersionMade& made() const { return made_; }
   uint32_t counted() const { return counted_; }
+  // Enough are counted to do without the others, and nobody has said yet how long they are waited for.
+  bool MayEndEarlier() const {
+    return phase_ == RoundPhase::kCollecting && counted_ >= options().needed && !ends_earlier_;
+  }
   uint32_t open_places() const { return options().places - counted_; }  // held by devices, or free
   uint32_t declined() const { return declined_; }
   uint32_t invited() const { return static_cast<uint32_t>(members_.size()); }  // ever
@@ -104,6 +108,7 @@ class RoundMachine {
   std::vector<RoundEffect> On(const RoundAborted& event);
   std::vector<RoundEffect> On(const VersionMade& event);
   std::vector<RoundEffect> On(const CellCounted& event);
+  std::vector<RoundEffect> On(const EnoughCounted& event);
 
   bool Count(const std::string& device, uint64_t bytes);  // false if it holds no place
   std::vector<RoundEffect> ConcludeIfComplete();
@@ -121,6 +126,7 @@ class RoundMachine {
   std::map<std::string, RoundMember> members_;
   uint32_t counted_ = 0;
   uint32_t declined_ = 0;
+  bool ends_earlier_ = false;
 };
 
 }  // namespace fleetune

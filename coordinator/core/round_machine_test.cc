@@ -142,6 +142,31 @@ TEST(RoundMachineTest, CanBeAbortedWhileCollectingAndWhileClosing) {
   EXPECT_THAT(closing.Apply(RoundAborted{.by = "x", .reason = "again"}), IsEmpty());
 }
 
+TEST(RoundMachineTest, TheDeadlineComesForwardOnceAndOnlyWithEnoughUpdates) {
+  RoundMachine machine = RoundWithThree();
+  const TimePoint sooner = kDeadline - std::chrono::seconds(2);
+  EXPECT_FALSE(machine.MayEndEarlier());
+  (void)machine.Apply(EnoughCounted{sooner});
+  EXPECT_EQ(machine.options().deadline, kDeadline);
+  (void)Count(machine, 0);
+  (void)Count(machine, 1);
+  EXPECT_TRUE(machine.MayEndEarlier());
+  (void)machine.Apply(EnoughCounted{sooner});
+  EXPECT_EQ(machine.options().deadline, sooner);
+  EXPECT_FALSE(machine.MayEndEarlier());
+  (void)machine.Apply(EnoughCounted{kStart});
+  EXPECT_EQ(machine.options().deadline, sooner);
+  EXPECT_THAT(machine.Apply(DeadlinePassed{sooner}), ElementsAre(VariantWith<MakeVersion>(MakeVersion{})));
+}
+
+TEST(RoundMachineTest, TheDeadlineNeverComesLater) {
+  RoundMachine machine = RoundWithThree();
+  (void)Count(machine, 0);
+  (void)Count(machine, 1);
+  (void)machine.Apply(EnoughCounted{kDeadline + std::chrono::seconds(1)});
+  EXPECT_EQ(machine.options().deadline, kDeadline);
+}
+
 TEST(RoundMachineTest, NothingHappensBeforeItIsOpened) {
   RoundMachine machine;
   EXPECT_THAT(machine.Apply(DeviceInvited{.device = "d", .time = kStart}), IsEmpty());
@@ -169,7 +194,7 @@ class AnyEventsTest : public ::testing::TestWithParam<uint64_t> {};
 
 RoundEvent AnyEvent(SplitMix64& random) {
   const std::string device = Name(static_cast<uint32_t>(random.Below(6)));
-  switch (random.Below(8)) {
+  switch (random.Below(9)) {
     case 0:
       return UploadOpened{device};
     case 1:
@@ -179,6 +204,8 @@ RoundEvent AnyEvent(SplitMix64& random) {
       return DeviceDeclined{.device = device, .reason = ""};
     case 4:
       return random.Below(10) == 0 ? RoundEvent(DeadlinePassed{kDeadline}) : RoundEvent(DeadlinePassed{kStart});
+    case 5:
+      return EnoughCounted{random.Below(2) == 0 ? kStart : kDeadline};
     default:
       return DeviceInvited{.device = device, .time = kStart};
   }

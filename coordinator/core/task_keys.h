@@ -50,6 +50,7 @@ void VisitRound(Visitor& visit, auto& spec) {
   visit("invited", spec.invited_devices);
   visit("needed", spec.needed_updates);
   visit("deadline_seconds", spec.round_deadline);
+  visit("linger_seconds", spec.round_linger);
   visit("poll_seconds", spec.poll_interval);
 }
 

@@ -61,6 +61,8 @@ absl::Status Validate(const TaskSpec& spec) {
   RETURN_IF_ERROR(CheckCount("round.needed", spec.needed_updates, 1, spec.invited_devices));
   RETURN_IF_ERROR(CheckSeconds("round.deadline_seconds", spec.round_deadline, std::chrono::seconds(10),
                                std::chrono::hours(7 * 24)));
+  RETURN_IF_ERROR(CheckSeconds("round.linger_seconds", spec.round_linger, std::chrono::seconds(0),
+                               std::chrono::hours(7 * 24)));
   RETURN_IF_ERROR(
       CheckSeconds("round.poll_seconds", spec.poll_interval, std::chrono::seconds(1), std::chrono::hours(24)));
   RETURN_IF_ERROR(CheckCount("max_inputs", spec.plan.encoding.max_inputs, spec.most_together(), kMaxSummedInputs));

@@ -35,6 +35,8 @@ struct TaskSpec {
   uint32_t invited_devices = 8;                                    // at a time in a round, 1 .. kMaxSummedInputs
   uint32_t needed_updates = 4;                                     // fewest that make a version, 1 .. invited_devices
   std::chrono::seconds round_deadline = std::chrono::minutes(30);  // 10 s .. 7 days
+  // How long a round that has its needed updates waits for the others: 0 .. 7 days, and never beyond the deadline.
+  std::chrono::seconds round_linger = std::chrono::hours(7 * 24);
   std::chrono::seconds poll_interval = std::chrono::seconds(30);   // between check-ins of idle devices, 1 s .. 1 day
   bool auto_release = true;                                        // a new version is what devices answer with at once
   ServerOptimizerOptions server;
@@ -70,7 +72,7 @@ inline constexpr size_t kMaxTaskTomlBytes = 64 * 1024;
 //               share_seconds, input_seconds, view_seconds, unmask_seconds (CellOptions)
 //   [privacy]   noise_multiplier (0: no differential privacy), delta, device_epsilon_limit, rounding_overhead
 //               (PrivacyPlan)
-//   [round]     invited, needed, deadline_seconds, poll_seconds
+//   [round]     invited, needed, deadline_seconds, linger_seconds, poll_seconds
 //   [server]    optimizer ("fedavg" or "fedadam"), learning_rate, momentum, beta1, beta2, tau, refactor_every
 //
 // Parses the operator's TOML. `find_model` gives the SHA-256 of the base model with a name, or NotFound.

@@ -83,6 +83,7 @@ min_examples = 3
 invited = 5
 needed = 3
 deadline_seconds = 90
+linger_seconds = 20
 poll_seconds = 2
 [server]
 optimizer = "fedadam"
@@ -108,6 +109,7 @@ tau = 0.01
   EXPECT_EQ(spec->invited_devices, 5u);
   EXPECT_EQ(spec->needed_updates, 3u);
   EXPECT_EQ(spec->round_deadline, std::chrono::seconds(90));
+  EXPECT_EQ(spec->round_linger, std::chrono::seconds(20));
   EXPECT_EQ(spec->poll_interval, std::chrono::seconds(2));
   EXPECT_EQ(spec->server.kind, ServerOptimizerKind::kFedAdam);
   EXPECT_EQ(spec->server.tau, 0.01);
@@ -236,6 +238,14 @@ TEST(TaskSpecTest, LimitsOfTimes) {
   EXPECT_THAT(deadline(seconds(9)), HasStatus(kInvalid, "deadline_seconds"));
   EXPECT_THAT(deadline(hours(168)), IsOk());
   EXPECT_THAT(deadline(hours(168) + seconds(1)), HasStatus(kInvalid, "deadline_seconds"));
+  const auto linger = [](seconds value) {
+    TaskSpec spec = ValidSpec();
+    spec.round_linger = value;
+    return Validate(spec);
+  };
+  EXPECT_THAT(linger(seconds(0)), IsOk());
+  EXPECT_THAT(linger(seconds(-1)), HasStatus(kInvalid, "linger_seconds"));
+  EXPECT_THAT(linger(hours(168) + seconds(1)), HasStatus(kInvalid, "linger_seconds"));
   const auto poll = [](seconds value) {
     TaskSpec spec = ValidSpec();
     spec.poll_interval = value;

@@ -88,7 +88,8 @@ absl::Status SqliteFleetTransaction::PutRound(const RoundRecord& round) {
       ON CONFLICT (id) DO UPDATE SET
         state = excluded.state, reason = excluded.reason, made_version = excluded.made_version,
         invited = excluded.invited, counted = excluded.counted, declined = excluded.declined,
-        total_weight = excluded.total_weight, mean_delta_norm = excluded.mean_delta_norm, ended = excluded.ended)sql"));
+        total_weight = excluded.total_weight, mean_delta_norm = excluded.mean_delta_norm, ended = excluded.ended,
+        deadline = excluded.deadline)sql"));
   statement.Bind(round.id)
       .Bind(round.task)
       .Bind(round.number)
