@@ -1,48 +1,12 @@
 #include "base/crypto/signature.h"
 
 #include <algorithm>
-#include <string_view>
 
-#include "base/bytes.h"
-#include "base/check.h"
 #include "base/crypto/ed25519.h"
 #include "base/crypto/random.h"
+#include "base/crypto/signature_label.h"
 
 namespace fleetune {
-namespace {
-
-// Each label ends with a zero byte, so none is the beginning of another.
-std::string_view LabelOf(SignPurpose purpose) {
-  using namespace std::string_view_literals;
-  switch (purpose) {
-    case SignPurpose::kAdapterUpdate:
-      return "fleetune v1 adapter update\0"sv;
-    case SignPurpose::kTrainingPlan:
-      return "fleetune v1 training plan\0"sv;
-    case SignPurpose::kSecAggConfig:
-      return "fleetune-secagg/1/config\0"sv;
-    case SignPurpose::kSecAggAdvertise:
-      return "fleetune-secagg/1/advertise\0"sv;
-    case SignPurpose::kSecAggShareKeys:
-      return "fleetune-secagg/1/share-keys\0"sv;
-    case SignPurpose::kSecAggIncluded:
-      return "fleetune-secagg/1/included\0"sv;
-    case SignPurpose::kSecAggView:
-      return "fleetune-secagg/1/view\0"sv;
-    case SignPurpose::kSecAggUnmask:
-      return "fleetune-secagg/1/unmask\0"sv;
-  }
-  CHECK(false);
-}
-
-Bytes Labelled(SignPurpose purpose, std::span<const uint8_t> message) {
-  ByteWriter writer;
-  writer.WriteBytes(AsBytes(LabelOf(purpose)));
-  writer.WriteBytes(message);
-  return writer.Take();
-}
-
-}  // namespace
 
 absl::StatusOr<VerifyKey> VerifyKey::FromRaw(std::span<const uint8_t, 32> raw) {
   if (!ed25519::IsUsablePoint(raw)) {
@@ -56,7 +20,7 @@ absl::StatusOr<VerifyKey> VerifyKey::FromRaw(std::span<const uint8_t, 32> raw) {
 absl::Status VerifyKey::Verify(SignPurpose purpose, std::span<const uint8_t> message,
                                const Signature& signature) const {
   if (!ed25519::Verify(raw_, Labelled(purpose, message), signature)) {
-    return absl::UnauthenticatedError("the signature does not verify");
+    return SignatureRefused();
   }
   return absl::OkStatus();
 }
