@@ -1,5 +1,7 @@
 #include "aggregation/secagg/advertise.h"
 
+#include <utility>
+
 #include "aggregation/secagg/session_config.h"
 #include "aggregation/secagg/transcript.h"
 #include "base/crypto/x25519.h"
@@ -59,17 +61,19 @@ absl::StatusOr<Advertisement> ParseAdvertisement(std::span<const uint8_t> messag
   return advertisement;
 }
 
-absl::StatusOr<VerifiedPeer> VerifyAdvertisement(const Advertisement& advertisement, const Digest& config_hash,
-                                                 PeerVerifier verify) {
+absl::StatusOr<ClaimedAdvertisement> ClaimAdvertisement(const Advertisement& advertisement, const Digest& config_hash,
+                                                        PeerVerifier verify) {
   ASSIGN_OR_RETURN(VerifiedPeer peer, verify(advertisement.certificate));
   if (peer.device != advertisement.device) {
     return absl::UnauthenticatedError("advertisement: it names another device than its certificate");
   }
-  RETURN_IF_ERROR(peer.identity.Verify(SignPurpose::kSecAggAdvertise, SignedPart(advertisement, config_hash),
-                                       advertisement.signature));
   RETURN_IF_ERROR(CheckOrder(advertisement.channel_key));
   RETURN_IF_ERROR(CheckOrder(advertisement.mask_key));
-  return peer;
+  SignatureClaim claim{.key = peer.identity,
+                       .purpose = SignPurpose::kSecAggAdvertise,
+                       .message = SignedPart(advertisement, config_hash),
+                       .signature = advertisement.signature};
+  return ClaimedAdvertisement{.peer = std::move(peer), .claim = std::move(claim)};
 }
 
 }  // namespace fleetune::secagg

@@ -10,6 +10,7 @@
 #include "absl/status/statusor.h"
 #include "base/bytes.h"
 #include "base/crypto/signature.h"
+#include "base/crypto/signature_batch.h"
 #include "base/digest.h"
 
 namespace fleetune::secagg {
@@ -49,9 +50,14 @@ struct VerifiedPeer {
 };
 using PeerVerifier = absl::FunctionRef<absl::StatusOr<VerifiedPeer>(std::span<const uint8_t> certificate)>;
 
-// Whose it is, if the certificate is good, names the same device, and its identity signed. Otherwise Unauthenticated.
-// InvalidArgument if one of its keys is a point of small order: nobody could seal shares for it, or mask with it.
-absl::StatusOr<VerifiedPeer> VerifyAdvertisement(const Advertisement& advertisement, const Digest& config_hash,
-                                                 PeerVerifier verify);
+// Whose an advertisement is, if the signature is good: verifying many at once costs much less than one by one.
+struct ClaimedAdvertisement {
+  VerifiedPeer peer;
+  SignatureClaim claim;
+};
+// Unauthenticated unless the certificate is good and names the same device. InvalidArgument if one of its keys is a point
+// of small order: nobody could seal shares for it, or mask with it.
+absl::StatusOr<ClaimedAdvertisement> ClaimAdvertisement(const Advertisement& advertisement, const Digest& config_hash,
+                                                        PeerVerifier verify);
 
 }  // namespace fleetune::secagg

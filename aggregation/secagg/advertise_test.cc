@@ -31,7 +31,14 @@ class AdvertiseTest : public testing::Test {
   absl::StatusOr<Advertisement> Parse(std::span<const uint8_t> message) const {
     return ParseAdvertisement(message, config_);
   }
-  absl::Status Verify() const { return VerifyAdvertisement(advertisement_, config_, ReadTestCertificate).status(); }
+  static absl::Status VerifyUnder(const Digest& config, const Advertisement& advertisement) {
+    const auto claimed = ClaimAdvertisement(advertisement, config, ReadTestCertificate);
+    if (!claimed.ok()) return claimed.status();
+    EXPECT_EQ(claimed->peer.device, advertisement.device);
+    const SignatureClaim& claim = claimed->claim;
+    return claim.key.Verify(claim.purpose, claim.message, claim.signature);
+  }
+  absl::Status Verify() const { return VerifyUnder(config_, advertisement_); }
 
   const Digest config_ = Sha256(AsBytes("config"));
   const TestDevice device_{"device"};
@@ -87,13 +94,12 @@ TEST_F(AdvertiseTest, TheSignatureCoversEveryBit) {
   ExpectEveryBitCounts(EncodeAdvertisement(advertisement_, config_), [this](std::span<const uint8_t> bytes) {
     const absl::StatusOr<Advertisement> parsed = Parse(bytes);
     if (!parsed.ok()) return parsed.status();
-    return VerifyAdvertisement(*parsed, config_, ReadTestCertificate).status();
+    return VerifyUnder(config_, *parsed);
   });
 }
 
 TEST_F(AdvertiseTest, SignedForAnotherConfig) {
-  EXPECT_THAT(VerifyAdvertisement(advertisement_, Sha256(AsBytes("other")), ReadTestCertificate),
-              HasStatus(absl::StatusCode::kUnauthenticated, ""));
+  EXPECT_THAT(VerifyUnder(Sha256(AsBytes("other")), advertisement_), HasStatus(absl::StatusCode::kUnauthenticated, ""));
 }
 
 TEST_F(AdvertiseTest, SignedForAnotherPurpose) {

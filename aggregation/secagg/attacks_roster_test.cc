@@ -133,7 +133,7 @@ TEST_F(RosterAttackTest, PointsOfSmallOrderFromTheCoordinatorOrFromANeighbour) {
       Advertisement entry = EntryOf(4);
       (channel ? entry.channel_key : entry.mask_key) = point;
       Replace(4, entry);
-      EXPECT_THAT(Say(lie_), HasStatus(kUnauthenticated, ""));
+      EXPECT_THAT(Say(lie_), HasStatus(kInvalid, "small order"));
       // The neighbour signs it itself.
       entry.signature = KeyOf(entry.device).Sign(SignPurpose::kSecAggAdvertise, SignedPart(entry, config_hash()));
       Replace(4, entry);

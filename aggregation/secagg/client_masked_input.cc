@@ -58,13 +58,18 @@ absl::StatusOr<Bytes> ClientSession::Mask(std::span<const uint32_t> ring) {
   const bool aes = state_->identity.aes_instructions;
   terms.push_back({.cipher = CipherFor(aes, aes), .key = Secret32(state_->seed.bytes())});
   const EdgeEnd here{state_->identity.device, state_->mask_key.public_key()};
+  std::vector<const Neighbour*> masked_with;
+  std::vector<EdgeEnd> ends;
   for (uint32_t i = 0; i < state_->neighbours.size(); ++i) {
     if (!state_->shared.Has(i)) continue;
-    const Neighbour& there = state_->neighbours[i];
-    ASSIGN_OR_RETURN(Secret32 seed,
-                     EdgeSeed(state_->session, state_->mask_key, here, EdgeEnd{there.device, there.mask_key}));
+    masked_with.push_back(&state_->neighbours[i]);
+    ends.push_back({state_->neighbours[i].device, state_->neighbours[i].mask_key});
+  }
+  ASSIGN_OR_RETURN(std::vector<Secret32> seeds, EdgeSeeds(state_->session, state_->mask_key, here, ends));
+  for (size_t i = 0; i < seeds.size(); ++i) {
+    const Neighbour& there = *masked_with[i];
     terms.push_back({.cipher = CipherFor(aes, there.aes_instructions),
-                     .key = std::move(seed),
+                     .key = std::move(seeds[i]),
                      .subtract = Subtracts(here.device, there.device)});
   }
   RingLanes lanes = RingLanes::FromValues(state_->config.lane_bits, ring);

@@ -12,8 +12,10 @@
 namespace fleetune::secagg {
 namespace {
 
-absl::StatusOr<Neighbour> CheckNeighbour(const RosterLine& line, uint32_t seat, std::span<const uint8_t> entry,
-                                         const Digest& config_hash, PeerVerifier verify) {
+// A neighbour by its line and entry, if the signature that is appended to `claims` is good.
+absl::StatusOr<Neighbour> ReadNeighbour(const RosterLine& line, uint32_t seat, std::span<const uint8_t> entry,
+                                        const Digest& config_hash, PeerVerifier verify,
+                                        std::vector<SignatureClaim>& claims) {
   if (EntryHash(entry) != line.entry) {
     return absl::InvalidArgumentError(fmt::format("roster: the entry of seat {} does not hash to its line", seat));
   }
@@ -21,13 +23,14 @@ absl::StatusOr<Neighbour> CheckNeighbour(const RosterLine& line, uint32_t seat, 
   if (advertisement.device != line.device) {
     return absl::InvalidArgumentError(fmt::format("roster: the entry of seat {} is another device's", seat));
   }
-  ASSIGN_OR_RETURN(const VerifiedPeer peer, VerifyAdvertisement(advertisement, config_hash, verify));
+  ASSIGN_OR_RETURN(ClaimedAdvertisement shown, ClaimAdvertisement(advertisement, config_hash, verify));
+  claims.push_back(std::move(shown.claim));
   return Neighbour{.seat = seat,
                    .device = advertisement.device,
                    .channel_key = advertisement.channel_key,
                    .mask_key = advertisement.mask_key,
                    .aes_instructions = advertisement.aes_instructions,
-                   .identity = peer.identity};
+                   .identity = shown.peer.identity};
 }
 
 // The neighbours that follow from sid, and no others.
@@ -38,11 +41,13 @@ absl::StatusOr<std::vector<Neighbour>> CheckNeighbours(const RosterMessage& mess
         fmt::format("roster: expected {} neighbours, got {}", seats.size(), message.neighbours.size()));
   }
   std::vector<Neighbour> neighbours;
+  std::vector<SignatureClaim> claims;
   for (size_t i = 0; i < seats.size(); ++i) {
-    ASSIGN_OR_RETURN(Neighbour neighbour,
-                     CheckNeighbour(message.roster[seats[i]], seats[i], message.neighbours[i], config_hash, verify));
+    ASSIGN_OR_RETURN(Neighbour neighbour, ReadNeighbour(message.roster[seats[i]], seats[i], message.neighbours[i],
+                                                        config_hash, verify, claims));
     neighbours.push_back(std::move(neighbour));
   }
+  for (const absl::Status& verified : VerifyEach(claims)) RETURN_IF_ERROR(verified);
   return neighbours;
 }
 

@@ -4,6 +4,7 @@
 #include "aggregation/secagg/client_state.h"
 #include "aggregation/secagg/unmask.h"
 #include "aggregation/secagg/view.h"
+#include "base/crypto/signature_batch.h"
 #include "base/status_macros.h"
 #include "fmt/format.h"
 
@@ -13,19 +14,22 @@ namespace {
 // Profile M: enough neighbours saw the view that this device signed.
 absl::Status CheckVouching(const UnmaskRequest& request, const Digest& view_hash,
                            const std::vector<Neighbour>& neighbours, uint32_t needed) {
-  size_t next = 0;
+  std::vector<SignatureClaim> claims;
   for (uint32_t i = 0; i < neighbours.size(); ++i) {
     if (!request.vouching.Has(i)) continue;
     if (!request.alive.Has(i)) {
       return absl::InvalidArgumentError("unmask request: a neighbour vouches that is not alive");
     }
-    RETURN_IF_ERROR(
-        neighbours[i].identity.Verify(SignPurpose::kSecAggView, view_hash.bytes, request.signatures[next++]));
+    claims.push_back({.key = neighbours[i].identity,
+                      .purpose = SignPurpose::kSecAggView,
+                      .message = Bytes(view_hash.bytes.begin(), view_hash.bytes.end()),
+                      .signature = request.signatures[claims.size()]});
   }
-  if (next < needed) {
-    return absl::FailedPreconditionError(
-        fmt::format("unmask request: expected at least {} neighbours that vouch for the view, got {}", needed, next));
+  if (claims.size() < needed) {
+    return absl::FailedPreconditionError(fmt::format(
+        "unmask request: expected at least {} neighbours that vouch for the view, got {}", needed, claims.size()));
   }
+  for (const absl::Status& verified : VerifyEach(claims)) RETURN_IF_ERROR(verified);
   return absl::OkStatus();
 }
 
@@ -33,14 +37,23 @@ absl::Status CheckVouching(const UnmaskRequest& request, const Digest& view_hash
 // was told another A1 than this device: a coordinator that lies shows the ones a cell without the others.
 absl::Status CheckInclusions(const UnmaskRequest& request, const Digest& session,
                              const std::vector<Neighbour>& neighbours) {
-  size_t next = 0;
+  std::vector<SignatureClaim> claims;
+  std::vector<bool> names_this_device;
   for (uint32_t i = 0; i < neighbours.size(); ++i) {
     if (!request.alive.Has(i)) continue;
     const Neighbour& alive = neighbours[i];
-    const Inclusion& inclusion = request.inclusions[next++];
+    const Inclusion& inclusion = request.inclusions[claims.size()];
     const Digest included = InclusionHash(session, alive.device, inclusion.neighbours);
-    RETURN_IF_ERROR(alive.identity.Verify(SignPurpose::kSecAggIncluded, included.bytes, inclusion.signature));
-    if (!inclusion.neighbours.Has(alive.place)) {
+    claims.push_back({.key = alive.identity,
+                      .purpose = SignPurpose::kSecAggIncluded,
+                      .message = Bytes(included.bytes.begin(), included.bytes.end()),
+                      .signature = inclusion.signature});
+    names_this_device.push_back(inclusion.neighbours.Has(alive.place));
+  }
+  const std::vector<absl::Status> verified = VerifyEach(claims);
+  for (size_t i = 0; i < verified.size(); ++i) {
+    RETURN_IF_ERROR(verified[i]);
+    if (!names_this_device[i]) {
       return absl::FailedPreconditionError(
           "unmask request: a neighbour that is called alive did not mask its input with this device");
     }

@@ -27,6 +27,12 @@ class Field61 {
     return Field61(SubtractPrimeOnce((value & kPrime) + (value >> 61)));
   }
 
+  // The same of 128 bits: a sum of up to 64 products of values needs one reduction.
+  static constexpr Field61 ReduceWide(unsigned __int128 value) {
+    return Reduce((static_cast<uint64_t>(value) & kPrime) + (static_cast<uint64_t>(value >> 61) & kPrime) +
+                  static_cast<uint64_t>(value >> 122));
+  }
+
   // Uniform over the field: 61 random bits, again if they are all ones.
   static Field61 Random(RandomSource& random);
 

@@ -4,6 +4,7 @@
 
 #include "aggregation/secagg/transcript.h"
 #include "base/crypto/hkdf.h"
+#include "base/crypto/x25519_batch.h"
 #include "base/status_macros.h"
 
 namespace fleetune::secagg {
@@ -29,11 +30,7 @@ void ApplyTiled(std::span<Element> values, std::span<const MaskTerm> terms, Para
   });
 }
 
-}  // namespace
-
-absl::StatusOr<Secret32> EdgeSeed(const Digest& session, const X25519Key& mine, const EdgeEnd& here,
-                                  const EdgeEnd& there) {
-  ASSIGN_OR_RETURN(Secret32 shared, mine.Agree(there.mask_key));
+Secret32 SeedFrom(const Secret32& shared, const Digest& session, const EdgeEnd& here, const EdgeEnd& there) {
   const bool first = here.device < there.device;
   const EdgeEnd& low = first ? here : there;
   const EdgeEnd& high = first ? there : here;
@@ -44,6 +41,29 @@ absl::StatusOr<Secret32> EdgeSeed(const Digest& session, const X25519Key& mine, 
   purpose.WriteBytes(low.mask_key);
   purpose.WriteBytes(high.mask_key);
   return DeriveKey(shared.bytes(), session.bytes, purpose.bytes());
+}
+
+}  // namespace
+
+absl::StatusOr<Secret32> EdgeSeed(const Digest& session, const X25519Key& mine, const EdgeEnd& here,
+                                  const EdgeEnd& there) {
+  ASSIGN_OR_RETURN(const Secret32 shared, mine.Agree(there.mask_key));
+  return SeedFrom(shared, session, here, there);
+}
+
+absl::StatusOr<std::vector<Secret32>> EdgeSeeds(const Digest& session, const X25519Key& mine, const EdgeEnd& here,
+                                                std::span<const EdgeEnd> others) {
+  std::vector<PublicKey> keys;
+  keys.reserve(others.size());
+  for (const EdgeEnd& there : others) keys.push_back(there.mask_key);
+  const std::vector<absl::StatusOr<Secret32>> agreed = AgreeWithEach(mine, keys);
+  std::vector<Secret32> seeds;
+  seeds.reserve(others.size());
+  for (size_t i = 0; i < others.size(); ++i) {
+    RETURN_IF_ERROR(agreed[i].status());
+    seeds.push_back(SeedFrom(*agreed[i], session, here, others[i]));
+  }
+  return seeds;
 }
 
 void OneAfterTheOther(size_t tasks, absl::FunctionRef<void(size_t)> work) {

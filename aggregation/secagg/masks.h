@@ -39,6 +39,9 @@ struct EdgeEnd {
 // InvalidArgument if the other's key is of small order.
 absl::StatusOr<Secret32> EdgeSeed(const Digest& session, const X25519Key& mine, const EdgeEnd& here,
                                   const EdgeEnd& there);
+// EdgeSeed with each of `others`, in their order, in a fraction of the time. InvalidArgument if any has such a key.
+absl::StatusOr<std::vector<Secret32>> EdgeSeeds(const Digest& session, const X25519Key& mine, const EdgeEnd& here,
+                                                std::span<const EdgeEnd> others);
 
 // The end with the smaller id adds the mask, the other takes it away.
 inline bool Subtracts(std::string_view here, std::string_view there) { return there < here; }

@@ -9,32 +9,34 @@
 
 namespace fleetune::secagg {
 
-ServerSession::State::MaybeEvent ServerSession::State::CheckAdvertise(const VerifiedPeer& peer,
-                                                                      std::span<const uint8_t> message,
-                                                                      PeerVerifier verify) const {
+ServerSession::State::MaybeUnverified ServerSession::State::ReadAdvertise(const VerifiedPeer& peer,
+                                                                          std::span<const uint8_t> message,
+                                                                          PeerVerifier verify) const {
   const auto entry = entries.find(peer.device);
   if (phase != ServerPhase::kAdvertise) {
     const std::optional<uint32_t> seat = SeatOf(roster, peer.device);
-    if (seat.has_value() && EntryHash(message) == roster[*seat].entry) return std::nullopt;
+    if (seat.has_value() && EntryHash(message) == roster[*seat].entry) return UnverifiedMessage();
     return absl::FailedPreconditionError("advertisement: the roster of the cell is closed");
   }
   if (entry != entries.end()) {
-    if (std::ranges::equal(entry->second, message)) return std::nullopt;
+    if (std::ranges::equal(entry->second, message)) return UnverifiedMessage();
     return absl::FailedPreconditionError("advertisement: this device has a seat with other keys");
   }
   if (entries.size() >= config.max_cohort) return absl::FailedPreconditionError("advertisement: no seat is left");
   ASSIGN_OR_RETURN(const Advertisement advertisement, ParseAdvertisement(message, config_hash));
-  ASSIGN_OR_RETURN(const VerifiedPeer shown, VerifyAdvertisement(advertisement, config_hash, verify));
-  if (shown.device != peer.device || shown.identity.raw() != peer.identity.raw()) {
+  ASSIGN_OR_RETURN(ClaimedAdvertisement shown, ClaimAdvertisement(advertisement, config_hash, verify));
+  if (shown.peer.device != peer.device || shown.peer.identity.raw() != peer.identity.raw()) {
     return absl::UnauthenticatedError("advertisement: its certificate is not of the identity that is connected");
   }
-  return SessionEvent{.kind = SessionEvent::Kind::kAdvertised, .body = Bytes(message.begin(), message.end())};
+  return UnverifiedMessage{
+      .event = SessionEvent{.kind = SessionEvent::Kind::kAdvertised, .body = Bytes(message.begin(), message.end())},
+      .claim = std::move(shown.claim)};
 }
 
-void ServerSession::State::ApplyAdvertised(const SessionEvent& event) {
+void ServerSession::State::ApplyAdvertised(SessionEvent event) {
   const absl::StatusOr<Advertisement> advertisement = ParseAdvertisement(event.body, config_hash);
   if (advertisement.ok() && entries.size() < config.max_cohort) {
-    entries.try_emplace(advertisement->device, event.body);
+    entries.try_emplace(advertisement->device, std::move(event.body));
   }
 }
 
@@ -66,12 +68,25 @@ void ServerSession::State::CloseRoster() {
 }
 
 Bytes ServerSession::State::RosterFor(const Participant& participant) const {
-  // EncodeRosterMessage's bytes, without a copy of the roster for each device.
-  ByteWriter message;
-  message.WriteBytes(roster_message);
-  message.Write(static_cast<uint32_t>(participant.neighbours.size()));
-  for (const uint32_t seat : participant.neighbours) message.WriteBlob(participants[seat].entry);
-  return message.Take();
+  // EncodeRosterMessage's bytes, without a copy of the roster for each device. A hundred kilobytes and more: sized once.
+  size_t size = roster_message.size() + sizeof(uint32_t);
+  for (const uint32_t seat : participant.neighbours) size += sizeof(uint32_t) + participants[seat].entry.size();
+  Bytes message;
+  message.reserve(size);
+  const auto append = [&message](std::span<const uint8_t> bytes) {
+    message.insert(message.end(), bytes.begin(), bytes.end());
+  };
+  append(roster_message);
+  ByteWriter count;
+  count.Write(static_cast<uint32_t>(participant.neighbours.size()));
+  append(count.bytes());
+  for (const uint32_t seat : participant.neighbours) {
+    ByteWriter length;
+    length.Write(static_cast<uint32_t>(participants[seat].entry.size()));
+    append(length.bytes());
+    append(participants[seat].entry);
+  }
+  return message;
 }
 
 }  // namespace fleetune::secagg

@@ -26,30 +26,30 @@ uint64_t ServerSession::input_bytes() const {
   return packed_bytes() + InclusionBytes(static_cast<uint32_t>(state_->participants.front().neighbours.size()));
 }
 
-absl::StatusOr<std::optional<SessionEvent>> ServerSession::CheckInput(std::string_view device,
-                                                                      std::span<const uint8_t> inclusion,
-                                                                      PeerVerifier verify) const {
-  ASSIGN_OR_RETURN(const bool wanted, InputWanted(device));
-  if (!wanted) return std::nullopt;
-  const uint32_t seat = *SeatOf(state_->roster, device);
-  const Participant& participant = state_->participants[seat];
+ServerSession::State::MaybeUnverified ServerSession::State::ReadInclusion(uint32_t seat,
+                                                                          std::span<const uint8_t> inclusion,
+                                                                          PeerVerifier verify) const {
+  const Participant& participant = participants[seat];
   SessionEvent event{.kind = SessionEvent::Kind::kCommitted, .seat = seat, .body = {}};
-  if (!state_->malicious()) {
+  if (!malicious()) {
     if (!inclusion.empty()) return absl::InvalidArgumentError("masked input: bytes behind its elements");
-    return event;
+    return UnverifiedMessage{.event = std::move(event), .claim = {}};
   }
   // A list that its neighbours would refuse must not end the cell for all of them.
   ASSIGN_OR_RETURN(const Inclusion list,
                    ParseInclusion(inclusion, static_cast<uint32_t>(participant.neighbours.size())));
-  if (list.neighbours != state_->ToldTo(participant)) {
+  if (list.neighbours != ToldTo(participant)) {
     return absl::FailedPreconditionError("masked input: not masked with the neighbours that shared");
   }
-  const Advertisement shown = ParseAdvertisement(participant.entry, state_->config_hash).value();
+  const Advertisement shown = ParseAdvertisement(participant.entry, config_hash).value();
   ASSIGN_OR_RETURN(const VerifiedPeer peer, verify(shown.certificate));
-  RETURN_IF_ERROR(peer.identity.Verify(SignPurpose::kSecAggIncluded,
-                                       InclusionHash(state_->session, device, list.neighbours).bytes, list.signature));
   event.body.assign(inclusion.begin(), inclusion.end());
-  return event;
+  const Digest included = InclusionHash(session, participant.device, list.neighbours);
+  return UnverifiedMessage{.event = std::move(event),
+                           .claim = SignatureClaim{.key = peer.identity,
+                                                   .purpose = SignPurpose::kSecAggIncluded,
+                                                   .message = Bytes(included.bytes.begin(), included.bytes.end()),
+                                                   .signature = list.signature}};
 }
 
 Bitmap ServerSession::State::ToldTo(const Participant& participant) const {
@@ -94,7 +94,6 @@ void ServerSession::State::CloseInputs() {
   inputs_closed = true;
   released.assign(participants.size(), 0);
   for (uint32_t seat = 0; seat < participants.size(); ++seat) secrets_short += SecretNeeded(seat) ? 1 : 0;
-  for (Participant& participant : participants) participant.sealed = {};  // no device asks for them any more
   view_hash = ViewHash(session, survivors);
   phase = malicious() ? ServerPhase::kView : ServerPhase::kUnmask;
 }

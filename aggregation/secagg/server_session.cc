@@ -64,24 +64,6 @@ absl::StatusOr<ServerSession> ServerSession::Replay(std::span<const SessionEvent
 
 SessionEvent ServerSession::OpenedEvent() const { return {.kind = Kind::kOpened, .body = state_->config_bytes}; }
 
-absl::StatusOr<std::optional<SessionEvent>> ServerSession::Check(const VerifiedPeer& peer,
-                                                                 std::span<const uint8_t> message,
-                                                                 PeerVerifier verify) const {
-  ASSIGN_OR_RETURN(const MessageKind kind, PeekKind(message));
-  switch (kind) {
-    case MessageKind::kAdvertise:
-      return state_->CheckAdvertise(peer, message, verify);
-    case MessageKind::kShareKeys:
-      return state_->CheckShareKeys(peer, message);
-    case MessageKind::kViewSignature:
-      return state_->CheckViewSignature(peer, message);
-    case MessageKind::kUnmask:
-      return state_->CheckUnmask(peer, message);
-    default:
-      return absl::InvalidArgumentError("message: of a kind that a coordinator sends");
-  }
-}
-
 std::optional<SessionEvent> ServerSession::Due(bool time_over) const {
   const auto close = [](Kind kind) { return SessionEvent{.kind = kind, .body = {}}; };
   const auto fail = [](std::string_view why) {
@@ -125,7 +107,7 @@ std::optional<SessionEvent> ServerSession::Due(bool time_over) const {
   return std::nullopt;
 }
 
-void ServerSession::Apply(const SessionEvent& event) {
+void ServerSession::Apply(SessionEvent event) {
   State& state = *state_;
   const auto in = [&state](ServerPhase phase) { return state.phase == phase; };
   const bool seated = event.seat < state.participants.size();
@@ -133,13 +115,13 @@ void ServerSession::Apply(const SessionEvent& event) {
     case Kind::kOpened:
       return;
     case Kind::kAdvertised:
-      if (in(ServerPhase::kAdvertise)) state.ApplyAdvertised(event);
+      if (in(ServerPhase::kAdvertise)) state.ApplyAdvertised(std::move(event));
       return;
     case Kind::kRosterClosed:
       if (in(ServerPhase::kAdvertise)) state.CloseRoster();
       return;
     case Kind::kShared:
-      if (in(ServerPhase::kShareKeys) && seated) state.ApplyShared(event);
+      if (in(ServerPhase::kShareKeys) && seated) state.ApplyShared(std::move(event));
       return;
     case Kind::kSharesClosed:
       if (!in(ServerPhase::kShareKeys)) return;
@@ -159,7 +141,7 @@ void ServerSession::Apply(const SessionEvent& event) {
       if (in(ServerPhase::kView)) state.phase = ServerPhase::kUnmask;
       return;
     case Kind::kUnmasked:
-      if (in(ServerPhase::kUnmask) && seated) state.ApplyUnmasked(event);
+      if (in(ServerPhase::kUnmask) && seated) state.ApplyUnmasked(std::move(event));
       return;
     case Kind::kFinished:
       if (in(ServerPhase::kUnmask)) state.phase = ServerPhase::kFinished;

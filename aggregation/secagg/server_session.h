@@ -46,6 +46,21 @@ struct NextForDevice {
   bool counted = false;
 };
 
+// The event of a message that was checked, or why it makes none: ServerSession::Check says when.
+using CheckedMessage = absl::StatusOr<std::optional<SessionEvent>>;
+
+// A message that waits to be checked. Borrows.
+struct WaitingMessage {
+  const VerifiedPeer& peer;  // from the certificate of the connection
+  std::span<const uint8_t> message;
+};
+
+// What follows the ring elements of a whole input that waits to be checked. Borrows.
+struct WaitingInput {
+  std::string_view device;
+  std::span<const uint8_t> inclusion;
+};
+
 // The masks that lie on the sum, and who lied about them.
 struct RecoveredMasks {
   std::vector<MaskTerm> terms;     // to apply to the sum: afterwards it is the sum of the inputs in V
@@ -82,8 +97,10 @@ class ServerSession {
   // InvalidArgument, DataLoss, ResourceExhausted (no message of this phase), Unauthenticated (signature of an
   // advertisement or view, or an advertisement with the certificate of another identity than the connection's),
   // FailedPrecondition (the wrong phase, another message than before, no seat left, or not in the roster).
-  absl::StatusOr<std::optional<SessionEvent>> Check(const VerifiedPeer& peer, std::span<const uint8_t> message,
-                                                    PeerVerifier verify) const;
+  CheckedMessage Check(const VerifiedPeer& peer, std::span<const uint8_t> message, PeerVerifier verify) const;
+  // Check of each, all against the session as it is now, for messages that wait together: their signatures are verified
+  // side by side, at a tenth of the price. One thread; several may have a part of the messages each.
+  std::vector<CheckedMessage> CheckEach(std::span<const WaitingMessage> messages, PeerVerifier verify) const;
 
   // Whether a device's input is still to come: not if it is counted already. FailedPrecondition if the session does not
   // wait for it.
@@ -94,14 +111,15 @@ class ServerSession {
   // The event of a device's whole input, which has arrived; `inclusion` is what follows its ring elements. None if it
   // is counted already. FailedPrecondition as InputWanted, and if it was masked with others than it was told; DataLoss,
   // InvalidArgument (no list of this session); Unauthenticated (not signed by the device).
-  absl::StatusOr<std::optional<SessionEvent>> CheckInput(std::string_view device, std::span<const uint8_t> inclusion,
-                                                         PeerVerifier verify) const;
+  CheckedMessage CheckInput(std::string_view device, std::span<const uint8_t> inclusion, PeerVerifier verify) const;
+  // CheckInput of each, as CheckEach.
+  std::vector<CheckedMessage> CheckEachInput(std::span<const WaitingInput> inputs, PeerVerifier verify) const;
 
   // The event that ends the present phase: when all have answered, or, with `time_over`, what follows then (kFailed if
   // too few have). None otherwise, and in kUnmask, which RecoverMasks ends.
   std::optional<SessionEvent> Due(bool time_over) const;
 
-  void Apply(const SessionEvent& event);
+  void Apply(SessionEvent event);
 
   // FailedPrecondition: the device has no seat.
   absl::StatusOr<NextForDevice> NextFor(std::string_view device) const;

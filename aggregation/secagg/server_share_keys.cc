@@ -1,6 +1,7 @@
 // Phase 1 on the coordinator: sealed shares, which it hands on and cannot open.
 
 #include <algorithm>
+#include <utility>
 
 #include "aggregation/secagg/server_state.h"
 #include "base/check.h"
@@ -9,27 +10,29 @@
 
 namespace fleetune::secagg {
 
-ServerSession::State::MaybeEvent ServerSession::State::CheckShareKeys(const VerifiedPeer& peer,
-                                                                      std::span<const uint8_t> message) const {
+ServerSession::State::MaybeUnverified ServerSession::State::ReadShareKeys(const VerifiedPeer& peer,
+                                                                          std::span<const uint8_t> message) const {
   if (const auto seat = SeatOf(roster, peer.device);
       seat.has_value() && std::ranges::equal(participants[*seat].shared_bytes, message)) {
-    return std::nullopt;
+    return UnverifiedMessage();
   }
   ASSIGN_OR_RETURN(const uint32_t seat, SeatIn(ServerPhase::kShareKeys, peer.device, "shares"));
   const Participant& participant = participants[seat];
   if (participant.shared()) return absl::FailedPreconditionError("shares: this device sent others before");
   // The connection says whose it is; its signature is for when something is wrong (Unsigned).
   RETURN_IF_ERROR(ParseShareKeys(message, session, static_cast<uint32_t>(participant.neighbours.size())).status());
-  return SessionEvent{.kind = SessionEvent::Kind::kShared, .seat = seat, .body = Bytes(message.begin(), message.end())};
+  return UnverifiedMessage{
+      .event = SessionEvent{
+          .kind = SessionEvent::Kind::kShared, .seat = seat, .body = Bytes(message.begin(), message.end())},
+      .claim = {}};
 }
 
-void ServerSession::State::ApplyShared(const SessionEvent& event) {
+void ServerSession::State::ApplyShared(SessionEvent event) {
   Participant& participant = participants[event.seat];
   const absl::StatusOr<ShareKeysMessage> parsed =
       ParseShareKeys(event.body, session, static_cast<uint32_t>(participant.neighbours.size()));
   if (!parsed.ok() || participant.shared()) return;
-  participant.shared_bytes = event.body;
-  participant.sealed = parsed->sealed;
+  participant.shared_bytes = std::move(event.body);
   participant.seed_hash = parsed->seed_hash;
   ++shared;
 }
@@ -65,10 +68,11 @@ uint32_t ServerSession::State::PositionOf(const Participant& of, uint32_t neighb
 Bytes ServerSession::State::SharesFor(const Participant& participant) const {
   const uint32_t seat = *SeatOf(roster, participant.device);
   SharesMessage message{.shared = ToldTo(participant), .sealed = {}};
+  message.sealed.reserve(participant.neighbours.size());
   for (uint32_t i = 0; i < participant.neighbours.size(); ++i) {
     if (!message.shared.Has(i)) continue;
     const Participant& from = participants[participant.neighbours[i]];
-    message.sealed.push_back(from.sealed[PositionOf(from, seat)]);
+    message.sealed.push_back(SealedIn(from.shared_bytes, PositionOf(from, seat)));
   }
   return EncodeShares(message, session);
 }

@@ -20,6 +20,7 @@
 #include "aggregation/secagg/shamir.h"
 #include "aggregation/secagg/share_keys.h"
 #include "aggregation/secagg/unmask.h"
+#include "base/crypto/signature_batch.h"
 
 namespace fleetune::secagg {
 
@@ -32,7 +33,6 @@ struct Participant {
 
   std::vector<uint32_t> neighbours;  // seats, ascending
   Bytes shared_bytes;                // its share-keys message; empty until it came
-  std::vector<SealedPair> sealed;    // by neighbour
   Digest seed_hash;
   bool committed = false;
   Inclusion inclusion;  // profile M: what its input was masked with, once it is committed
@@ -42,6 +42,12 @@ struct Participant {
 
   bool shared() const { return !shared_bytes.empty(); }
   bool unmasked() const { return !unmask_bytes.empty(); }
+};
+
+// A message that is good if its signature is.
+struct UnverifiedMessage {
+  std::optional<SessionEvent> event;    // that it makes; none if it came before
+  std::optional<SignatureClaim> claim;  // to be verified first; none where the coordinator looks at no signature
 };
 
 struct TermsOfSecret {
@@ -96,21 +102,25 @@ struct ServerSession::State {
   // A participant in this phase. FailedPrecondition.
   absl::StatusOr<uint32_t> SeatIn(ServerPhase wanted, std::string_view device, std::string_view what) const;
 
-  using MaybeEvent = absl::StatusOr<std::optional<SessionEvent>>;
-  MaybeEvent CheckAdvertise(const VerifiedPeer& peer, std::span<const uint8_t> message, PeerVerifier verify) const;
-  MaybeEvent CheckShareKeys(const VerifiedPeer& peer, std::span<const uint8_t> message) const;
-  MaybeEvent CheckViewSignature(const VerifiedPeer& peer, std::span<const uint8_t> message) const;
-  MaybeEvent CheckUnmask(const VerifiedPeer& peer, std::span<const uint8_t> message) const;
+  // All that is to be checked of a message but its signature.
+  using MaybeUnverified = absl::StatusOr<UnverifiedMessage>;
+  MaybeUnverified Read(const WaitingMessage& waiting, PeerVerifier verify) const;
+  MaybeUnverified ReadAdvertise(const VerifiedPeer& peer, std::span<const uint8_t> message, PeerVerifier verify) const;
+  MaybeUnverified ReadShareKeys(const VerifiedPeer& peer, std::span<const uint8_t> message) const;
+  MaybeUnverified ReadViewSignature(const VerifiedPeer& peer, std::span<const uint8_t> message) const;
+  MaybeUnverified ReadUnmask(const VerifiedPeer& peer, std::span<const uint8_t> message) const;
+  // The same of what follows a masked input; `seat` has none in the sum yet.
+  MaybeUnverified ReadInclusion(uint32_t seat, std::span<const uint8_t> inclusion, PeerVerifier verify) const;
 
-  void ApplyAdvertised(const SessionEvent& event);
+  void ApplyAdvertised(SessionEvent event);
   void CloseRoster();
-  void ApplyShared(const SessionEvent& event);
+  void ApplyShared(SessionEvent event);
   // Which of its neighbours a participant was told to mask with.
   Bitmap ToldTo(const Participant& participant) const;
   void ApplyCommitted(const SessionEvent& event);
   void CloseInputs();
   void ApplyViewSigned(const SessionEvent& event);
-  void ApplyUnmasked(const SessionEvent& event);
+  void ApplyUnmasked(SessionEvent event);
   absl::Status AppendTerms(const Participant& participant, Secret32 secret, std::vector<MaskTerm>& terms) const;
   // The masks that one device's secret gives, from the shares of it that were released, and the seats of liars.
   absl::StatusOr<TermsOfSecret> RecoverTerms(uint32_t seat, std::span<const IndexedShare> shares) const;

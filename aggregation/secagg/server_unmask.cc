@@ -19,6 +19,7 @@ using ReleasedShares = std::vector<std::vector<IndexedShare>>;
 
 std::vector<uint32_t> ServerSession::State::AskedOf(const Participant& participant) const {
   std::vector<uint32_t> asked;
+  asked.reserve(participant.neighbours.size() + 1);
   std::ranges::copy_if(participant.neighbours, std::back_inserter(asked), [this](uint32_t s) { return active.Has(s); });
   if (complete) asked.push_back(*SeatOf(roster, participant.device));
   return asked;
@@ -32,6 +33,10 @@ UnmaskRequest ServerSession::State::UnmaskRequestFor(const Participant& particip
                         .vouching = Bitmap(size),
                         .signatures = {},
                         .inclusions = {}};
+  if (malicious()) {
+    request.inclusions.reserve(size);
+    request.signatures.reserve(size);
+  }
   for (uint32_t i = 0; i < size; ++i) {
     const uint32_t seat = participant.neighbours[i];
     if (!active.Has(seat)) continue;
@@ -45,11 +50,11 @@ UnmaskRequest ServerSession::State::UnmaskRequestFor(const Participant& particip
   return request;
 }
 
-ServerSession::State::MaybeEvent ServerSession::State::CheckUnmask(const VerifiedPeer& peer,
-                                                                   std::span<const uint8_t> message) const {
+ServerSession::State::MaybeUnverified ServerSession::State::ReadUnmask(const VerifiedPeer& peer,
+                                                                       std::span<const uint8_t> message) const {
   if (const auto seat = SeatOf(roster, peer.device);
       seat.has_value() && std::ranges::equal(participants[*seat].unmask_bytes, message)) {
-    return std::nullopt;
+    return UnverifiedMessage();
   }
   ASSIGN_OR_RETURN(const uint32_t seat, SeatIn(ServerPhase::kUnmask, peer.device, "unmask"));
   const Participant& participant = participants[seat];
@@ -58,19 +63,21 @@ ServerSession::State::MaybeEvent ServerSession::State::CheckUnmask(const Verifie
     return absl::FailedPreconditionError("unmask: this device is not asked, or answered otherwise before");
   }
   const auto asked = static_cast<uint32_t>(AskedOf(participant).size());
-  // As in CheckShareKeys: the signature is for when something is wrong.
+  // As in ReadShareKeys: the signature is for when something is wrong.
   RETURN_IF_ERROR(ParseUnmask(message, session, view_hash, asked).status());
-  return SessionEvent{
-      .kind = SessionEvent::Kind::kUnmasked, .seat = seat, .body = Bytes(message.begin(), message.end())};
+  return UnverifiedMessage{
+      .event = SessionEvent{
+          .kind = SessionEvent::Kind::kUnmasked, .seat = seat, .body = Bytes(message.begin(), message.end())},
+      .claim = {}};
 }
 
-void ServerSession::State::ApplyUnmasked(const SessionEvent& event) {
+void ServerSession::State::ApplyUnmasked(SessionEvent event) {
   Participant& participant = participants[event.seat];
   const std::vector<uint32_t> asked = AskedOf(participant);
   absl::StatusOr<UnmaskMessage> parsed =
       ParseUnmask(event.body, session, view_hash, static_cast<uint32_t>(asked.size()));
   if (!parsed.ok() || !participant.committed || participant.unmasked()) return;
-  participant.unmask_bytes = event.body;
+  participant.unmask_bytes = std::move(event.body);
   participant.unmask = *std::move(parsed);
   ++unmasked;
   for (uint32_t i = 0; i < asked.size(); ++i) {
@@ -159,13 +166,20 @@ absl::Status ServerSession::State::AppendTerms(const Participant& participant, S
     return absl::OkStatus();
   }
   const X25519Key key = X25519Key::FromSecret(std::move(secret));
-  const EdgeEnd dropped{participant.device, participant.mask_key};
+  std::vector<const Participant*> survivors_near;
+  std::vector<EdgeEnd> ends;
   for (const uint32_t seat : participant.neighbours) {
-    const Participant& survivor = participants[seat];
-    if (!survivor.committed) continue;
-    ASSIGN_OR_RETURN(Secret32 seed, EdgeSeed(session, key, dropped, EdgeEnd{survivor.device, survivor.mask_key}));
+    if (!participants[seat].committed) continue;
+    survivors_near.push_back(&participants[seat]);
+    ends.push_back({participants[seat].device, participants[seat].mask_key});
+  }
+  const EdgeEnd dropped{participant.device, participant.mask_key};
+  ASSIGN_OR_RETURN(std::vector<Secret32> seeds, EdgeSeeds(session, key, dropped, ends));
+  terms.reserve(terms.size() + seeds.size());
+  for (size_t i = 0; i < seeds.size(); ++i) {
+    const Participant& survivor = *survivors_near[i];
     terms.push_back({.cipher = CipherFor(participant.aes_instructions, survivor.aes_instructions),
-                     .key = std::move(seed),
+                     .key = std::move(seeds[i]),
                      .subtract = !Subtracts(survivor.device, participant.device)});
   }
   return absl::OkStatus();

@@ -10,20 +10,24 @@ namespace fleetune::secagg {
 
 Bytes ServerSession::State::ViewMessage() const { return EncodeView(survivors, session); }
 
-ServerSession::State::MaybeEvent ServerSession::State::CheckViewSignature(const VerifiedPeer& peer,
-                                                                          std::span<const uint8_t> message) const {
+ServerSession::State::MaybeUnverified ServerSession::State::ReadViewSignature(const VerifiedPeer& peer,
+                                                                              std::span<const uint8_t> message) const {
   ASSIGN_OR_RETURN(const Signature signature, ParseViewSignature(message, session));
   if (const auto seat = SeatOf(roster, peer.device);
       seat.has_value() && participants[*seat].view_signature == signature) {
-    return std::nullopt;
+    return UnverifiedMessage();
   }
   ASSIGN_OR_RETURN(const uint32_t seat, SeatIn(ServerPhase::kView, peer.device, "view signature"));
   if (!participants[seat].committed) {
     return absl::FailedPreconditionError("view signature: this device is not among the survivors");
   }
-  RETURN_IF_ERROR(peer.identity.Verify(SignPurpose::kSecAggView, view_hash.bytes, signature));
-  return SessionEvent{
-      .kind = SessionEvent::Kind::kViewSigned, .seat = seat, .body = Bytes(message.begin(), message.end())};
+  return UnverifiedMessage{
+      .event = SessionEvent{
+          .kind = SessionEvent::Kind::kViewSigned, .seat = seat, .body = Bytes(message.begin(), message.end())},
+      .claim = SignatureClaim{.key = peer.identity,
+                              .purpose = SignPurpose::kSecAggView,
+                              .message = Bytes(view_hash.bytes.begin(), view_hash.bytes.end()),
+                              .signature = signature}};
 }
 
 void ServerSession::State::ApplyViewSigned(const SessionEvent& event) {

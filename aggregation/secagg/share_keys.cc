@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "aggregation/secagg/transcript.h"
+#include "base/check.h"
 #include "base/crypto/aead.h"
 #include "base/crypto/hkdf.h"
 #include "base/read_array.h"
@@ -117,6 +118,15 @@ absl::StatusOr<ShareKeysMessage> ParseShareKeys(std::span<const uint8_t> message
   RETURN_IF_ERROR(ReadArray(reader, result.signature));
   RETURN_IF_ERROR(reader.ExpectEnd());
   return result;
+}
+
+SealedPair SealedIn(std::span<const uint8_t> message, uint32_t position) {
+  constexpr size_t kFirst = sizeof(MessageKind) + sizeof(Digest) + sizeof(uint32_t);  // behind the head and the number
+  SealedPair sealed;
+  const size_t offset = kFirst + size_t{position} * sealed.size();
+  CHECK(offset + sealed.size() <= message.size());
+  std::ranges::copy(message.subspan(offset, sealed.size()), sealed.begin());
+  return sealed;
 }
 
 Bytes EncodeShares(const SharesMessage& message, const Digest& session) {

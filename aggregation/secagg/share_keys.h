@@ -61,6 +61,9 @@ Bytes EncodeShareKeys(const ShareKeysMessage& message, const Digest& session);
 absl::StatusOr<ShareKeysMessage> ParseShareKeys(std::span<const uint8_t> message, const Digest& session,
                                                 uint32_t neighbours);
 
+// What a message that ParseShareKeys took holds for the neighbour at this position, without reading the rest.
+SealedPair SealedIn(std::span<const uint8_t> message, uint32_t position);
+
 // Phase 2, coordinator to device: which of its neighbours shared (A1, positions among the neighbours in ascending order
 // of seats), and what those sealed for it, in the same order.
 struct SharesMessage {

@@ -11,7 +11,7 @@ namespace fleetune {
 // HKDF-SHA256 (RFC 5869): keys for named purposes out of a secret that may be uneven, such as the
 // result of a key agreement. Thread-safe.
 
-inline constexpr size_t kMaxPurposeBytes = 1024;      // OpenSSL's limit
+inline constexpr size_t kMaxPurposeBytes = 1024;      // far more than any has
 inline constexpr size_t kMaxDerivedBytes = 255 * 32;  // RFC 5869, section 2.3
 
 // 32 bytes for one named purpose. `salt` may be empty.

@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "fmt/format.h"
+#include "tests/bench/cases.h"
 
 namespace fleetune::bench {
 
@@ -35,6 +36,7 @@ std::string ToJson(const Figures& figures) {
     if (figure.at_most.has_value()) out["at_most"] = *figure.at_most;
     if (figure.at_least.has_value() || figure.at_most.has_value()) out["met"] = Met(figure);
   }
+  groups["cases"] = CasesOf(figures);
   return groups.dump(2) + "\n";
 }
 

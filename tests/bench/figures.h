@@ -21,7 +21,7 @@ bool Met(const Figure& figure);  // true without a target
 
 // For people: a line a figure, groups in the order in which they came.
 std::string ToTable(const Figures& figures);
-// {"group": {"name": {"value": ..., "unit": ..., "at_least" or "at_most": ..., "met": ...}}}
+// {"group": {"name": {"value": ..., "unit": ..., "at_least" or "at_most": ..., "met": ...}}}, and "cases" (cases.h).
 std::string ToJson(const Figures& figures);
 
 }  // namespace fleetune::bench

@@ -22,8 +22,6 @@ constexpr int kRuns = 7;
 constexpr size_t kMaskNeighbours = 100;
 constexpr size_t kIngestBytes = 256 << 20;  // beyond the last-level cache of most machines
 
-std::string NameOf(MaskKernel kernel) { return kernel == MaskKernel::kVaes512 ? "VAES-512" : "EVP"; }
-
 Secret32 KeyOf(uint64_t number) {
   std::array<uint8_t, 32> bytes;
   SplitMix64(number).Fill(bytes);
@@ -53,6 +51,8 @@ double KeystreamOnce(MaskKernel kernel, std::vector<uint8_t>& tile) {
 }
 
 }  // namespace
+
+std::string NameOf(MaskKernel kernel) { return kernel == MaskKernel::kVaes512 ? "VAES-512" : "EVP"; }
 
 double KeystreamBytesPerSecond(MaskKernel kernel) {
   std::vector<uint8_t> tile(secagg::kMaskTileBytes);

@@ -2,11 +2,14 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <string>
 
 #include "base/crypto/mask_stream.h"
 #include "tests/bench/figures.h"
 
 namespace fleetune::bench {
+
+std::string NameOf(MaskKernel kernel);  // in figures
 
 // Bytes of keystream a second that one thread writes to a tile of a core's second-level cache: the kernel's own speed.
 double KeystreamBytesPerSecond(MaskKernel kernel);

@@ -1,10 +1,12 @@
 #include "tests/bench/session_figures.h"
 
+#include <malloc.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cmath>
 #include <optional>
 #include <string>
@@ -126,22 +128,30 @@ class Server {
   }
 
   void CollectInputs() {
+    // Inputs lie on disk in life. Here each is added to the sum when it comes, which tells nothing while the masks are
+    // on it, and what follows it waits until the lists of the batch are checked.
     Bytes masked(session_.input_bytes());
+    const size_t packed_bytes = session_.packed_bytes();
     const auto verify = [this](std::span<const uint8_t> der) { return Verify(der); };
     ForBatches(true, [&](const std::vector<uint32_t>& batch) {
       Say(batch, efforts_.inputs);
+      std::vector<std::string> devices;
+      std::vector<Bytes> inclusions;
       for (const uint32_t i : batch) {
         if (DropsOut(setup_, i)) continue;
         channel_.ReceiveRaw(masked);
         up_ += static_cast<double>(masked.size());
-        const auto packed = std::span(masked).first(session_.packed_bytes());
-        const auto inclusion = std::span(masked).subspan(packed.size());
-        std::optional<SessionEvent> event;
-        efforts_.inputs +=
-            crew_.Measure([&] { event = session_.CheckInput(DeviceName(i), inclusion, verify).value(); });
-        efforts_.ingest += crew_.Measure([&] { CHECK(sum_.Add(packed).ok()); });
-        efforts_.inputs += crew_.Measure([&] { ApplyEvent(*event); });
+        efforts_.ingest += crew_.Measure([&] { CHECK(sum_.Add(std::span(masked).first(packed_bytes)).ok()); });
+        devices.push_back(DeviceName(i));
+        inclusions.emplace_back(masked.begin() + static_cast<ptrdiff_t>(packed_bytes), masked.end());
       }
+      std::vector<secagg::WaitingInput> waiting;
+      for (size_t j = 0; j < devices.size(); ++j) waiting.push_back({devices[j], inclusions[j]});
+      efforts_.inputs += crew_.Measure([&] {
+        std::vector<SessionEvent> events = CheckTogether<secagg::WaitingInput>(
+            waiting, [&](std::span<const secagg::WaitingInput> part) { return session_.CheckEachInput(part, verify); });
+        for (SessionEvent& event : events) ApplyEvent(std::move(event));
+      });
     });
     efforts_.inputs += crew_.Measure([&] { EndPhase(true); });
   }
@@ -188,17 +198,34 @@ class Server {
 
   void Take(const std::vector<uint32_t>& batch, const std::vector<Bytes>& messages, Effort& effort) {
     const auto verify = [this](std::span<const uint8_t> der) { return Verify(der); };
+    std::vector<secagg::WaitingMessage> waiting;
+    for (size_t j = 0; j < batch.size(); ++j) waiting.push_back({peers_[batch[j]], messages[j]});
     effort += crew_.Measure([&] {
-      std::vector<std::optional<SessionEvent>> events(batch.size());
-      crew_.For(batch.size(),
-                [&](size_t j) { events[j] = session_.Check(peers_[batch[j]], messages[j], verify).value(); });
-      for (const std::optional<SessionEvent>& event : events) ApplyEvent(*event);
+      std::vector<SessionEvent> events = CheckTogether<secagg::WaitingMessage>(
+          waiting, [&](std::span<const secagg::WaitingMessage> part) { return session_.CheckEach(part, verify); });
+      for (SessionEvent& event : events) ApplyEvent(std::move(event));
     });
   }
 
+  // The events of messages that wait: a like part of them on each thread, whose signatures are verified together.
+  template <typename Waiting>
+  std::vector<SessionEvent> CheckTogether(
+      std::span<const Waiting> waiting,
+      absl::FunctionRef<std::vector<secagg::CheckedMessage>(std::span<const Waiting>)> check) {
+    const size_t part = (waiting.size() + crew_.threads() - 1) / crew_.threads();
+    std::vector<SessionEvent> events(waiting.size());
+    crew_.For(crew_.threads(), [&](size_t thread) {
+      const size_t first = std::min(thread * part, waiting.size());
+      std::vector<secagg::CheckedMessage> checked =
+          check(waiting.subspan(first, std::min(part, waiting.size() - first)));
+      for (size_t j = 0; j < checked.size(); ++j) events[first + j] = **std::move(checked[j]);
+    });
+    return events;
+  }
+
   // As a coordinator does after each event.
-  void ApplyEvent(const SessionEvent& event) {
-    session_.Apply(event);
+  void ApplyEvent(SessionEvent event) {
+    session_.Apply(std::move(event));
     EndPhase(false);
     if (session_.phase() == secagg::ServerPhase::kUnmask) enough_ = session_.EnoughShares();
   }
@@ -317,6 +344,9 @@ void Server::Report(double keystream, Figures& figures) const {
 }  // namespace
 
 bool MeasureSession(const SessionSetup& setup, double keystream, Figures& figures) {
+  // A server that runs for days keeps the memory of one message for the next. Left to itself the allocator gives each
+  // hundred kilobytes back to the kernel, and fetching their pages anew takes longer than writing them.
+  CHECK(mallopt(M_MMAP_THRESHOLD, 16 << 20) == 1 && mallopt(M_TRIM_THRESHOLD, 16 << 20) == 1);
   int sockets[2];
   CHECK(socketpair(AF_UNIX, SOCK_STREAM, 0, sockets) == 0);
   const pid_t child = fork();
