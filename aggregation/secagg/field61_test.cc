@@ -62,6 +62,16 @@ TEST(Field61Test, ReduceGivesTheResidueOfAnyValue) {
   for (const uint64_t value : values) EXPECT_EQ(Field61::Reduce(value).value(), value % kPrime);
 }
 
+TEST(Field61Test, ReduceWideGivesTheResidueOfAnyValue) {
+  using Wide = unsigned __int128;
+  SplitMix64 random(7);
+  std::vector<Wide> values{0, 1, kPrime - 1, kPrime, ~Wide{0}, Wide{1} << 122, (Wide{1} << 122) - 1};
+  for (int i = 0; i < 1000; ++i) values.push_back(Wide{random.NextU64()} << 64 | random.NextU64());
+  for (const Wide value : values) {
+    EXPECT_EQ(Field61::ReduceWide(value).value(), static_cast<uint64_t>(value % kPrime));
+  }
+}
+
 TEST(Field61Test, AgreesWithWideIntegers) {
   using Wide = unsigned __int128;
   for (const Field61 a : Samples(1)) {

@@ -59,6 +59,28 @@ TEST_F(EdgeSeedTest, PointsOfSmallOrder) {
   }
 }
 
+TEST_F(EdgeSeedTest, ManyAtOnceAreThoseOfEach) {
+  std::vector<X25519Key> keys;
+  std::vector<std::string> names;
+  for (int i = 0; i < 19; ++i) {
+    keys.push_back(X25519Key::Generate(random_));
+    names.push_back(std::string(1, static_cast<char>('a' + i)));  // below and above "k"
+  }
+  const EdgeEnd here{"k", low_.public_key()};
+  for (const size_t count : {0, 1, 8, 19}) {
+    std::vector<EdgeEnd> others;
+    for (size_t i = 0; i < count; ++i) others.push_back({names[i], keys[i].public_key()});
+    const auto seeds = EdgeSeeds(session_, low_, here, others);
+    ASSERT_THAT(seeds, IsOk());
+    ASSERT_EQ(seeds->size(), count);
+    for (size_t i = 0; i < count; ++i) EXPECT_EQ(Raw((*seeds)[i]), Seed(session_, low_, "k", keys[i], names[i])) << i;
+  }
+  const std::vector<PublicKey> small = SmallOrderPoints();
+  EXPECT_THAT(EdgeSeeds(session_, low_, here,
+                        std::vector<EdgeEnd>{{"a", high_.public_key()}, {"b", small[0]}, {"c", high_.public_key()}}),
+              HasStatus(absl::StatusCode::kInvalidArgument, "small order"));
+}
+
 TEST(MaskSignTest, OneEndAddsAndTheOtherTakesAway) {
   EXPECT_FALSE(Subtracts("a", "b"));
   EXPECT_TRUE(Subtracts("b", "a"));

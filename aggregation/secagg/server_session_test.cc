@@ -234,6 +234,74 @@ TEST(ServerSessionTest, WhatCameBeforeMakesNoSecondEvent) {
   }
 }
 
+// What waits together is judged as one by one: good, badly signed, of another device, of the wrong phase, no message.
+TEST(ServerSessionTest, ManyAtOnceAreCheckedAsEachByItself) {
+  SessionFixture session(TestConfig(12, Profile::kMalicious), 12);
+  std::vector<VerifiedPeer> peers;
+  std::vector<Bytes> messages;
+  for (uint32_t device = 0; device < 12; ++device) {
+    peers.push_back(session.devices[device]->peer());
+    messages.push_back(session.clients[device].advertisement());
+  }
+  messages[2].back() ^= 1;
+  messages[5] = messages[6];
+  messages[7] = {};
+  messages[9].pop_back();
+  const auto expect_as_each = [&](size_t good) {
+    std::vector<WaitingMessage> waiting;
+    for (size_t i = 0; i < peers.size(); ++i) waiting.push_back({peers[i], messages[i]});
+    const std::vector<CheckedMessage> checked = session.server.CheckEach(waiting, ReadTestCertificate);
+    ASSERT_EQ(checked.size(), waiting.size());
+    size_t events = 0;
+    for (size_t i = 0; i < checked.size(); ++i) {
+      const CheckedMessage expected = session.server.Check(peers[i], messages[i], ReadTestCertificate);
+      ASSERT_EQ(checked[i].status(), expected.status()) << i;
+      if (!expected.ok()) continue;
+      EXPECT_EQ(*checked[i], *expected) << i;
+      events += checked[i]->has_value() ? 1 : 0;
+    }
+    EXPECT_EQ(events, good);
+  };
+  expect_as_each(8);
+  EXPECT_THAT(session.server.Check(peers[2], messages[2], ReadTestCertificate),
+              HasStatus(absl::StatusCode::kUnauthenticated, "does not verify"));
+  Answer(session, 0, 0);  // one has a seat: its message is known, and another of it refused
+  expect_as_each(7);
+  EXPECT_TRUE(session.server.CheckEach({}, ReadTestCertificate).empty());
+}
+
+TEST(ServerSessionTest, ManyListsAtOnceAreCheckedAsEachByItself) {
+  SessionFixture session(TestConfig(10, Profile::kMalicious), 10);
+  session.Advertise();
+  session.ShareKeys();
+  std::vector<std::string> devices;
+  std::vector<Bytes> lists;
+  for (uint32_t device = 0; device < 10; ++device) {
+    ASSERT_THAT(session.clients[device].OnShares(session.MessageFor(device).value()), IsOk());
+    const Bytes masked = session.clients[device].Mask(session.inputs[device]).value();
+    devices.push_back(session.devices[device]->name);
+    lists.emplace_back(masked.begin() + static_cast<ptrdiff_t>(session.server.packed_bytes()), masked.end());
+  }
+  lists[1].back() ^= 1;   // not signed
+  lists[3].front() ^= 1;  // not what it was told
+  lists[4] = lists[5];    // of another device
+  lists[6].clear();
+  devices[8] = "nobody";
+  std::vector<WaitingInput> waiting;
+  for (size_t i = 0; i < devices.size(); ++i) waiting.push_back({devices[i], lists[i]});
+  const std::vector<CheckedMessage> checked = session.server.CheckEachInput(waiting, ReadTestCertificate);
+  ASSERT_EQ(checked.size(), waiting.size());
+  for (size_t i = 0; i < checked.size(); ++i) {
+    const CheckedMessage expected = session.server.CheckInput(devices[i], lists[i], ReadTestCertificate);
+    ASSERT_EQ(checked[i].status(), expected.status()) << i;
+    const bool bad = i == 1 || i == 3 || i == 4 || i == 6 || i == 8;
+    ASSERT_EQ(checked[i].ok(), !bad) << i;
+    if (!bad) {
+      EXPECT_EQ(*checked[i], *expected) << i;
+    }
+  }
+}
+
 TEST(ServerSessionTest, LateOnesAreRefused) {
   SessionFixture session(TestConfig(6), 6);
   const Bytes late_advertisement = session.clients[5].advertisement();

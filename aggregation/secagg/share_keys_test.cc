@@ -150,6 +150,7 @@ TEST_F(ShareKeysTest, RoundTrip) {
   const auto again = ParseShareKeys(bytes, session_, 3);
   ASSERT_THAT(again, IsOk());
   EXPECT_EQ(*again, keys_);
+  for (uint32_t i = 0; i < 3; ++i) EXPECT_EQ(SealedIn(bytes, i), keys_.sealed[i]);
   const Bytes part = SignedPart(keys_, session_);
   EXPECT_TRUE(std::equal(part.begin(), part.end(), bytes.begin(), bytes.end() - 64));
 }
