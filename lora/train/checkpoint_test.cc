@@ -79,6 +79,36 @@ TEST_F(CheckpointTest, StoppedAtRandomPointsItGivesTheSameBits) {
   }
 }
 
+// Ended in the middle of a step: this trainer begins the step anew, another one goes on from before it.
+TEST_F(CheckpointTest, AStepThatWasEndedLeavesNoTrace) {
+  options_.accumulate = 2;
+  machine_.memory_bytes = 1;  // a pass a sequence
+  const auto whole = NewTrainer();
+  RunUntil(*whole, kSteps);
+  const auto trainer = NewTrainer();
+  RunUntil(*trainer, 4);
+  const TrainResult before = *trainer->Result();
+  for (const int passes : {0, 1, 3}) {
+    int left = passes;
+    Bytes within;
+    trainer->AskBeforePass([&] {
+      within = trainer->Checkpoint();
+      return left-- > 0;
+    });
+    EXPECT_THAT(trainer->Step(), HasStatus(absl::StatusCode::kCancelled, "step 5"));
+    EXPECT_EQ(left, -1);
+    EXPECT_EQ(trainer->steps_done(), 4u);
+    EXPECT_EQ(trainer->Result()->tokens, before.tokens);
+    const auto other = NewTrainer();
+    ASSERT_THAT(other->GoOnFrom(*DecodeTrainingState(within)), IsOk());
+    RunUntil(*other, kSteps);
+    EXPECT_EQ(Values(*other), Values(*whole));
+  }
+  trainer->AskBeforePass([] { return true; });
+  RunUntil(*trainer, kSteps);
+  EXPECT_EQ(Values(*trainer), Values(*whole));
+}
+
 TEST_F(CheckpointTest, OfAnotherTrainingIsRefused) {
   const auto trainer = NewTrainer();
   RunUntil(*trainer, 2);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <memory>
 #include <thread>
 #include <utility>
@@ -55,25 +56,27 @@ class Training final : public AdapterTrainer {
     return WithoutExceptions([&] { return NextStep(); });
   }
 
+  void AskBeforePass(std::function<bool()> go_on) override { go_on_ = std::move(go_on); }
+
   absl::StatusOr<TrainResult> Result() const override {
     ASSIGN_OR_RETURN(Adapter adapter, parts_.weights->ToAdapter());
     return TrainResult{.adapter = std::move(adapter),
                        .first_loss = first_loss_,
                        .last_loss = last_loss_,
-                       .tokens = tokens_,
+                       .tokens = read_.tokens,
                        .steps = step_};
   }
 
   uint32_t steps_done() const override { return step_; }
-  uint64_t tokens_read() const override { return tokens_; }
+  uint64_t tokens_read() const override { return read_.tokens; }
 
   Bytes Checkpoint() const override {
     const AdamW::State& optimizer = optimizer_.state();
     return EncodeTrainingState({.training = parts_.name,
                                 .rows_a_pass = parts_.layout.rows,
                                 .step = step_,
-                                .passes = passes_,
-                                .tokens = tokens_,
+                                .passes = read_.number,
+                                .tokens = read_.tokens,
                                 .first_loss = first_loss_,
                                 .last_loss = last_loss_},
                                {parts_.weights->Trained(), optimizer.mean, optimizer.square});
@@ -93,13 +96,13 @@ class Training final : public AdapterTrainer {
     }
     for (uint32_t step = 0; step < position.step; ++step) planner->Next();
     planner_ = std::move(planner);
+    at_hand_.clear();
     std::copy(state.trained.begin(), state.trained.end(), trained.begin());
     parts_.weights->TrainedChanged();
     optimizer_.GoOnFrom({position.step, std::move(state.mean), std::move(state.square)});
     parts_.layout.rows = position.rows_a_pass;
     step_ = position.step;
-    passes_ = position.passes;
-    tokens_ = position.tokens;
+    read_ = {.number = position.passes, .tokens = position.tokens};
     first_loss_ = position.first_loss;
     last_loss_ = position.last_loss;
     return absl::OkStatus();
@@ -107,15 +110,21 @@ class Training final : public AdapterTrainer {
 
  private:
   absl::StatusOr<TrainStep> NextStep() {
-    const std::vector<PackedRow> passes = planner_->Next();
+    if (at_hand_.empty()) at_hand_ = planner_->Next();
     uint64_t predicted = 0;
-    for (const PackedRow& pass : passes) {
+    for (const PackedRow& pass : at_hand_) {
       for (const uint32_t index : pass) predicted += CountLearned(parts_.examples[index]);
     }
     const std::span<float> gradient = parts_.weights->Gradient();
     std::fill(gradient.begin(), gradient.end(), 0.0f);
     double loss = 0;
-    for (const PackedRow& pass : passes) loss += AddGradient(pass, static_cast<double>(predicted));
+    Passes read = read_;
+    for (const PackedRow& pass : at_hand_) {
+      if (go_on_ && !go_on_()) return absl::CancelledError(absl::StrCat("step ", step_ + 1, " was ended"));
+      loss += AddGradient(pass, static_cast<double>(predicted), read);
+    }
+    at_hand_.clear();
+    read_ = read;
     ++step_;
     const double norm = ClipByNorm(gradient, parts_.options.clip_gradient_norm);
     if (!std::isfinite(loss) || !std::isfinite(norm)) {
@@ -132,14 +141,19 @@ class Training final : public AdapterTrainer {
                      .loss = loss,
                      .gradient_norm = norm,
                      .learning_rate = rate,
-                     .tokens = tokens_};
+                     .tokens = read_.tokens};
   }
 
+  struct Passes {
+    uint64_t number = 0;
+    uint64_t tokens = 0;
+  };
+
   // The pass's part of the step's mean loss.
-  double AddGradient(const PackedRow& pass, double predicted) {
+  double AddGradient(const PackedRow& pass, double predicted, Passes& read) {
     const auto joined = JoinExamples(parts_.examples, pass, frequencies_);
-    tokens_ += static_cast<uint64_t>(joined->tokens.numel());
-    parts_.weights->SetDropout(parts_.options.dropout, SplitMix64(parts_.options.seed ^ ++passes_).Next());
+    read.tokens += static_cast<uint64_t>(joined->tokens.numel());
+    parts_.weights->SetDropout(parts_.options.dropout, SplitMix64(parts_.options.seed ^ ++read.number).Next());
     const at::Tensor states = PredictorStates(parts_.shape, *parts_.weights, joined, parts_.layout.kept_layers);
     const at::Tensor loss = TokenLoss(states, joined->targets, parts_.weights->OutputMatrix()) / predicted;
     torch::autograd::backward({loss}, {});
@@ -151,8 +165,9 @@ class Training final : public AdapterTrainer {
   std::unique_ptr<StepPlanner> planner_;
   AdamW optimizer_;
   uint32_t step_ = 0;
-  uint64_t passes_ = 0;
-  uint64_t tokens_ = 0;
+  Passes read_;                     // of the steps done
+  std::vector<PackedRow> at_hand_;  // of a step that was begun; empty: none
+  std::function<bool()> go_on_;
   double first_loss_ = 0;
   double last_loss_ = 0;
 };

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 
@@ -65,6 +66,11 @@ class AdapterTrainer {
   // The next optimizer step. Requires that it is not done; checked. ResourceExhausted and Internal as above; Internal
   // naming the step if its loss is not finite: the weights are as before then.
   virtual absl::StatusOr<TrainStep> Step() = 0;
+
+  // `go_on` is asked before each forward pass of a step, from now on. What it takes is a pause. False ends the step at
+  // hand: Step() is Cancelled, all is as before the step, and the next Step() begins it anew. Checkpoint() may be called
+  // in it, and gives the state before the step at hand.
+  virtual void AskBeforePass(std::function<bool()> go_on) = 0;
 
   // After a step, or at the start.
   virtual absl::StatusOr<TrainResult> Result() const = 0;
