@@ -19,6 +19,7 @@
 #include "client/app/state_store.h"
 #include "client/app/step_performer.h"
 #include "client/data/audit_log.h"
+#include "client/data/checkpoint_files.h"
 #include "client/data/example_store.h"
 #include "client/governor/machine_readings.h"
 #include "client/transport/device_channel.h"
@@ -30,7 +31,6 @@ using std::chrono::milliseconds;
 
 // How often a waiting daemon looks at its owner's wishes and the machine; a pause takes effect within it.
 constexpr milliseconds kLook{250};
-constexpr milliseconds kTrainerLook{100};
 // Memory that comes and goes by less than this changes no decision.
 constexpr uint64_t kMemoryStep = 64'000'000;
 
@@ -78,7 +78,7 @@ class Daemon {
   Daemon(const DaemonOptions& options, const Clock& clock, StopSignal& stop, DaemonStores& stores, DaemonParts parts)
       : options_(options), clock_(clock), stop_(stop), identity_(std::move(parts.identity)),
         neighbours_(std::move(parts.neighbours)), budget_(std::move(parts.budget)), stores_(stores), link_(Connect()),
-        saved_(parts.state), agent_(std::move(parts.state), OptionsOf(options.settings), &random_),
+        checkpoints_(options.folder.root, &stores.examples), saved_(parts.state), agent_(std::move(parts.state), OptionsOf(options.settings), &random_),
         books_(&stores.state, &clock, options.settings.privacy.limit),
         cells_({.link = link_.get(), .payloads = &stores.payloads, .random = &random_, .books = &books_},
                {.release_key = parts.release_key,
@@ -91,6 +91,7 @@ class Daemon {
         performer_({.link = link_.get(),
                     .examples = &stores.examples,
                     .payloads = &stores.payloads,
+                    .checkpoints = &checkpoints_,
                     .adapters = &stores.adapters,
                     .models = &stores.models,
                     .random = &random_,
@@ -98,13 +99,15 @@ class Daemon {
                     .books = &books_},
                    {.downloads = options.folder.downloads(),
                     .trainer = options.trainer,
-                    .threads = options.settings.threads,
+                    .threads = budget_.threads,
+                    .checkpoint_steps = options.settings.checkpoint_steps,
                     .release_key = parts.release_key,
                     .warn = [](const std::string& text) { spdlog::warn("{}", text); }}) {}
 
   absl::Status Run() {
     ASSIGN_OR_RETURN(conditions_, ReadConditions());
     ASSIGN_OR_RETURN(beat_, stores_.state.ReadHeartbeat());
+    RETURN_IF_ERROR(KeepCheckpointOfWork());
     std::vector<AgentEvent> events = {Started()};
     while (!stop_.Wait(milliseconds(0))) {
       const AgentDecision decision = agent_.Apply(events, clock_.Now());
@@ -150,9 +153,9 @@ class Daemon {
   AgentEvent Started() {
     AgentStarted started{.served = {}, .models = stores_.models.models(), .conditions = conditions_};
     for (const StoredVersion& stored : stores_.adapters.Serving()) started.served.push_back(stored.version);
-    spdlog::info("started device={} name={} profile={} memory_mb={} models={} adapters={}", identity_.device_id,
-                 identity_.name, budget_.profile, budget_.memory_bytes / 1'000'000, started.models.size(),
-                 started.served.size());
+    spdlog::info("started device={} name={} profile={} memory_mb={} threads={} models={} adapters={}",
+                 identity_.device_id, identity_.name, budget_.profile, budget_.memory_bytes / 1'000'000, budget_.threads,
+                 started.models.size(), started.served.size());
     served_ = started.served;
     return started;
   }
@@ -162,9 +165,11 @@ class Daemon {
     ASSIGN_OR_RETURN(conditions.paused, stores_.state.IsPaused());
     GovernorLimits limits = options_.settings.governor;
     limits.max_memory_bytes = budget_.memory_bytes;
-    const MachineReadings readings = ReadMachine({}, clock_.Now());
+    MachineReadings readings = ReadMachine({}, clock_.Now());
+    if (performer_.run() != nullptr) readings.training_bytes = performer_.run()->memory_bytes();
     const TrainingPermission permission = MayTrain(readings, limits);
     conditions.may_train = permission.allowed;
+    conditions.memory_is_short = permission.memory_is_short;
     conditions.reason = conditions.paused ? "paused by the owner" : permission.reason;
     conditions.memory_bytes = TrainingMemoryBytes(readings, limits);
     return conditions;
@@ -181,9 +186,16 @@ class Daemon {
       RETURN_IF_ERROR(stores_.state.Save(agent_.state()));
       saved_ = agent_.state();
       RETURN_IF_ERROR(stores_.payloads.KeepOnly(PayloadsOf(saved_)));
+      RETURN_IF_ERROR(KeepCheckpointOfWork());
     }
     if (decision.stop_training) performer_.EndRun();
+    if (performer_.run() != nullptr) performer_.run()->Hold(decision.hold_training);
     return absl::OkStatus();
+  }
+
+  // A round that has its update, or is over, needs none.
+  absl::Status KeepCheckpointOfWork() {
+    return checkpoints_.KeepOnly(saved_.work.has_value() ? saved_.work->order.round : "");
   }
 
   absl::Status Audit(const std::string& text) {
@@ -210,8 +222,10 @@ class Daemon {
       const TimePoint now = clock_.Now();
       const milliseconds left = std::max(milliseconds(0), std::min<milliseconds>(time - now, kLook));
       TrainingRun* run = performer_.run();
-      const bool stopping = stop_.Wait(run != nullptr ? std::min(left, kTrainerLook) : left);
-      RETURN_IF_ERROR(Look(events));
+      const bool stopping = stop_.Wait(left, run != nullptr ? run->fd() : -1);
+      RETURN_IF_ERROR(LookAtTraining(events));
+      const auto since = clock_.Now() - looked_;
+      if (since >= kLook || since < milliseconds(0)) RETURN_IF_ERROR(LookAtConditions(events));
       if (stopping || !events.empty()) return absl::OkStatus();
       if (clock_.Now() >= time) {
         events.push_back(Woke{});
@@ -222,18 +236,34 @@ class Daemon {
 
   // What happened meanwhile.
   absl::Status Look(std::vector<AgentEvent>& events) {
-    if (TrainingRun* run = performer_.run(); run != nullptr) {
-      if (std::optional<AgentEvent> event = run->Poll(milliseconds(0)); event.has_value()) {
-        performer_.EndRun();
-        events.push_back(*std::move(event));
-      } else {
-        RETURN_IF_ERROR(TellProgress(*run));
-      }
+    RETURN_IF_ERROR(LookAtTraining(events));
+    return LookAtConditions(events);
+  }
+
+  absl::Status LookAtTraining(std::vector<AgentEvent>& events) {
+    TrainingRun* run = performer_.run();
+    if (run == nullptr) return absl::OkStatus();
+    std::optional<AgentEvent> end = run->Poll(milliseconds(0));
+    const std::vector<std::string> news = run->TakeNews();
+    for (const std::string& one : news) spdlog::info("training round={} {}", run->order().order.round, one);
+    const bool kept = run->TakeKept();
+    if (kept) events.push_back(CheckpointKept{});
+    if (end.has_value()) {
+      performer_.EndRun();
+      events.push_back(*std::move(end));
+      return absl::OkStatus();
     }
+    RETURN_IF_ERROR(TellProgress(*run));
+    return kept || !news.empty() ? Beat("training") : absl::OkStatus();
+  }
+
+  absl::Status LookAtConditions(std::vector<AgentEvent>& events) {
+    looked_ = clock_.Now();
     ASSIGN_OR_RETURN(DeviceConditions now, ReadConditions());
     const uint64_t difference = now.memory_bytes > conditions_.memory_bytes ? now.memory_bytes - conditions_.memory_bytes
                                                                             : conditions_.memory_bytes - now.memory_bytes;
     const bool changed = now.paused != conditions_.paused || now.may_train != conditions_.may_train ||
+                         now.memory_is_short != conditions_.memory_is_short ||
                          now.may_transfer != conditions_.may_transfer || difference > kMemoryStep;
     if (!changed) return absl::OkStatus();
     if (now.paused != conditions_.paused) spdlog::info("{}", now.paused ? "paused" : "resumed");
@@ -366,7 +396,8 @@ class Daemon {
   }
 
   absl::Status Beat(const std::string& phase) {
-    beat_.phase = agent_.training() ? "training" : phase;
+    const bool waits = performer_.run() != nullptr && performer_.run()->paused();
+    beat_.phase = !agent_.training() ? phase : waits ? "paused" : "training";
     beat_.detail = DetailOf(beat_.phase);
     if (beat_ == told_) return absl::OkStatus();
     told_ = beat_;
@@ -376,10 +407,11 @@ class Daemon {
   }
 
   std::string DetailOf(const std::string& phase) {
-    if (phase == "training" && performer_.run() != nullptr) {
+    if ((phase == "training" || phase == "paused") && performer_.run() != nullptr) {
       const TrainingProgress& progress = performer_.run()->progress();
-      return fmt::format("round {}, step {} of {}", performer_.run()->order().order.round, progress.step,
-                         progress.steps);
+      const std::string steps = progress.steps > 0 ? fmt::format(" of {}", progress.steps) : "";
+      return fmt::format("round {}, step {}{}{}", performer_.run()->order().order.round, progress.step, steps,
+                         phase == "paused" ? ": " + conditions_.reason : "");
     }
     if (phase == "averaging" && IsSeated()) return fmt::format("cell {}", agent_.state().pending->seat->cell);
     if (phase == "uploading" && agent_.state().pending.has_value()) {
@@ -397,12 +429,14 @@ class Daemon {
   DaemonStores& stores_;
   SecureRandom random_;
   std::unique_ptr<CoordinatorLink> link_;
+  CheckpointFiles checkpoints_;
   DeviceState saved_;  // as it is on the disk
   Agent agent_;
   PrivacyBooks books_;
   CellPerformer cells_;
   StepPerformer performer_;
   DeviceConditions conditions_;
+  TimePoint looked_;  // at them
   std::vector<ServedVersion> served_;
   std::vector<TaskPrivacy> tasks_;
   bool offline_ = false;

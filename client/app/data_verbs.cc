@@ -6,6 +6,7 @@
 #include "client/app/print.h"
 #include "client/app/verbs.h"
 #include "client/data/audit_log.h"
+#include "client/data/checkpoint_files.h"
 #include "client/data/example_store.h"
 #include "lora/records/record.h"
 
@@ -78,6 +79,7 @@ absl::Status PurgeDataVerb(const VerbContext& context) {
   const SystemClock clock;
   absl::StatusOr<ExampleStore> store = ExampleStore::Open(context.folder.root, clock);
   RETURN_IF_ERROR(store.ok() ? store->Purge() : ExampleStore::PurgeFolder(context.folder.root));
+  RETURN_IF_ERROR(CheckpointFiles::DeleteAll(context.folder.root));
   RETURN_IF_ERROR(Audit(context.folder, clock, "all examples and the key to them were destroyed"));
   if (context.json) {
     PrintJson({{"purged", true}});

@@ -20,7 +20,7 @@ struct DeviceFolder {
   std::string models() const { return root + "/models"; }            // client/update/model_shelf.h
   std::string downloads() const { return root + "/downloads"; }
   std::string lock() const { return root + "/daemon.lock"; }
-  // Examples and audit log lie in `root` itself: client/data/example_store.h.
+  // Examples and audit log lie in `root` itself: client/data/example_store.h; "checkpoints": checkpoint_files.h there.
 };
 
 }  // namespace fleetune

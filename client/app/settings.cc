@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <optional>
+#include <thread>
 
 #include <fmt/format.h>
 
@@ -172,6 +173,7 @@ absl::StatusOr<ClientSettings> ParseSettings(std::string_view toml_text) {
   }
   RETURN_IF_ERROR(reader.Integer("memory_megabytes", 16, 1'000'000, settings.memory_megabytes));
   RETURN_IF_ERROR(reader.Integer("threads", 0, 1024, settings.threads));
+  RETURN_IF_ERROR(reader.Integer("checkpoint_steps", 0, 1'000'000, settings.checkpoint_steps));
   RETURN_IF_ERROR(reader.Integer("max_rank", 0, kMaxAdapterRank, settings.largest_rank));
   RETURN_IF_ERROR(reader.Texts("models", settings.models));
   RETURN_IF_ERROR(reader.Text("trainer", settings.trainer));
@@ -196,7 +198,10 @@ absl::StatusOr<DeviceBudget> BudgetOf(const ClientSettings& settings, const std:
   ASSIGN_OR_RETURN(DeviceProfile profile, FindDeviceProfile(name));
   const uint64_t wanted =
       settings.memory_megabytes == 0 ? profile.memory_bytes : settings.memory_megabytes * kMegabyte;
-  return DeviceBudget{.profile = name, .memory_bytes = std::min(wanted, profile.memory_bytes)};
+  return DeviceBudget{
+      .profile = name,
+      .memory_bytes = std::min(wanted, profile.memory_bytes),
+      .threads = settings.threads > 0 ? settings.threads : TrainingThreads(profile, std::thread::hardware_concurrency())};
 }
 
 }  // namespace fleetune

@@ -15,7 +15,8 @@ namespace fleetune {
 struct ClientSettings {
   std::string profile;            // of client/core/profile.h; empty: as enrolled, else edge_server
   uint64_t memory_megabytes = 0;  // that training may use, 16 .. 1,000,000; 0: as much as the profile allows
-  uint32_t threads = 0;           // of the trainer, 0 .. 1024; 0: all cores
+  uint32_t threads = 0;           // of the trainer, 0 .. 1024; 0: as many as the profile says
+  uint32_t checkpoint_steps = 20; // of a training, that losing it may cost, 0 .. 1,000,000; 0: all
   uint32_t largest_rank = 0;      // of adapters that are trained here: of larger ones the first so many, 0 .. 256; 0: any
   std::vector<std::string> models;  // GGUF files that the machine has already; used where they lie
   std::string trainer;            // path of fleetune-trainer; empty: beside this program
@@ -27,6 +28,7 @@ inline constexpr size_t kMaxSettingsBytes = 64 * 1024;
 
 // Parses
 //   profile = "raspberry_pi"      memory_megabytes = 1500      threads = 2      max_rank = 4
+//   checkpoint_steps = 20
 //   models = ["/models/a.gguf"]   trainer = "/usr/libexec/fleetune-trainer"
 //   [governor]
 //   min_battery_percent_unplugged = 50    min_battery_percent_plugged = 20    max_celsius = 85.0
@@ -48,6 +50,7 @@ absl::StatusOr<ClientSettings> LoadSettings(const std::string& path);
 struct DeviceBudget {
   std::string profile;
   uint64_t memory_bytes = 0;
+  uint32_t threads = 0;  // of the trainer: what the settings say, else the profile's, but no more than there are cores
 };
 absl::StatusOr<DeviceBudget> BudgetOf(const ClientSettings& settings, const std::string& enrolled_profile);
 

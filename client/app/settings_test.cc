@@ -1,5 +1,9 @@
 #include "client/app/settings.h"
 
+#include <thread>
+
+#include "client/core/profile.h"
+
 #include <string>
 
 #include "client/app/app_fixture.h"
@@ -118,6 +122,9 @@ TEST(SettingsTest, LimitsHoldOnBothSides) {
   EXPECT_THAT(ParseSettings("threads = 1024"), IsOk());
   EXPECT_THAT(ParseSettings("threads = 1025"), HasStatus(kInvalid, "threads"));
   EXPECT_THAT(ParseSettings("threads = -1"), HasStatus(kInvalid, "threads"));
+  EXPECT_EQ(ParseSettings("checkpoint_steps = 1000000")->checkpoint_steps, 1'000'000u);
+  EXPECT_THAT(ParseSettings("checkpoint_steps = 1000001"), HasStatus(kInvalid, "checkpoint_steps"));
+  EXPECT_THAT(ParseSettings("checkpoint_steps = -1"), HasStatus(kInvalid, "checkpoint_steps"));
   EXPECT_THAT(ParseSettings("max_rank = 256"), IsOk());
   EXPECT_THAT(ParseSettings("max_rank = 257"), HasStatus(kInvalid, "max_rank"));
   EXPECT_THAT(ParseSettings("[governor]\nmax_celsius = nan"), HasStatus(kInvalid, "max_celsius"));
@@ -141,6 +148,10 @@ TEST(SettingsTest, TheBudgetIsTheSmallerOfProfileAndSetting) {
   EXPECT_EQ(BudgetOf(settings, "mobile_device")->memory_bytes, 3'000'000'000u);
   settings.profile = "nvidia_jetson";
   EXPECT_EQ(BudgetOf(settings, "raspberry_pi")->profile, "nvidia_jetson");
+  EXPECT_EQ(BudgetOf({}, "raspberry_pi")->threads,
+            TrainingThreads(*FindDeviceProfile("raspberry_pi"), std::thread::hardware_concurrency()));
+  settings.threads = 3;  // the owner's word
+  EXPECT_EQ(BudgetOf(settings, "raspberry_pi")->threads, 3u);
   EXPECT_THAT(BudgetOf({}, "toaster"), HasStatus(kInvalid, "toaster"));
 }
 

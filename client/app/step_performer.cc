@@ -100,20 +100,26 @@ std::optional<AgentEvent> StepPerformer::Train(const TrainRound& step) {
   if (!stored.ok()) return AdapterLost{step.order.task};
   absl::StatusOr<Adapter> before = RebuildAdapter(*stored, model->sizes);
   if (!before.ok()) return AdapterLost{step.order.task};
-  absl::StatusOr<std::vector<std::string>> records = Records(step.plan.data_tag);
-  if (!records.ok()) return AttemptFailed{records.status()};
-  absl::StatusOr<std::unique_ptr<TrainingRun>> run =
-      TrainingRun::Start({.order = step,
-                          .plan_text = FormatTrainingPlan(step.plan),
-                          .model_path = *path,
-                          .before = *std::move(before),
-                          .records = *std::move(records),
-                          .threads = settings_.threads,
-                          .trainer = settings_.trainer},
-                         ports_.payloads, ports_.random);
-  if (!run.ok()) return AttemptFailed{run.status()};
-  run_ = *std::move(run);
+  if (absl::Status begun = Begin(step, *path, *std::move(before)); !begun.ok()) return AttemptFailed{begun};
   return std::nullopt;
+}
+
+absl::Status StepPerformer::Begin(const TrainRound& step, const std::string& model_path, Adapter before) {
+  ASSIGN_OR_RETURN(Bytes checkpoint, ports_.checkpoints->Begin(step.order.round));
+  ASSIGN_OR_RETURN(std::vector<std::string> records, Records(step.plan.data_tag));
+  ASSIGN_OR_RETURN(run_, TrainingRun::Start({.order = step,
+                                             .plan_text = FormatTrainingPlan(step.plan),
+                                             .model_path = model_path,
+                                             .before = std::move(before),
+                                             .records = std::move(records),
+                                             .threads = settings_.threads,
+                                             .trainer = settings_.trainer,
+                                             .checkpoint_steps = settings_.checkpoint_steps,
+                                             .checkpoint = std::move(checkpoint)},
+                                            {.payloads = ports_.payloads,
+                                             .checkpoints = ports_.checkpoints,
+                                             .random = ports_.random}));
+  return absl::OkStatus();
 }
 
 AgentEvent StepPerformer::Open(const OpenRoundUpload& step) {

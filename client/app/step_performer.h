@@ -25,6 +25,7 @@ struct StepPorts {
   CoordinatorLink* link = nullptr;
   ExampleStore* examples = nullptr;
   PayloadStore* payloads = nullptr;
+  CheckpointStore* checkpoints = nullptr;
   AdapterShelf* adapters = nullptr;
   ModelShelf* models = nullptr;
   RandomSource* random = nullptr;  // of the encoding: cryptographic
@@ -36,6 +37,7 @@ struct StepSettings {
   std::string downloads;           // a folder
   std::string trainer;             // path of fleetune-trainer
   uint32_t threads = 0;
+  uint32_t checkpoint_steps = 0;   // of a training, between two checkpoints; 0: none
   VerifyKey release_key;
   std::function<void(const std::string&)> warn;  // for the log: a plan was refused
 };
@@ -65,6 +67,7 @@ class StepPerformer {
   AgentEvent Send(const SendChunk& step);
   AgentEvent Commit(const CommitRoundUpload& step);
   AgentEvent Tell(const TellDecline& step);
+  absl::Status Begin(const TrainRound& step, const std::string& model_path, Adapter before);
   absl::StatusOr<ModelFootprint> Footprint(const Digest& model);
   absl::StatusOr<std::vector<std::string>> Records(const std::string& tag);
 

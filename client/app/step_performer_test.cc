@@ -9,6 +9,7 @@
 #include "base/files.h"
 #include "client/app/app_fixture.h"
 #include "client/app/payload_files.h"
+#include "client/data/checkpoint_files.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/support/status_matchers.h"
@@ -117,6 +118,7 @@ class StepPerformerTest : public testing::Test {
   const SigningKey release_key_ = SigningKey::Generate();
   ScriptedLink link_;
   ExampleStore examples_ = *ExampleStore::Open(device_.path(), clock_);
+  CheckpointFiles checkpoints_{device_.path(), &examples_};
   PayloadFiles payloads_{device_.path() + "/uploads", Secret32()};
   AdapterShelf adapters_{device_.path() + "/adapters"};
   std::vector<std::string> problems_;
@@ -126,6 +128,7 @@ class StepPerformerTest : public testing::Test {
   StepPerformer performer_{{.link = &link_,
                             .examples = &examples_,
                             .payloads = &payloads_,
+                            .checkpoints = &checkpoints_,
                             .adapters = &adapters_,
                             .models = &models_,
                             .random = &random_},

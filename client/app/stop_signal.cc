@@ -1,6 +1,7 @@
 #include "client/app/stop_signal.h"
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <climits>
 #include <csignal>
@@ -36,11 +37,12 @@ StopSignal& StopSignal::operator=(StopSignal&& other) noexcept {
   return *this;
 }
 
-bool StopSignal::Wait(std::chrono::milliseconds timeout) {
+bool StopSignal::Wait(std::chrono::milliseconds timeout, int also) {
   if (came_) return true;
-  pollfd entry = {.fd = fd_, .events = POLLIN, .revents = 0};
+  std::array<pollfd, 2> entries = {pollfd{.fd = fd_, .events = POLLIN, .revents = 0},
+                                   pollfd{.fd = also, .events = POLLIN, .revents = 0}};  // -1 is passed over
   const int milliseconds = static_cast<int>(std::clamp<int64_t>(timeout.count(), 0, INT_MAX));
-  came_ = poll(&entry, 1, milliseconds) > 0;
+  came_ = poll(entries.data(), entries.size(), milliseconds) > 0 && entries[0].revents != 0;
   return came_;
 }
 

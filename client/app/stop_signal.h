@@ -15,8 +15,9 @@ class StopSignal {
   StopSignal(StopSignal&& other) noexcept;
   StopSignal& operator=(StopSignal&& other) noexcept;
 
-  // Whether one has come, once it has or after `timeout`. Once true, always true.
-  bool Wait(std::chrono::milliseconds timeout);
+  // Whether one has come, once it has or after `timeout`. Once true, always true. Returns sooner when the descriptor
+  // `also` can be read; -1: none.
+  bool Wait(std::chrono::milliseconds timeout, int also = -1);
 
  private:
   explicit StopSignal(int fd) : fd_(fd) {}

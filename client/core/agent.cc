@@ -24,6 +24,7 @@ AgentDecision Agent::Apply(std::span<const AgentEvent> events, TimePoint now) {
   for (const AgentEvent& event : events) {
     std::visit([this](const auto& happened) { On(happened); }, event);
   }
+  HoldTraining();
   decision_.step = Next();
   last_step_ = decision_.step;
   return std::move(decision_);
@@ -44,8 +45,8 @@ void Agent::On(const ConditionsChanged& event) {
   conditions_ = event.conditions;
   if (more_memory && !training_) fit_.reset();
   if (more_memory) examined_.clear();
-  if (training_ && (conditions_.paused || !conditions_.may_train)) {
-    decision_.remarks.push_back("training stopped: " + conditions_.reason);
+  if (training_ && conditions_.memory_is_short) {
+    decision_.remarks.push_back("training ended, to go on from its checkpoint: " + conditions_.reason);
     GiveBackAttempt();
   }
 }
@@ -153,16 +154,18 @@ void Agent::BackOff(const absl::Status& status) {
 }
 
 AgentStep Agent::Next() {
-  if (conditions_.paused) return WaitUntil{TimePoint::max()};
+  TimePoint until = TimePoint::max();
+  if (held_since_.has_value()) until = std::min(*held_since_ + options_.longest_hold, state_.work->order.deadline);
+  if (conditions_.paused) return WaitUntil{until};
   if (std::optional<AgentStep> step = LocalStep(); step.has_value()) return *std::move(step);
   if (std::optional<AgentStep> step = ExamineStep(); step.has_value()) return *std::move(step);
-  if (now_ < retry_at_) return WaitUntil{retry_at_};
+  if (now_ < retry_at_) return WaitUntil{std::min(until, retry_at_)};
   if (state_.decline.has_value()) return TellDecline{*state_.decline};
   if (now_ >= next_check_in_) return CheckInNow{};
   if (conditions_.may_transfer) {
     if (std::optional<AgentStep> step = TransferStep(); step.has_value()) return *std::move(step);
   }
-  TimePoint until = next_check_in_;
+  until = std::min(until, next_check_in_);
   if (state_.work.has_value()) until = std::min(until, state_.work->order.deadline);
   if (state_.pending.has_value() && conditions_.may_transfer && cell_at_ > now_) until = std::min(until, cell_at_);
   return WaitUntil{until};

@@ -30,6 +30,7 @@ namespace fleetune {
 struct DeviceConditions {
   bool paused = false;       // by the owner: neither training nor a word to the coordinator
   bool may_train = true;     // battery, heat, time of day
+  bool memory_is_short = false;  // others need it: a training that only pauses would keep it
   bool may_transfer = true;  // models, adapters and updates; check-ins are small and always made
   std::string reason;        // why not, in words
   uint64_t memory_bytes = 0; // that training may use, the mapped model included
@@ -59,6 +60,7 @@ struct TaskExamined {
   uint64_t examples = 0;
   absl::Status affordable = absl::OkStatus();  // PrivacyBooks::CanAfford
 };
+struct CheckpointKept {};  // of the training at hand: the next attempt goes on from there
 struct AttemptFailed { absl::Status status; };  // the training ended without a result
 struct UpdateEncoded {  // the training ended, its encoded delta lies in the PayloadStore
   Digest sha256;
@@ -98,7 +100,7 @@ struct StepFailed { absl::Status status; };  // of any step but TrainRound
 struct AgentStopping {};  // a clean end: a running attempt is given back
 using AgentEvent =
     std::variant<AgentStarted, Woke, ConditionsChanged, CheckInAnswered, StepProgressed, ModelReady, AdapterReady, AdapterLost,
-                 ModelLost, TaskExamined, AttemptFailed, UpdateEncoded, UploadOpened, ChunkStored, UpdateCounted, PayloadLost,
+                 ModelLost, TaskExamined, CheckpointKept, AttemptFailed, UpdateEncoded, UploadOpened, ChunkStored, UpdateCounted, PayloadLost,
                  CellJoined, CellRefused, PrivacyIsSpent, CellWaits, CellAnswered, CellMasked, CellOver, DeclineHeard,
                  StepFailed, AgentStopping>;
 
@@ -143,18 +145,21 @@ struct TellDecline { DeclineNotice notice; };
 using AgentStep = std::variant<WaitUntil, CheckInNow, FetchBaseModel, BringAdapter, ExamineTask, TrainRound,
                                TakeCellSeat, ExchangeInCell, OpenRoundUpload, SendChunk, CommitRoundUpload, TellDecline>;
 
-// To be performed in this order: the notes into the audit log, state() made durable (and payloads that it does not
-// name deleted), the training killed if so, then the step.
+// To be performed in this order: the notes into the audit log, state() made durable (and payloads and checkpoints that it
+// does not name deleted), the training killed if so, or paused, or gone on with, then the step.
 struct AgentDecision {
   std::vector<std::string> notes;    // what leaves, or does not, in plain words
   std::vector<std::string> remarks;  // for the log only
   bool stop_training = false;
+  bool hold_training = false;        // the training at hand, if any, is to pause as long as this is so
   AgentStep step = WaitUntil{};
 };
 
 struct AgentOptions {
   BackoffOptions backoff;
-  uint32_t attempts = 3;  // trainings of a round before it is declined, > 0
+  uint32_t attempts = 3;  // trainings of a round, in a row without a new checkpoint, before it is declined, > 0
+  // A pause that lasts longer gives the memory back: the training ends, and later goes on from its checkpoint.
+  std::chrono::milliseconds longest_hold = std::chrono::minutes(10);
   uint32_t cells = 20;    // failed seats of a round before it is declined, > 0
   BackoffOptions between_cells = {.first = std::chrono::milliseconds(500), .most = std::chrono::seconds(30)};
   PrivacyPolicy privacy;
@@ -192,6 +197,7 @@ class Agent {
   void On(const AdapterLost& event);
   void On(const ModelLost& event);
   void On(const TaskExamined& event);
+  void On(const CheckpointKept&);
   void On(const AttemptFailed& event);
   void On(const UpdateEncoded& event);
   void On(const UploadOpened& event);
@@ -218,6 +224,7 @@ class Agent {
   void GiveUpWork(const std::string& why);
   void Decline(const std::string& round, const std::string& reason);
   void StopTraining();
+  void HoldTraining();
   void GiveBackAttempt();
   void Settle(const std::string& round, RoundEnd end);
   const SettledRound* FindSettled(const std::string& round) const;
@@ -267,6 +274,7 @@ class Agent {
   std::optional<TaskFit> fit_;             // of state_.work, when it was examined
   std::set<std::string> examined_;         // tasks of which it was said whether they fit
   bool training_ = false;
+  std::optional<TimePoint> held_since_;  // the training pauses
   struct Upload { uint32_t chunk_bytes = 0; std::deque<uint32_t> missing; };
   std::optional<Upload> upload_;
   TimePoint cell_at_;                   // before it the cell, or the next one, is left in peace

@@ -23,6 +23,11 @@ void Agent::On(const CheckInAnswered& event) {
   }
 }
 
+// An attempt that came further than the last one was not in vain.
+void Agent::On(const CheckpointKept&) {
+  if (training_) state_.work->attempts = 1;
+}
+
 void Agent::On(const AttemptFailed& event) {
   if (!training_) return;
   training_ = false;
@@ -160,6 +165,24 @@ void Agent::StopTraining() {
   decision_.stop_training = decision_.stop_training || training_;
   training_ = false;
   fit_.reset();
+}
+
+// As the conditions say, after all events.
+void Agent::HoldTraining() {
+  const bool hold = training_ && (conditions_.paused || !conditions_.may_train);
+  if (hold != held_since_.has_value() && training_) {
+    decision_.remarks.push_back(hold ? "training pauses: " + conditions_.reason : "training goes on");
+  }
+  if (!hold) {
+    held_since_.reset();
+  } else if (!held_since_.has_value()) {
+    held_since_ = now_;
+  } else if (now_ - *held_since_ >= options_.longest_hold) {
+    decision_.remarks.push_back("the pause lasts long: training ended, to go on from its checkpoint");
+    held_since_.reset();
+    GiveBackAttempt();
+  }
+  decision_.hold_training = held_since_.has_value();
 }
 
 // Stops a training that is not to blame.

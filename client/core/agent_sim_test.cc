@@ -33,10 +33,11 @@ struct Faults {
   double killed = 0;       // the device, between two of its writes
   double fails = 0;        // a training
   double moves_on = 0;     // the coordinator, to another round, at a check-in
+  double held = 0;         // by battery, owner or want of memory, at a step
   double looks_back = 0;   // the coordinator, asking for a round that this device has sent something for before
 };
 constexpr Faults kHostile = {.lost = 0.15, .unanswered = 0.15, .killed = 0.08, .fails = 0.3, .moves_on = 0.02,
-                             .looks_back = 0.1};
+                             .held = 0.1, .looks_back = 0.1};
 
 // What the coordinator knows of one device.
 struct FakeRound {
@@ -79,10 +80,25 @@ class Simulation {
   void Restart() {
     agent_ = std::make_unique<Agent>(disk_, AgentOptions{}, &random_);
     trained_at_.reset();
-    events_ = {AgentStarted{.served = served_, .models = {DigestOf(0xba)}, .conditions = GoodConditions()}};
+    events_ = {AgentStarted{.served = served_, .models = {DigestOf(0xba)}, .conditions = conditions_}};
+  }
+
+  // Half of what holds a training up lasts from one step to the next.
+  void ChangeConditions() {
+    if (!conditions_.may_train && Chance(faults_.held > 0 ? 0.5 : 0)) return;
+    DeviceConditions next = GoodConditions();
+    next.may_train = !Chance(faults_.held);
+    next.paused = !next.may_train && Chance(0.3);
+    next.memory_is_short = !next.may_train && Chance(0.3);
+    const bool changed = next.may_train != conditions_.may_train || next.paused != conditions_.paused ||
+                         next.memory_is_short != conditions_.memory_is_short;
+    conditions_ = next;
+    if (changed) events_.push_back(ConditionsChanged{next});
   }
 
   void Step() {
+    ChangeConditions();
+    const TimePoint began = now_;
     const std::optional<PendingUpdate> before = agent_->state().pending;
     const AgentDecision decision = agent_->Apply(events_, now_);
     events_.clear();
@@ -91,7 +107,11 @@ class Simulation {
     disk_ = agent_->state();
     if (decision.stop_training) trained_at_.reset();
     if (Chance(faults_.killed)) return Restart();  // before the step
+    EXPECT_FALSE(decision.hold_training && !agent_->training());
+    EXPECT_FALSE(decision.hold_training && conditions_.memory_is_short);
+    EXPECT_FALSE(std::holds_alternative<TrainRound>(decision.step) && !conditions_.may_train);
     Perform(decision.step);
+    if (decision.hold_training && trained_at_.has_value()) *trained_at_ += now_ - began;
     if (Chance(faults_.killed)) return Restart();  // before its end is known
     if (trained_at_.has_value() && now_ >= *trained_at_) {
       trained_at_.reset();
@@ -224,6 +244,7 @@ class Simulation {
   Faults faults_;
   TimePoint now_ = FromMillis(1'000'000);
 
+  DeviceConditions conditions_ = GoodConditions();
   DeviceState disk_;
   std::vector<ServedVersion> served_;
   std::unique_ptr<Agent> agent_;

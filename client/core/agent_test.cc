@@ -212,16 +212,104 @@ TEST_F(AgentTest, StoppedCleanlyTheAttemptIsGivenBack) {
   EXPECT_EQ(agent_->state().work->attempts, 0u);
 }
 
-TEST_F(AgentTest, PausedItSaysNothingAndGivesTheAttemptBack) {
-  TrainUpTo("r1");
+DeviceConditions PausedByTheOwner() {
   DeviceConditions paused = GoodConditions();
   paused.paused = true;
-  Apply(ConditionsChanged{paused});
+  paused.reason = "paused by the owner";
+  return paused;
+}
+
+DeviceConditions OnBattery() {
+  DeviceConditions battery = GoodConditions();
+  battery.may_train = false;
+  battery.reason = "on battery";
+  return battery;
+}
+
+TEST_F(AgentTest, PausedItSaysNothingAndTheTrainingWaits) {
+  TrainUpTo("r1");
+  EXPECT_FALSE(decision_.hold_training);
+  Apply(ConditionsChanged{PausedByTheOwner()});
+  EXPECT_FALSE(decision_.stop_training);
+  EXPECT_TRUE(decision_.hold_training);
+  EXPECT_THAT(decision_.remarks, testing::ElementsAre("training pauses: paused by the owner"));
+  EXPECT_EQ(Expect<WaitUntil>().time, now_ + AgentOptions{}.longest_hold);
+  Apply(Woke{});
+  EXPECT_TRUE(decision_.hold_training);
+  EXPECT_THAT(decision_.remarks, IsEmpty());  // said once
+  Apply(ConditionsChanged{GoodConditions()});
+  EXPECT_FALSE(decision_.hold_training);
+  EXPECT_FALSE(decision_.stop_training);
+  EXPECT_THAT(decision_.remarks, testing::ElementsAre("training goes on"));
+  EXPECT_EQ(agent_->state().work->attempts, 1u);
+  Encode();
+  Expect<OpenRoundUpload>();
+}
+
+TEST_F(AgentTest, OnBatteryTheTrainingWaitsAndCheckInsGoOn) {
+  TrainUpTo("r1");
+  Apply(ConditionsChanged{OnBattery()});
+  EXPECT_TRUE(decision_.hold_training);
+  now_ = Expect<WaitUntil>().time;
+  Apply(Woke{});
+  Expect<CheckInNow>();
+  EXPECT_TRUE(decision_.hold_training);
+}
+
+TEST_F(AgentTest, ALongPauseGivesTheMemoryBackAndTheAttemptToo) {
+  TrainUpTo("r1");
+  Apply(ConditionsChanged{PausedByTheOwner()});
+  const TimePoint end = Expect<WaitUntil>().time;
+  now_ = end - std::chrono::milliseconds(1);
+  Apply(Woke{});
+  EXPECT_FALSE(decision_.stop_training);
+  now_ = end;
+  Apply(Woke{});
   EXPECT_TRUE(decision_.stop_training);
-  EXPECT_EQ(Expect<WaitUntil>().time, TimePoint::max());
+  EXPECT_FALSE(decision_.hold_training);
   EXPECT_EQ(agent_->state().work->attempts, 0u);
+  EXPECT_EQ(Expect<WaitUntil>().time, TimePoint::max());
   Apply(ConditionsChanged{GoodConditions()});
   Expect<ExamineTask>();
+}
+
+TEST_F(AgentTest, ATrainingInAPauseIsGivenUpAtItsDeadline) {
+  RoundCall call = CallTo("r1", 0);
+  call.time_left = std::chrono::minutes(3);
+  CheckIn(call);
+  BringAndExamine();
+  Expect<TrainRound>();
+  Apply(ConditionsChanged{PausedByTheOwner()});
+  now_ = Expect<WaitUntil>().time;
+  Apply(Woke{});
+  EXPECT_TRUE(decision_.stop_training);
+  EXPECT_FALSE(agent_->state().work.has_value());
+}
+
+TEST_F(AgentTest, ShortOfMemoryATrainingDoesNotKeepItsOwn) {
+  TrainUpTo("r1");
+  DeviceConditions full = OnBattery();
+  full.memory_is_short = true;
+  Apply(ConditionsChanged{full});
+  EXPECT_TRUE(decision_.stop_training);
+  EXPECT_FALSE(decision_.hold_training);
+  EXPECT_EQ(agent_->state().work->attempts, 0u);
+}
+
+// Three times in a row without one is too often, not three times in all.
+TEST_F(AgentTest, ANewCheckpointIsANewStart) {
+  TrainUpTo("r1");
+  DeviceState state = agent_->state();
+  state.work->attempts = 2;
+  Restart(state, {{"t", 0, DigestOf(0)}});
+  Apply(TaskExamined{.task = "t", .model = SmallModel(), .examples = kExamples});
+  Expect<TrainRound>();
+  EXPECT_EQ(agent_->state().work->attempts, 3u);
+  Apply(CheckpointKept{});
+  EXPECT_EQ(agent_->state().work->attempts, 1u);
+  Apply(AttemptFailed{absl::UnavailableError("killed")});
+  Expect<TrainRound>();
+  EXPECT_EQ(agent_->state().work->attempts, 2u);
 }
 
 TEST_F(AgentTest, UploadsOnlyWhereTransfersAreAllowed) {
@@ -378,7 +466,7 @@ TEST_F(AgentTest, EventsThatMakeNoSenseChangeNothing) {
   Examine();
   Apply(AdapterReady{Expect<BringAdapter>().version});
   const DeviceState before = agent_->state();
-  const std::vector<AgentEvent> strays = {UpdateEncoded{}, AttemptFailed{}, UploadOpened{}, ChunkStored{9}, UpdateCounted{},
+  const std::vector<AgentEvent> strays = {UpdateEncoded{}, CheckpointKept{}, AttemptFailed{}, UploadOpened{}, ChunkStored{9}, UpdateCounted{},
                                           PayloadLost{},   TaskExamined{}, AdapterReady{}, CellJoined{}, CellRefused{}, PrivacyIsSpent{}, CellWaits{}, CellAnswered{}, CellMasked{},
                                           CellOver{}, AgentStopping{}};
   for (const AgentEvent& event : strays) {

@@ -108,6 +108,18 @@ class ChargeStore {
   virtual absl::Status AppendCharge(const PrivacyCharge& charge) = 0;
 };
 
+// The newest checkpoint of the training at hand, as secret as the examples that it was taken from.
+class CheckpointStore {
+ public:
+  virtual ~CheckpointStore() = default;
+  // Before the examples of a training for `round` are read. Gives the newest checkpoint of an earlier attempt; empty if
+  // there is none, or none that can be read any more.
+  virtual absl::StatusOr<Bytes> Begin(const std::string& round) = 0;
+  // Durable when it returns, in place of the one before. FailedPrecondition if the examples were purged since Begin().
+  virtual absl::Status Put(std::span<const uint8_t> checkpoint) = 0;
+  virtual absl::Status KeepOnly(const std::string& round) = 0;  // deletes all others; empty: all
+};
+
 // Encoded updates, masked or not, and sessions with their answers, named by their hash. All of it is secret.
 class PayloadStore {
  public:

@@ -16,6 +16,7 @@ struct DeviceProfile {
   uint64_t memory_bytes = 0;                // of everything that Fleetune does on it
   std::chrono::milliseconds answer_time{};  // for one answer
   double accuracy_floor = 0;                // against the full model, [0, 1]
+  uint32_t training_threads = 0;            // so that the machine stays cool and answers its owner; 0: all cores
 };
 
 // All of them, the smallest first. Immutable.
@@ -23,5 +24,8 @@ std::span<const DeviceProfile> DeviceProfiles();
 
 // "raspberry_pi", "mobile_device", "nvidia_jetson" or "edge_server"; InvalidArgument naming all for another name.
 absl::StatusOr<DeviceProfile> FindDeviceProfile(std::string_view name);
+
+// Of a trainer on a machine with so many `cores` (0: not known): at least 1 where cores are known.
+uint32_t TrainingThreads(const DeviceProfile& profile, uint32_t cores);
 
 }  // namespace fleetune

@@ -20,5 +20,14 @@ TEST(ProfileTest, AnotherNameIsRefusedWithTheKnownOnes) {
   EXPECT_THAT(FindDeviceProfile(""), HasStatus(absl::StatusCode::kInvalidArgument, "unknown profile"));
 }
 
+TEST(ProfileTest, ThreadsAreTheProfilesAndNoMoreThanThereAreCores) {
+  const DeviceProfile board = *FindDeviceProfile("raspberry_pi"), server = *FindDeviceProfile("edge_server");
+  EXPECT_EQ(TrainingThreads(board, 4), 2u);
+  EXPECT_EQ(TrainingThreads(board, 1), 1u);
+  EXPECT_EQ(TrainingThreads(board, 0), 2u);
+  EXPECT_EQ(TrainingThreads(server, 16), 16u);
+  EXPECT_EQ(TrainingThreads(server, 0), 0u);  // the trainer counts them
+}
+
 }  // namespace
 }  // namespace fleetune

@@ -22,6 +22,7 @@ namespace {
 constexpr std::string_view kWrapLabel = "fleetune v1 wrapped data key";
 constexpr std::string_view kSealLabel = "fleetune v1 seal examples";
 constexpr std::string_view kDuplicatesLabel = "fleetune v1 find equal examples";
+constexpr std::string_view kCheckpointsLabel = "fleetune v1 seal checkpoints";
 
 absl::StatusOr<Secret32> ReadKey(const std::string& path) {
   struct stat info {};
@@ -108,7 +109,8 @@ absl::StatusOr<ExampleKeys> DataKeyFile::Unwrap(std::span<const uint8_t> wrapped
   }
   if (!data_key.ok()) return first;
   return ExampleKeys{.seal = DeriveKey(data_key->bytes(), {}, AsBytes(kSealLabel)),
-                     .duplicates = DeriveKey(data_key->bytes(), {}, AsBytes(kDuplicatesLabel))};
+                     .duplicates = DeriveKey(data_key->bytes(), {}, AsBytes(kDuplicatesLabel)),
+                     .checkpoints = DeriveKey(data_key->bytes(), {}, AsBytes(kCheckpointsLabel))};
 }
 
 absl::Status DataKeyFile::Settle(std::span<const uint8_t> wrapped) const {

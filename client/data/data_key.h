@@ -12,7 +12,7 @@
 
 namespace fleetune {
 
-// What the device's private examples are sealed with. A random data key is kept in the database, wrapped
+// What the device's private examples, and what tells of them, are sealed with. A random data key is kept in the database, wrapped
 // (AES-256-GCM) by the 32 bytes of a key file beside it, so that the database alone opens nothing and
 // destroying the key file destroys every copy of the database.
 
@@ -20,6 +20,7 @@ namespace fleetune {
 struct ExampleKeys {
   Secret32 seal;        // AES-256-GCM of the records
   Secret32 duplicates;  // HMAC-SHA256 that finds equal records
+  Secret32 checkpoints; // AES-256-GCM of what trainings on them leave behind
 };
 
 // The key file "data.key" (0600) of a folder, and "data.key.next" while a purge goes from one to

@@ -261,6 +261,11 @@ absl::StatusOr<std::vector<Record>> ExampleStore::Read(std::string_view tag) {
   return records;
 }
 
+absl::StatusOr<Secret32> ExampleStore::CheckpointKey() {
+  RETURN_IF_ERROR(database_.Read([&] { return RefreshKeys(); }));
+  return Secret32(keys_->checkpoints.bytes());
+}
+
 absl::Status ExampleStore::Purge() { return PurgeDatabase(database_, key_file_); }
 
 absl::Status ExampleStore::PurgeFolder(const std::string& dir) {

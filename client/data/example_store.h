@@ -69,6 +69,9 @@ class ExampleStore {
   // the row that was changed, or if rows are missing.
   absl::StatusOr<std::vector<Record>> Read(std::string_view tag);
 
+  // The key of checkpoints of trainings on these examples (checkpoint_files.h): another one after a purge.
+  absl::StatusOr<Secret32> CheckpointKey();
+
   // Destroys all examples and the key to them for good, copies of the database included: there is a new key
   // afterwards. The audit log stays. OK means that nothing is left; Unavailable that the examples are gone and
   // their key too, but another process kept the file's free space from being given back: call again.

@@ -35,12 +35,14 @@ absl::Status Validate(const GovernorLimits& limits);
 struct TrainingPermission {
   bool allowed = true;
   std::string reason;  // in words, of the first limit that forbids; empty if allowed
+  bool memory_is_short = false;  // others need it: a training should give its own back, and not only pause
 };
 
-// What the machine does not tell forbids nothing. Requires valid limits.
+// What the machine does not tell forbids nothing. Memory is short when only the reserve is left; for a training that runs, and
+// may have taken all but the reserve, when others have taken half of that, too. Requires valid limits.
 TrainingPermission MayTrain(const MachineReadings& readings, const GovernorLimits& limits);
 
-// Memory that training may use now: 0 if only the reserve is left, max_memory_bytes if the machine
+// Memory that training may use now, with what it holds: 0 if only the reserve is left, max_memory_bytes if the machine
 // does not tell. Requires valid limits.
 uint64_t TrainingMemoryBytes(const MachineReadings& readings, const GovernorLimits& limits);
 

@@ -171,5 +171,24 @@ TEST(MayTrainTest, LittleMemoryForbids) {
   ExpectForbidden(readings, "115 MB of memory are free, and 100 MB are reserved for others", limits);
 }
 
+// It may take all but the reserve, and is not to be ended for what it was allowed.
+TEST(GovernorTest, ATrainingThatRunsGivesWayWhenOthersTakeHalfOfTheReserve) {
+  const GovernorLimits limits{.max_memory_bytes = 1'000'000'000, .memory_reserve_bytes = 100'000'000};
+  MachineReadings readings = GoodReadings();
+  readings.training_bytes = 700'000'000;
+  readings.memory_available_bytes = 100'000'000;
+  EXPECT_EQ(TrainingMemoryBytes(readings, limits), 700'000'000u);
+  readings.memory_available_bytes = 50'000'000;
+  EXPECT_TRUE(MayTrain(readings, limits).allowed);
+  EXPECT_FALSE(MayTrain(readings, limits).memory_is_short);
+  readings.memory_available_bytes = 49'999'999;
+  EXPECT_TRUE(MayTrain(readings, limits).memory_is_short);
+  ExpectForbidden(readings, "49 MB of memory are free, and 100 MB are reserved for others", limits);
+  // Said beside another reason, too: a pause would not help.
+  readings.on_battery = true;
+  readings.battery_percent = 1;
+  EXPECT_TRUE(MayTrain(readings, limits).memory_is_short);
+}
+
 }  // namespace
 }  // namespace fleetune

@@ -19,6 +19,7 @@ struct MachineSources {
 // The machine at one moment. What it does not tell is unset.
 struct MachineReadings {
   std::optional<uint64_t> memory_available_bytes;  // without swapping, and within the control group
+  uint64_t training_bytes = 0;  // that a training of ours holds; nothing of it is available. For the caller to say
   std::optional<bool> on_battery;                  // false also where there is no battery
   std::optional<int> battery_percent;              // of the emptiest, 0 to 100
   std::optional<double> celsius;                   // of the hottest sensor

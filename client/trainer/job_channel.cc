@@ -52,6 +52,10 @@ absl::StatusOr<std::optional<JobMessage>> JobFrameReader::Next() {
   if (left.size() - sizeof(size) < size) return std::nullopt;
   ASSIGN_OR_RETURN(JobMessage message, DecodeJobFrame(left.subspan(sizeof(size), size)));
   position_ += sizeof(size) + size;
+  if (position_ == bytes_.size()) {  // a job's frame may be large, and is used once
+    bytes_ = {};
+    position_ = 0;
+  }
   return message;
 }
 

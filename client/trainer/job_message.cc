@@ -16,16 +16,24 @@ namespace fleetune {
 namespace {
 
 // The kinds of frame: values of the format.
-enum class FrameKind : uint8_t { kJob = 1, kStop = 2, kProgress = 3, kDone = 4, kFailed = 5 };
+enum class FrameKind : uint8_t {
+  kJob = 1, kStop = 2, kProgress = 3, kDone = 4, kFailed = 5, kPause = 6, kResume = 7, kBegun = 8, kPaused = 9,
+  kCheckpoint = 10
+};
 
 absl::Status CheckLimit(const char* field, uint64_t size, uint64_t limit) {
   if (size <= limit) return absl::OkStatus();
   return absl::ResourceExhaustedError(absl::StrCat(field, ": at most ", limit, ", got ", size));
 }
 
-// Writes one kind's fields.
+// Writes one kind's frame, its length first: 0 until Finish().
 class FrameWriter {
  public:
+  explicit FrameWriter(uint8_t kind) {
+    writer_.Write(uint32_t{0});
+    writer_.Write(kind);
+  }
+
   absl::Status operator()(const TrainingJob& job) {
     RETURN_IF_ERROR(Text("plan", job.plan, kMaxPlanBytes));
     RETURN_IF_ERROR(Text("model_path", job.model_path, kMaxModelPathBytes));
@@ -40,15 +48,33 @@ class FrameWriter {
     RETURN_IF_ERROR(CheckLimit("records", job.records.size(), kMaxRecordsPerFile));
     writer_.Write(static_cast<uint32_t>(job.records.size()));
     uint64_t total = 0;
-    for (const std::string& record : job.records) {
-      total += record.size();
+    for (size_t i = 0; i < job.records.size(); ++i) {
+      total += job.records[i].size();
       RETURN_IF_ERROR(CheckLimit("all records", total, kMaxJobFrameBytes));
-      RETURN_IF_ERROR(Text("record", record, kMaxRecordBytes));
+      RETURN_IF_ERROR(Text(absl::StrCat("record ", i, " of the job, bytes").c_str(), job.records[i], kMaxRecordBytes));
     }
-    return absl::OkStatus();
+    writer_.Write(job.checkpoint_steps);
+    return Blob("checkpoint", job.checkpoint, kMaxJobCheckpointBytes);
   }
 
   absl::Status operator()(const StopTraining&) { return absl::OkStatus(); }
+  absl::Status operator()(const PauseTraining&) { return absl::OkStatus(); }
+  absl::Status operator()(const ResumeTraining&) { return absl::OkStatus(); }
+
+  absl::Status operator()(const TrainingBegun& begun) {
+    writer_.Write(begun.step);
+    return Text("not_used", std::string_view(begun.not_used).substr(0, kMaxFailureBytes), kMaxFailureBytes);
+  }
+
+  absl::Status operator()(const TrainingPaused& paused) {
+    writer_.Write(paused.step);
+    return absl::OkStatus();
+  }
+
+  absl::Status operator()(const TrainingCheckpoint& checkpoint) {
+    writer_.Write(checkpoint.step);
+    return Blob("state", checkpoint.state, kMaxJobCheckpointBytes);
+  }
 
   absl::Status operator()(const TrainingProgress& progress) {
     writer_.Write(progress.step);
@@ -76,12 +102,23 @@ class FrameWriter {
     return Text("message", std::string_view(message).substr(0, kMaxFailureBytes), kMaxFailureBytes);
   }
 
-  const Bytes& bytes() const { return writer_.bytes(); }
+  absl::StatusOr<Bytes> Finish() {
+    const uint64_t size = writer_.bytes().size() - sizeof(uint32_t);
+    RETURN_IF_ERROR(CheckLimit("frame", size, kMaxJobFrameBytes));
+    Bytes frame = writer_.Take();
+    const auto length = static_cast<uint32_t>(size);
+    std::memcpy(frame.data(), &length, sizeof(length));
+    return frame;
+  }
 
  private:
   absl::Status Text(const char* field, std::string_view text, uint64_t limit) {
-    RETURN_IF_ERROR(CheckLimit(field, text.size(), limit));
-    writer_.WriteBlob(AsBytes(text));
+    return Blob(field, AsBytes(text), limit);
+  }
+
+  absl::Status Blob(const char* field, std::span<const uint8_t> bytes, uint64_t limit) {
+    RETURN_IF_ERROR(CheckLimit(field, bytes.size(), limit));
+    writer_.WriteBlob(bytes);
     return absl::OkStatus();
   }
 
@@ -109,6 +146,11 @@ absl::StatusOr<uint32_t> ReadCount(ByteReader& reader, const char* field, uint64
 absl::StatusOr<std::string> ReadText(ByteReader& reader, uint32_t limit) {
   ASSIGN_OR_RETURN(const std::span<const uint8_t> bytes, reader.ReadBlob(limit));
   return std::string(AsText(bytes));
+}
+
+absl::StatusOr<Bytes> ReadBlob(ByteReader& reader, uint32_t limit) {
+  ASSIGN_OR_RETURN(const std::span<const uint8_t> bytes, reader.ReadBlob(limit));
+  return Bytes(bytes.begin(), bytes.end());
 }
 
 absl::StatusOr<std::vector<float>> ReadFiniteFloats(ByteReader& reader, const char* field) {
@@ -146,7 +188,29 @@ absl::StatusOr<JobMessage> ReadJob(ByteReader& reader) {
     ASSIGN_OR_RETURN(std::string record, ReadText(reader, kMaxRecordBytes));
     job.records.push_back(std::move(record));
   }
+  ASSIGN_OR_RETURN(job.checkpoint_steps, reader.Read<uint32_t>());
+  ASSIGN_OR_RETURN(job.checkpoint, ReadBlob(reader, kMaxJobCheckpointBytes));
   return job;
+}
+
+absl::StatusOr<JobMessage> ReadBegun(ByteReader& reader) {
+  TrainingBegun begun;
+  ASSIGN_OR_RETURN(begun.step, reader.Read<uint32_t>());
+  ASSIGN_OR_RETURN(begun.not_used, ReadText(reader, kMaxFailureBytes));
+  return begun;
+}
+
+absl::StatusOr<JobMessage> ReadPaused(ByteReader& reader) {
+  TrainingPaused paused;
+  ASSIGN_OR_RETURN(paused.step, reader.Read<uint32_t>());
+  return paused;
+}
+
+absl::StatusOr<JobMessage> ReadCheckpoint(ByteReader& reader) {
+  TrainingCheckpoint checkpoint;
+  ASSIGN_OR_RETURN(checkpoint.step, reader.Read<uint32_t>());
+  ASSIGN_OR_RETURN(checkpoint.state, ReadBlob(reader, kMaxJobCheckpointBytes));
+  return checkpoint;
 }
 
 absl::StatusOr<JobMessage> ReadProgress(ByteReader& reader) {
@@ -186,6 +250,11 @@ absl::StatusOr<JobMessage> ReadFields(uint8_t kind, ByteReader& reader) {
     case FrameKind::kProgress: return ReadProgress(reader);
     case FrameKind::kDone: return ReadDone(reader);
     case FrameKind::kFailed: return ReadFailed(reader);
+    case FrameKind::kPause: return PauseTraining{};
+    case FrameKind::kResume: return ResumeTraining{};
+    case FrameKind::kBegun: return ReadBegun(reader);
+    case FrameKind::kPaused: return ReadPaused(reader);
+    case FrameKind::kCheckpoint: return ReadCheckpoint(reader);
   }
   return absl::InvalidArgumentError(absl::StrCat("unknown kind of frame: ", kind));
 }
@@ -193,14 +262,9 @@ absl::StatusOr<JobMessage> ReadFields(uint8_t kind, ByteReader& reader) {
 }  // namespace
 
 absl::StatusOr<Bytes> EncodeJobFrame(const JobMessage& message) {
-  FrameWriter fields;
-  RETURN_IF_ERROR(std::visit(fields, message));
-  RETURN_IF_ERROR(CheckLimit("frame", fields.bytes().size() + 1, kMaxJobFrameBytes));
-  ByteWriter frame;
-  frame.Write(static_cast<uint32_t>(fields.bytes().size() + 1));
-  frame.Write(static_cast<uint8_t>(message.index() + 1));  // in the order of FrameKind
-  frame.WriteBytes(fields.bytes());
-  return frame.Take();
+  FrameWriter frame(static_cast<uint8_t>(message.index() + 1));  // in the order of FrameKind
+  RETURN_IF_ERROR(std::visit(frame, message));
+  return frame.Finish();
 }
 
 absl::StatusOr<JobMessage> DecodeJobFrame(std::span<const uint8_t> frame) {

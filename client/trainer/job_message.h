@@ -26,13 +26,45 @@ struct TrainingJob {
   std::vector<std::string> records;  // JSON lines (lora/records); each at most kMaxRecordBytes
   uint32_t threads = 0;              // 0: all cores; at most kMaxTrainerThreads
   uint64_t memory_limit_bytes = 0;   // of the trainer's own memory, mapped model not counted; 0: none
+  uint32_t checkpoint_steps = 0;     // a TrainingCheckpoint each so many steps; 0: none
+  Bytes checkpoint = {};             // of an earlier attempt, to go on from; empty: from the start
 
   friend bool operator==(const TrainingJob&, const TrainingJob&) = default;
 };
 
-// A daemon's wish: finish the step at hand and answer with what was learned so far.
+// A daemon's wishes, heard between two forward passes. Stop: leave the step at hand and answer with what was learned so far.
 struct StopTraining {
   friend bool operator==(const StopTraining&, const StopTraining&) = default;
+};
+// Do nothing until ResumeTraining. Answered by a TrainingCheckpoint, if steps were done since the last one and
+// checkpoints are wished for, and TrainingPaused.
+struct PauseTraining {
+  friend bool operator==(const PauseTraining&, const PauseTraining&) = default;
+};
+struct ResumeTraining {
+  friend bool operator==(const ResumeTraining&, const ResumeTraining&) = default;
+};
+
+// Before the first step.
+struct TrainingBegun {
+  uint32_t step = 0;      // done already, by the attempt whose checkpoint came with the job
+  std::string not_used;   // why that checkpoint is of no use, in words; empty if it was used or none came
+
+  friend bool operator==(const TrainingBegun&, const TrainingBegun&) = default;
+};
+
+struct TrainingPaused {
+  uint32_t step = 0;  // done
+
+  friend bool operator==(const TrainingPaused&, const TrainingPaused&) = default;
+};
+
+// What a next attempt at the same job goes on from: docs/formats/training_checkpoint.md. As secret as the examples.
+struct TrainingCheckpoint {
+  uint32_t step = 0;  // done
+  Bytes state;        // at most kMaxJobCheckpointBytes; trainings with more send none
+
+  friend bool operator==(const TrainingCheckpoint&, const TrainingCheckpoint&) = default;
 };
 
 // After each optimizer step.
@@ -65,13 +97,16 @@ struct TrainingFailed {
   friend bool operator==(const TrainingFailed&, const TrainingFailed&) = default;
 };
 
-using JobMessage = std::variant<TrainingJob, StopTraining, TrainingProgress, TrainingDone, TrainingFailed>;
+using JobMessage = std::variant<TrainingJob, StopTraining, TrainingProgress, TrainingDone, TrainingFailed, PauseTraining,
+                                ResumeTraining, TrainingBegun, TrainingPaused, TrainingCheckpoint>;
 
 inline constexpr uint32_t kMaxModelPathBytes = 4096;
 inline constexpr uint32_t kMaxTrainerThreads = 1024;
 inline constexpr uint32_t kMaxFailureBytes = 64 * 1024;  // longer messages are cut off
-// B of the largest adapter (kMaxAdapterParameters floats) and half as much of records.
+// B of the largest adapter (kMaxAdapterParameters floats) and half as much of records and checkpoint.
 inline constexpr uint32_t kMaxJobFrameBytes = 3u << 29;
+// 44 million trained parameters: beyond them a checkpoint is no small thing to write every few minutes, either.
+inline constexpr uint32_t kMaxJobCheckpointBytes = 1u << 29;
 
 // The whole frame, its length first. ResourceExhausted naming the field over its limit.
 absl::StatusOr<Bytes> EncodeJobFrame(const JobMessage& message);

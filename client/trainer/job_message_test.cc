@@ -26,14 +26,21 @@ TrainingJob SomeJob() {
           .b = {1.5f, -2.0f, 0.0f},
           .records = {R"({"text":"one"})", R"({"text":"two"})"},
           .threads = 2,
-          .memory_limit_bytes = 1ull << 33};
+          .memory_limit_bytes = 1ull << 33,
+          .checkpoint_steps = 20,
+          .checkpoint = {1, 2, 3}};
 }
 
 std::vector<JobMessage> OneOfEachKind() {
   return {SomeJob(), StopTraining{},
           TrainingProgress{.step = 3, .steps = 10, .loss = 1.25, .tokens = 4096},
           TrainingDone{.a = {2.0f}, .b = {0.5f, 1.0f}, .first_loss = 3, .last_loss = 2, .tokens = 99, .examples = 7, .steps = 10},
-          TrainingFailed{absl::ResourceExhaustedError("out of memory")}};
+          TrainingFailed{absl::ResourceExhaustedError("out of memory")},
+          PauseTraining{},
+          ResumeTraining{},
+          TrainingBegun{.step = 40, .not_used = "of another training"},
+          TrainingPaused{.step = 41},
+          TrainingCheckpoint{.step = 60, .state = {9, 8, 7}}};
 }
 
 // What follows the length.
@@ -97,7 +104,12 @@ TEST(JobFrameTest, LimitsHoldOnTheWayOut) {
   job.records = {std::string(kMaxRecordBytes, 'x')};
   EXPECT_THAT(EncodeJobFrame(job), IsOk());
   job.records[0] += 'x';
-  EXPECT_THAT(EncodeJobFrame(job), HasStatus(kTooMuch, "record"));
+  EXPECT_THAT(EncodeJobFrame(job), HasStatus(kTooMuch, "record 0 of the job"));
+  job.records.insert(job.records.begin(), {"{}", "{}"});
+  EXPECT_THAT(EncodeJobFrame(job), HasStatus(kTooMuch, "record 2 of the job, bytes: at most 1048576, got 1048577"));
+
+  TrainingCheckpoint checkpoint{.step = 1, .state = Bytes(kMaxJobCheckpointBytes + 1)};
+  EXPECT_THAT(EncodeJobFrame(checkpoint), HasStatus(kTooMuch, "state"));
 }
 
 TEST(JobFrameTest, LongFailuresAreCutOff) {
@@ -120,6 +132,13 @@ TEST(JobFrameTest, SizesThatLieAreRefusedBeforeAnythingIsAllocated) {
   std::memcpy(done.data() + 1, &many, sizeof(many));
   EXPECT_THAT(DecodeJobFrame(done), HasStatus(kDataLoss, "a: 268435456"));
 
+  Bytes checkpoint = PayloadOf(TrainingCheckpoint{.step = 1, .state = {1}});
+  std::memcpy(checkpoint.data() + 5, &many, sizeof(many));
+  EXPECT_THAT(DecodeJobFrame(checkpoint), HasStatus(kDataLoss, ""));
+  const uint32_t large_state = kMaxJobCheckpointBytes + 1;
+  std::memcpy(checkpoint.data() + 5, &large_state, sizeof(large_state));
+  EXPECT_THAT(DecodeJobFrame(checkpoint), HasStatus(kTooMuch, ""));
+
   Bytes job = PayloadOf(SomeJob());
   const uint32_t long_plan = kMaxPlanBytes + 1;
   std::memcpy(job.data() + 1, &long_plan, sizeof(long_plan));
@@ -128,7 +147,7 @@ TEST(JobFrameTest, SizesThatLieAreRefusedBeforeAnythingIsAllocated) {
 
 TEST(JobFrameTest, NonsenseIsRefused) {
   EXPECT_THAT(DecodeJobFrame(Bytes{0}), HasStatus(kInvalid, "unknown kind of frame: 0"));
-  EXPECT_THAT(DecodeJobFrame(Bytes{6}), HasStatus(kInvalid, "unknown kind of frame: 6"));
+  EXPECT_THAT(DecodeJobFrame(Bytes{11}), HasStatus(kInvalid, "unknown kind of frame: 11"));
   for (const int32_t code : {-1, 0, 17}) {
     Bytes failed = PayloadOf(TrainingFailed{absl::InternalError("x")});
     std::memcpy(failed.data() + 1, &code, sizeof(code));

@@ -1,17 +1,18 @@
 #pragma once
 
-#include "absl/functional/function_ref.h"
 #include "absl/status/statusor.h"
+#include "client/trainer/job_channel.h"
 #include "client/trainer/job_message.h"
 
 namespace fleetune {
 
-// Does what a job says, in this process: reads plan and records, maps the model, trains B over the A of the plan's
-// seed. `on_progress` is called after each step; false stops, and what was learned so far comes back.
+// Does what a job says, in this process: reads plan and records, maps the model, goes on from the checkpoint or begins, and
+// trains what the plan's method says. Tells `daemon` how it goes and does as it wishes (job_control.h); asked to stop, it
+// gives what was learned so far. Limits this process's memory to what the job says, for good, once the threads run.
 //
-// InvalidArgument (plan, record by number, B or spec that does not fit the model); errors of GgufFile::Open,
-// Tokenizer::FromGguf and TrainAdapter.
-absl::StatusOr<TrainingDone> RunTrainingJob(const TrainingJob& job,
-                                            absl::FunctionRef<bool(const TrainingProgress&)> on_progress);
+// InvalidArgument (plan, record by number, A, B or spec that does not fit the model); ResourceExhausted (what is allowed,
+// what is needed and what would fit); errors of GgufFile::Open, Tokenizer::FromGguf and TrainAdapter. A checkpoint that
+// cannot be used is no error: TrainingBegun says so.
+absl::StatusOr<TrainingDone> RunTrainingJob(TrainingJob job, JobChannel& daemon);
 
 }  // namespace fleetune

@@ -1,69 +1,15 @@
-// The real fleetune-trainer on a real model.
+// The real fleetune-trainer on a real model: what it learns, and what it says that it cannot do.
 
 #include <gtest/gtest.h>
-#include <signal.h>
 
 #include <algorithm>
-#include <vector>
 
-#include "client/trainer/trainer_process.h"
-#include "inference/gguf/gguf_file.h"
-#include "inference/gguf/llama_shape.h"
-#include "inference/model/model.h"
-#include "lora/adapter/adapter_spec.h"
-#include "lora/plan/training_plan.h"
-#include "lora/records/record.h"
-#include "tests/support/status_matchers.h"
+#include "client/trainer/real_trainer_fixture.h"
 
 namespace fleetune {
 namespace {
 
-using std::chrono::milliseconds;
-
-constexpr milliseconds kLong{240'000};  // never waited for in a test that passes
-
-const TrainerProcess::Options kTrainer = {.program = FLEETUNE_BIN_DIR "/fleetune-trainer", .niceness = 0};
-
-TrainingPlan SomePlan() {
-  TrainingPlan plan;
-  plan.task = "stories";
-  plan.targets = {Projection::kQ, Projection::kV};
-  plan.rank = 4;
-  plan.alpha = 8;
-  plan.train.steps = 5;
-  plan.train.learning_rate = 0.01;
-  plan.train.sequence_length = 64;
-  plan.train.micro_batch = 2;
-  return plan;
-}
-
-TrainingJob JobOf(const TrainingPlan& plan) {
-  const std::string model = FLEETUNE_TEST_DATA "/models/stories260K-q8_0.gguf";
-  const LlamaShape shape = *ReadLlamaShape(**GgufFile::Open(model));
-  const AdapterSpec spec = *AdapterSpec::Create(
-      {.rank = plan.rank, .alpha = plan.alpha, .targets = plan.targets}, SizesOf(shape));
-  TrainingJob job;
-  job.plan = FormatTrainingPlan(plan);
-  job.model_path = model;
-  job.b.assign(spec.b_size(), 0.0f);
-  job.threads = 1;
-  for (int i = 0; i < 8; ++i) {
-    job.records.push_back(FormatRecord(PlainText{"the big bear number " + std::to_string(i) + " ate all the honey."}));
-  }
-  return job;
-}
-
-// Events until the last one or an error.
-absl::StatusOr<std::vector<TrainerEvent>> RunToEnd(TrainerProcess& process) {
-  std::vector<TrainerEvent> events;
-  for (;;) {
-    auto event = process.Next(kLong);
-    if (!event.ok()) return event.status();
-    if (!event->has_value()) return absl::DeadlineExceededError("no event came");
-    events.push_back(**event);
-    if (!std::holds_alternative<TrainingProgress>(events.back())) return events;
-  }
-}
+using namespace real_trainer;
 
 TEST(RealTrainerTest, TrainsReportsAndEnds) {
   const TrainingJob job = JobOf(SomePlan());
@@ -73,9 +19,10 @@ TEST(RealTrainerTest, TrainsReportsAndEnds) {
     ASSERT_THAT(process, IsOk());
     const auto events = RunToEnd(**process);
     ASSERT_THAT(events, IsOk());
-    ASSERT_EQ(events->size(), 6u);
+    ASSERT_EQ(events->size(), 7u);
+    EXPECT_EQ(std::get<TrainingBegun>(events->front()), (TrainingBegun{.step = 0, .not_used = ""}));
     for (uint32_t step = 1; step <= 5; ++step) {
-      const auto& progress = std::get<TrainingProgress>((*events)[step - 1]);
+      const auto& progress = std::get<TrainingProgress>((*events)[step]);
       EXPECT_EQ(progress.step, step);
       EXPECT_EQ(progress.steps, 5u);
     }
@@ -97,12 +44,9 @@ TEST(RealTrainerTest, TrainsTheFactorAndTheRanksOfTheJob) {
   TrainingPlan plan = SomePlan();
   plan.trained = LoraMethod::kAlternating;
   const auto run = [](const TrainingJob& job) {
-    auto process = TrainerProcess::Start(kTrainer, job);
-    EXPECT_THAT(process, IsOk());
-    const auto events = RunToEnd(**process);
-    EXPECT_THAT(events, IsOk());
-    EXPECT_TRUE(std::holds_alternative<TrainingDone>(events->back()));
-    return std::get<TrainingDone>(events->back());
+    const auto done = Train(job);
+    EXPECT_THAT(done, IsOk());
+    return done.value_or(TrainingDone{});
   };
   TrainingJob job = JobOf(plan);
   const TrainingDone of_b = run(job);
@@ -128,38 +72,6 @@ TEST(RealTrainerTest, TrainsTheFactorAndTheRanksOfTheJob) {
   EXPECT_GE(std::ranges::count(small.b, 0.0f), static_cast<std::ptrdiff_t>(job.b.size() * 3 / 4));
 }
 
-TEST(RealTrainerTest, KilledInTheMiddleItCostsTheAttemptOnly) {
-  TrainingPlan plan = SomePlan();
-  plan.train.steps = 100'000;
-  auto process = TrainerProcess::Start(kTrainer, JobOf(plan));
-  ASSERT_THAT(process, IsOk());
-  const auto first = (*process)->Next(kLong);
-  ASSERT_THAT(first, IsOk());
-  ASSERT_TRUE(first->has_value());
-  ASSERT_EQ(kill((*process)->pid(), SIGKILL), 0);
-  EXPECT_THAT(RunToEnd(**process), HasStatus(absl::StatusCode::kUnavailable, "signal 9"));
-
-  auto again = TrainerProcess::Start(kTrainer, JobOf(SomePlan()));
-  ASSERT_THAT(again, IsOk());
-  const auto events = RunToEnd(**again);
-  ASSERT_THAT(events, IsOk());
-  EXPECT_TRUE(std::holds_alternative<TrainingDone>(events->back()));
-}
-
-TEST(RealTrainerTest, StopsBetweenStepsWithWhatItLearned) {
-  TrainingPlan plan = SomePlan();
-  plan.train.steps = 100'000;
-  auto process = TrainerProcess::Start(kTrainer, JobOf(plan));
-  ASSERT_THAT(process, IsOk());
-  ASSERT_THAT((*process)->Next(kLong), IsOk());
-  ASSERT_THAT((*process)->Stop(), IsOk());
-  const auto events = RunToEnd(**process);
-  ASSERT_THAT(events, IsOk());
-  ASSERT_TRUE(std::holds_alternative<TrainingDone>(events->back()));
-  EXPECT_GT(std::get<TrainingDone>(events->back()).steps, 0u);
-  EXPECT_LT(std::get<TrainingDone>(events->back()).steps, 100'000u);
-}
-
 TEST(RealTrainerTest, WhatItCannotDoItSays) {
   struct {
     const char* part;
@@ -183,18 +95,23 @@ TEST(RealTrainerTest, WhatItCannotDoItSays) {
   }
 }
 
-TEST(RealTrainerTest, ALimitOfMemoryIsAFailureAndNoHang) {
-  TrainingJob job = JobOf(SomePlan());
-  job.memory_limit_bytes = 16 << 20;
-  auto process = TrainerProcess::Start(kTrainer, job);
-  ASSERT_THAT(process, IsOk());
-  const auto events = RunToEnd(**process);
-  // Where the limit strikes decides whether the trainer can still say so.
-  if (events.ok()) {
-    EXPECT_TRUE(std::holds_alternative<TrainingFailed>(events->back()));
-  } else {
-    EXPECT_THAT(events, HasStatus(absl::StatusCode::kUnavailable, "the trainer ended"));
+// Named by its place, never by what it says.
+TEST(RealTrainerTest, APoisonedRecordIsNamed) {
+  const std::string secret = "swordfish";
+  const std::string poisons[] = {"{\"text\": NaN}", "", "{\"text\": \"\"}", "[]", "{\"text\": \"" + secret + "\xff\xfe\"}",
+                                 "{\"text\": \"" + secret, std::string("{\"text\": \"a\0b\"}", 15),
+                                 std::string(10'000'000, 'x')};
+  for (const std::string& poison : poisons) {
+    TrainingJob job = JobOf(SomePlan());
+    job.records[5] = poison;
+    const absl::Status status = Train(job).status();
+    EXPECT_THAT(status, HasStatus(poison.size() > kMaxRecordBytes ? absl::StatusCode::kResourceExhausted
+                                                                  : absl::StatusCode::kInvalidArgument,
+                                  "record 5 of the job"));
+    EXPECT_EQ(std::string(status.message()).find(secret), std::string::npos) << status;
+    EXPECT_LT(status.message().size(), 500u);
   }
+  EXPECT_THAT(Train(JobOf(SomePlan())), IsOk());  // the next one is none the worse
 }
 
 }  // namespace

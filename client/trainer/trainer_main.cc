@@ -1,22 +1,19 @@
 // fleetune-trainer: one local training, for the daemon that started it. Reads its job from an inherited socket, answers on
-// it, and ends. Knows no network and no file but the model.
-
-#include <sched.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
+// it, and ends. Gives up network, programs and other processes before it reads a byte of the job: confinement.h.
 
 #include <charconv>
 #include <chrono>
 #include <cstdio>
-#include <new>
 #include <optional>
 #include <string_view>
 #include <utility>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "client/trainer/confinement.h"
 #include "client/trainer/job_channel.h"
 #include "client/trainer/job_runner.h"
+#include "client/trainer/memory_wall.h"
 
 namespace {
 
@@ -25,7 +22,6 @@ using std::chrono::milliseconds;
 constexpr milliseconds kJobTimeout{60'000};
 constexpr milliseconds kSendTimeout{60'000};
 constexpr int kWrongUse = 2;
-constexpr int kIdleNiceness = 19;
 
 struct Arguments {
   int socket = -1;
@@ -51,51 +47,14 @@ std::optional<Arguments> ParseArguments(int argc, char** argv) {
   return arguments;
 }
 
-// What the process may do from here on: it holds private text, so it leaves no core file, and gains no privilege.
-void GiveUpRights(int niceness) {
-  const rlimit none = {.rlim_cur = 0, .rlim_max = 0};
-  setrlimit(RLIMIT_CORE, &none);
-  prctl(PR_SET_DUMPABLE, 0);
-  prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-  if (niceness > 0) setpriority(PRIO_PROCESS, 0, niceness);
-  const sched_param parameters = {};
-  if (niceness >= kIdleNiceness) sched_setscheduler(0, SCHED_IDLE, &parameters);
-}
-
-void LimitMemory(uint64_t bytes) {
-  if (bytes == 0) return;
-  // Not RLIMIT_AS: the mapped model and LibTorch's own mappings would count.
-  const rlimit limit = {.rlim_cur = bytes, .rlim_max = bytes};
-  setrlimit(RLIMIT_DATA, &limit);
-}
-
-// Whether the daemon is there and has not asked to stop.
-bool ShouldGoOn(fleetune::JobChannel& channel) {
-  const auto message = channel.Receive(milliseconds(0));
-  return message.ok() && !message->has_value();
-}
-
-// Under a limit of memory any allocation may fail, also those before LibTorch's.
-absl::StatusOr<fleetune::TrainingDone> Run(const fleetune::TrainingJob& job, fleetune::JobChannel& channel) {
-  try {
-    return fleetune::RunTrainingJob(job, [&](const fleetune::TrainingProgress& progress) {
-      return channel.Send(progress, kSendTimeout).ok() && ShouldGoOn(channel);
-    });
-  } catch (const std::bad_alloc&) {
-    return absl::ResourceExhaustedError("the trainer is out of memory");
-  }
-}
-
 int Serve(fleetune::JobChannel& channel) {
-  const auto message = channel.Receive(kJobTimeout);
-  const fleetune::TrainingJob* job =
-      message.ok() && message->has_value() ? std::get_if<fleetune::TrainingJob>(&**message) : nullptr;
+  auto message = channel.Receive(kJobTimeout);
+  auto* job = message.ok() && message->has_value() ? std::get_if<fleetune::TrainingJob>(&**message) : nullptr;
   if (job == nullptr) {
     std::fprintf(stderr, "fleetune-trainer: no job came: %s\n", message.status().ToString().c_str());
     return 1;
   }
-  LimitMemory(job->memory_limit_bytes);
-  const auto done = Run(*job, channel);
+  const auto done = fleetune::RunTrainingJob(std::move(*job), channel);
   const absl::Status sent = done.ok() ? channel.Send(*done, kSendTimeout)
                                       : channel.Send(fleetune::TrainingFailed{done.status()}, kSendTimeout);
   return sent.ok() ? 0 : 1;
@@ -116,7 +75,12 @@ int main(int argc, char** argv) {
     std::fputs(kUsage, stderr);
     return kWrongUse;
   }
-  GiveUpRights(arguments->niceness);
   fleetune::JobChannel channel(arguments->socket);
+  const absl::Status confined = fleetune::ConfineTrainer(arguments->niceness);
+  if (!confined.ok()) {
+    const absl::Status told = channel.Send(fleetune::TrainingFailed{confined}, kSendTimeout);
+    return told.ok() ? 0 : 1;
+  }
+  fleetune::TellDeathsOfWant();
   return Serve(channel);
 }

@@ -3,6 +3,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -17,6 +18,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
+#include "client/trainer/memory_wall.h"
 #include "lora/train/patient_threads.h"
 
 extern char** environ;
@@ -54,6 +56,10 @@ absl::StatusOr<pid_t> Spawn(const TrainerProcess::Options& options, int socket) 
   posix_spawnattr_setsigmask(&attributes, &no_signals);
   posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK);
   std::vector<std::string> settings = WithPatientThreads(environ);
+  // Else OpenBLAS starts its threads before main(), and a process with threads gets no namespace of its own. It starts
+  // them when the job says how many.
+  std::erase_if(settings, [](const std::string& entry) { return entry.starts_with("OPENBLAS_NUM_THREADS="); });
+  settings.emplace_back("OPENBLAS_NUM_THREADS=1");
   std::vector<char*> environment;
   for (std::string& setting : settings) environment.push_back(setting.data());
   environment.push_back(nullptr);
@@ -80,10 +86,21 @@ bool WaitForEnd(pid_t pid, int timeout_millis) {
   return ready > 0;
 }
 
+std::string Megabytes(uint64_t bytes) { return absl::StrCat(bytes / 1'000'000, " MB"); }
+
 std::string DescribeEnd(int status) {
   if (WIFEXITED(status)) return absl::StrCat("exit code ", WEXITSTATUS(status));
   if (WIFSIGNALED(status)) return absl::StrCat("signal ", WTERMSIG(status), " (", strsignal(WTERMSIG(status)), ")");
   return absl::StrCat("status ", status);
+}
+
+// A library that is denied memory may abort or fault, and nobody but the kernel's OOM killer and people send SIGKILL. So
+// the memory that it held is said with each such end.
+std::string DescribeMemory(const rusage& usage, uint64_t limit) {
+  std::string text = absl::StrCat("it held at most ", Megabytes(static_cast<uint64_t>(usage.ru_maxrss) * 1024),
+                                  " of memory, the mapped model included");
+  if (limit > 0) absl::StrAppend(&text, "; ", Megabytes(limit), " of its own were allowed");
+  return text;
 }
 
 }  // namespace
@@ -98,10 +115,14 @@ absl::StatusOr<std::unique_ptr<TrainerProcess>> TrainerProcess::Start(const Opti
   const absl::StatusOr<pid_t> pid = Spawn(options, ends[1]);
   close(ends[1]);
   RETURN_IF_ERROR(pid.status());
-  std::unique_ptr<TrainerProcess> process(new TrainerProcess(*pid, std::move(ours)));
+  std::unique_ptr<TrainerProcess> process(new TrainerProcess(*pid, job.memory_limit_bytes, std::move(ours)));
   const absl::Status sent = process->channel_.Send(job, kSendTimeout);
   if (sent.ok()) return process;
   if (absl::IsResourceExhausted(sent)) return sent;
+  // It may have said why it does not want it.
+  const auto last = process->channel_.Receive(milliseconds(0));
+  const auto* failed = last.ok() && last->has_value() ? std::get_if<TrainingFailed>(&**last) : nullptr;
+  if (failed != nullptr) return failed->status;
   return process->Ended(std::string(sent.message()));
 }
 
@@ -123,6 +144,9 @@ absl::StatusOr<std::optional<TrainerEvent>> TrainerProcess::Next(milliseconds ti
   }
   if (!message->has_value()) return std::nullopt;
   if (const auto* progress = std::get_if<TrainingProgress>(&**message)) return *progress;
+  if (auto* begun = std::get_if<TrainingBegun>(&**message)) return std::move(*begun);
+  if (const auto* paused = std::get_if<TrainingPaused>(&**message)) return *paused;
+  if (auto* checkpoint = std::get_if<TrainingCheckpoint>(&**message)) return std::move(*checkpoint);
   if (auto* done = std::get_if<TrainingDone>(&**message)) {
     finished_ = true;
     return std::move(*done);
@@ -135,10 +159,16 @@ absl::StatusOr<std::optional<TrainerEvent>> TrainerProcess::Next(milliseconds ti
   return absl::UnavailableError("the trainer sent what only a daemon says");
 }
 
-absl::Status TrainerProcess::Stop() {
+absl::Status TrainerProcess::Wish(const JobMessage& wish) {
   if (reaped_) return absl::UnavailableError("the trainer is gone");
-  return channel_.Send(StopTraining{}, kSendTimeout);
+  return channel_.Send(wish, kSendTimeout);
 }
+
+absl::Status TrainerProcess::Stop() { return Wish(StopTraining{}); }
+absl::Status TrainerProcess::Pause() { return Wish(PauseTraining{}); }
+absl::Status TrainerProcess::Resume() { return Wish(ResumeTraining{}); }
+
+uint64_t TrainerProcess::MemoryBytes() const { return reaped_ ? 0 : ReadOwnMemory(pid_).used_bytes; }
 
 void TrainerProcess::Kill() {
   if (reaped_) return;
@@ -150,13 +180,20 @@ absl::Status TrainerProcess::Ended(const std::string& what) {
   channel_ = JobChannel(-1);
   if (!WaitForEnd(pid_, kEndTimeoutMillis)) kill(pid_, SIGKILL);
   int status = 0;
+  rusage usage{};
   pid_t reaped = 0;
   do {
-    reaped = waitpid(pid_, &status, 0);
+    reaped = wait4(pid_, &status, 0, &usage);
   } while (reaped < 0 && errno == EINTR);
   reaped_ = true;
-  return absl::UnavailableError(absl::StrCat("the trainer ended (", reaped == pid_ ? DescribeEnd(status) : "unknown",
-                                             "): ", what));
+  if (reaped != pid_) return absl::UnavailableError(absl::StrCat("the trainer ended (unknown): ", what));
+  if (WIFEXITED(status) && WEXITSTATUS(status) == kOutOfMemoryExit) {
+    return absl::ResourceExhaustedError(
+        absl::StrCat("the trainer died for want of memory: ", DescribeMemory(usage, memory_limit_bytes_)));
+  }
+  const std::string memory =
+      WIFSIGNALED(status) ? absl::StrCat("; ", DescribeMemory(usage, memory_limit_bytes_)) : std::string();
+  return absl::UnavailableError(absl::StrCat("the trainer ended (", DescribeEnd(status), "): ", what, memory));
 }
 
 }  // namespace fleetune

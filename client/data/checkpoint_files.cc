@@ -1,0 +1,82 @@
+#include "client/data/checkpoint_files.h"
+
+#include <filesystem>
+#include <system_error>
+
+#include "base/check.h"
+#include "base/crypto/aead.h"
+#include "base/crypto/sha256.h"
+#include "base/files.h"
+#include "base/status_macros.h"
+
+namespace fleetune {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+// Names of rounds come from outside: a hash of one is a name for a file, whatever it holds.
+std::string PathOf(const std::string& folder, const std::string& round) {
+  return folder + "/" + Sha256(AsBytes(round)).ToHex() + ".sealed";
+}
+
+Bytes AssociatedBytes(const std::string& round) {
+  ByteWriter writer;
+  writer.WriteBytes(AsBytes("fleetune v1 checkpoint"));
+  writer.WriteBlob(AsBytes(round));
+  return writer.Take();
+}
+
+absl::Status DeleteAllBut(const std::string& folder, const std::string& kept) {
+  std::error_code error;
+  bool deleted = false;
+  for (const fs::directory_entry& entry : fs::directory_iterator(folder, error)) {
+    if (entry.path() == fs::path(kept)) continue;
+    std::error_code failed;
+    fs::remove_all(entry.path(), failed);
+    if (failed) return absl::UnavailableError("cannot delete " + entry.path().string() + ": " + failed.message());
+    deleted = true;
+  }
+  return deleted ? SyncFolderOf(folder + "/any") : absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<Bytes> CheckpointFiles::Begin(const std::string& round) {
+  ASSIGN_OR_RETURN(Secret32 key, examples_->CheckpointKey());
+  training_ = Training{.round = round, .key = std::move(key)};
+  const std::string path = PathOf(folder_, round);
+  const absl::StatusOr<Bytes> sealed = ReadFile(path, kMaxCheckpointFileBytes + kSealOverheadBytes);
+  if (absl::IsNotFound(sealed.status())) return Bytes();
+  if (sealed.ok()) {
+    absl::StatusOr<Bytes> checkpoint = Open(training_->key, *sealed, AssociatedBytes(round));
+    if (checkpoint.ok()) return checkpoint;
+  }
+  // Damaged, or sealed before a purge: the training begins anew.
+  std::error_code error;
+  fs::remove(path, error);
+  return Bytes();
+}
+
+absl::Status CheckpointFiles::Put(std::span<const uint8_t> checkpoint) {
+  CHECK(training_.has_value());
+  if (checkpoint.size() > kMaxCheckpointFileBytes) return absl::ResourceExhaustedError("a checkpoint is too large to keep");
+  ASSIGN_OR_RETURN(const Secret32 key, examples_->CheckpointKey());
+  if (!ConstantTimeEqual(key.bytes(), training_->key.bytes())) {
+    return absl::FailedPreconditionError("the examples were destroyed while they were trained on");
+  }
+  std::error_code error;
+  fs::create_directories(folder_, error);
+  if (error) return absl::UnavailableError(folder_ + ": " + error.message());
+  fs::permissions(folder_, fs::perms::owner_all, error);
+  return WriteFileAtomic(PathOf(folder_, training_->round),
+                         Seal(key, checkpoint, AssociatedBytes(training_->round), random_), 0600);
+}
+
+absl::Status CheckpointFiles::KeepOnly(const std::string& round) {
+  return DeleteAllBut(folder_, round.empty() ? "" : PathOf(folder_, round));
+}
+
+absl::Status CheckpointFiles::DeleteAll(const std::string& dir) { return DeleteAllBut(FolderIn(dir), ""); }
+
+}  // namespace fleetune
