@@ -56,6 +56,8 @@ void VisitTraining(Visitor& visit, auto& train) {
   visit("epsilon", train.epsilon);
   visit("clip_gradient_norm", train.clip_gradient_norm);
   visit("dropout", train.dropout);
+  visit("proximal", train.proximal);
+  visit("control_variates", train.control_variates);
   visit("schedule", Choice{train.schedule, kScheduleWords});
   visit("warmup_steps", train.warmup_steps);
   visit("steps", train.steps);

@@ -107,6 +107,9 @@ TrainingMemory EstimateTrainingMemory(const ModelFootprint& model, const Adapter
   // Parameters, also as products read them; gradient and two moments of what is trained.
   const uint64_t copy = element == kFloat ? 0 : element;
   memory.adapter = adapter.parameters * (kFloat + copy) + adapter.trained * 3 * kFloat;
+  // Where it started; the correction of the gradient, and the gradients' sum.
+  if (options.proximal > 0) memory.adapter += adapter.trained * kFloat;
+  if (options.control_variates) memory.adapter += adapter.trained * 2 * kFloat;
   return memory;
 }
 

@@ -34,6 +34,9 @@ TEST(TrainingMemoryTest, MoreOfAnythingTakesMore) {
   EXPECT_GT(Total(options, {.products = ProductType::kBfloat16, .rows = 1, .kept_layers = 12}), least);
   const AdapterFootprint half = {.parameters = kRank16.parameters, .trained = kRank16.trained / 2};
   EXPECT_EQ(least - Total(options, kSmallest, half), 3 * sizeof(float) * half.trained);
+  EXPECT_EQ(Total({.proximal = 0.1, .sequence_length = 512}, kSmallest) - least, sizeof(float) * kRank16.trained);
+  EXPECT_EQ(Total({.control_variates = true, .sequence_length = 512}, kSmallest) - least,
+            2 * sizeof(float) * kRank16.trained);
   const TrainingMemory memory = EstimateTrainingMemory(HalfBillion(), kRank16, options, kSmallest);
   EXPECT_EQ(memory.trainer() + memory.weights, memory.total());
 }

@@ -8,6 +8,7 @@
 #include "aggregation/privacy/privacy_parameters.h"
 #include "base/status_macros.h"
 #include "lora/plan/cell_noise.h"
+#include "lora/plan/control_variates.h"
 
 namespace fleetune {
 namespace {
@@ -178,6 +179,7 @@ absl::Status Validate(const TrainOptions& options) {
   RETURN_IF_ERROR(CheckRange("clip_gradient_norm", options.clip_gradient_norm,
                              {Edge::kOpen, 0, std::numeric_limits<double>::infinity(), Edge::kOpen}));
   RETURN_IF_ERROR(CheckRange("dropout", options.dropout, kZeroToBelowOne));
+  RETURN_IF_ERROR(CheckRange("proximal", options.proximal, {Edge::kClosed, 0, 1000, Edge::kClosed}));
   if (options.schedule != Schedule::kConstant && options.schedule != Schedule::kCosine) {
     return absl::InvalidArgumentError("schedule: expected constant or cosine");
   }
@@ -217,6 +219,7 @@ absl::Status Validate(const TrainingPlan& plan) {
   RETURN_IF_ERROR(Validate(plan.train));
   RETURN_IF_ERROR(Validate(plan.encoding));
   RETURN_IF_ERROR(Validate(plan.secure));
+  RETURN_IF_ERROR(CheckControlVariates(plan));
   return ValidatePrivacy(plan);
 }
 

@@ -24,6 +24,8 @@ struct TrainOptions {
   double epsilon = 1e-8;             // (0, 1]
   double clip_gradient_norm = 1.0;   // L2 over all trained parameters, > 0
   double dropout = 0.0;              // on the input of A, [0, 1)
+  double proximal = 0.0;             // FedProx: mu of mu / 2 |w - start|^2 beside the loss, [0, 1000]
+  bool control_variates = false;     // SCAFFOLD: lora/plan/control_variates.h
   Schedule schedule = Schedule::kConstant;
   uint32_t warmup_steps = 0;         // linear, at most 100,000
   uint32_t steps = 0;                // optimizer steps; 0: as many as `epochs` take. At most 1,000,000

@@ -54,6 +54,7 @@ TEST(TrainOptionsTest, FloatsAreLimitedOnBothSides) {
   ExpectRange<O, double>("clip_gradient_norm", options, &O::clip_gradient_norm, {kTiny, 1e300},
                          {0, -1, kInf, kNan});
   ExpectRange<O, double>("dropout", options, &O::dropout, {0, kBelowOne}, {-kTiny, 1, kNan});
+  ExpectRange<O, double>("proximal", options, &O::proximal, {0, 1000}, {-kTiny, 1000.5, kNan});
   ExpectRange<O, double>("epochs", options, &O::epochs, {kTiny, 1000}, {0, 1000.0001, kNan});
 }
 

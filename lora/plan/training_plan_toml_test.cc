@@ -40,6 +40,8 @@ beta2 = 0.999
 epsilon = 1e-08
 clip_gradient_norm = 1.0
 dropout = 0.0
+proximal = 0.0
+control_variates = false
 schedule = "constant"
 warmup_steps = 0
 steps = 0
@@ -99,6 +101,7 @@ TEST(TrainingPlanTomlTest, EveryPlanComesBackWithTheSameBits) {
     plan.train.clip_gradient_norm = std::bit_cast<double>(1 + random.Next() % 0x7fefffffffffffffu);
     plan.train.epochs = 1000 * random.NextUnit() + 1e-9;
     plan.train.dropout = random.NextUnit();
+    plan.train.proximal = random.NextUnit();
     plan.train.schedule = random.Below(2) == 0 ? Schedule::kConstant : Schedule::kCosine;
     plan.train.seed = random.Next();
     plan.encoding.clip_norm = 1e6 * random.NextUnit() + 1e-9;
@@ -123,7 +126,7 @@ TEST(TrainingPlanTomlTest, RefusesUnknownKeysByNameAndLine) {
   EXPECT_THAT(ParseTrainingPlan(Replaced("beta1", "colour = 1\nbeta1")),
               HasStatus(StatusCode::kInvalidArgument, "line 15: unknown key train.colour"));
   EXPECT_THAT(ParseTrainingPlan(Replaced("[encoding]", "[more]\nx = 1\n[encoding]")),
-              HasStatus(StatusCode::kInvalidArgument, "line 29: unknown key more"));
+              HasStatus(StatusCode::kInvalidArgument, "line 31: unknown key more"));
 }
 
 TEST(TrainingPlanTomlTest, RefusesEveryMissingLine) {

@@ -9,6 +9,7 @@
 #include "base/status_macros.h"
 #include "lora/adapter/factors.h"
 #include "lora/plan/cell_noise.h"
+#include "lora/plan/control_variates.h"
 
 namespace fleetune {
 
@@ -44,7 +45,7 @@ absl::StatusOr<EncodingOptions> UpdateOptions(const UpdateOf& update) {
 
 absl::StatusOr<EncodingOptions> UpdateOptions(const TrainingPlan& plan, uint64_t values, std::string_view round) {
   EncodingOptions options;
-  options.values = values;
+  options.values = UpdateValues(plan, values);
   options.clip_norm = plan.encoding.clip_norm;
   options.max_weight = plan.encoding.max_weight;
   options.lane = static_cast<LaneBits>(plan.encoding.lane_bits);

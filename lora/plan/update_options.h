@@ -27,7 +27,8 @@ struct UpdateOf {
 // PlanNoise.
 absl::StatusOr<EncodingOptions> UpdateOptions(const UpdateOf& update);
 
-// The same for who knows the number of trained values alone: all but the groups. RingLength of the whole is
+// The same for who knows the number of trained values alone (half of those in an update with control variates, see
+// lora/plan/control_variates.h): all but the groups. RingLength of the whole is
 // UpdateElements.
 absl::StatusOr<EncodingOptions> UpdateOptions(const TrainingPlan& plan, uint64_t values, std::string_view round);
 absl::StatusOr<uint64_t> UpdateElements(const TrainingPlan& plan, uint64_t values);

@@ -17,6 +17,7 @@
 #include "lora/train/adamw.h"
 #include "lora/train/adapted_weights.h"
 #include "lora/train/example_check.h"
+#include "lora/train/gradient_terms.h"
 #include "lora/train/joined_examples.h"
 #include "lora/train/llama_graph.h"
 #include "lora/train/packing.h"
@@ -46,6 +47,7 @@ class Training final : public AdapterTrainer {
       : parts_(std::move(parts)),
         frequencies_(RotaryFrequencies(parts_.shape)),
         planner_(std::make_unique<StepPlanner>(parts_.examples, parts_.options, parts_.layout.rows)),
+        terms_(parts_.options, parts_.weights->Trained()),
         optimizer_(parts_.options, parts_.weights->Trained().size()) {}
 
   bool done() const override { return step_ == planner_->steps(); }
@@ -64,11 +66,17 @@ class Training final : public AdapterTrainer {
                        .first_loss = first_loss_,
                        .last_loss = last_loss_,
                        .tokens = read_.tokens,
-                       .steps = step_};
+                       .steps = step_,
+                       .mean_gradient = terms_.MeanGradient()};
   }
 
   uint32_t steps_done() const override { return step_; }
   uint64_t tokens_read() const override { return read_.tokens; }
+
+  absl::Status CorrectGradient(std::vector<float> correction) override {
+    if (step_ > 0) return absl::FailedPreconditionError("a gradient is corrected from the first step on");
+    return terms_.SetCorrection(std::move(correction));
+  }
 
   Bytes Checkpoint() const override {
     const AdamW::State& optimizer = optimizer_.state();
@@ -85,6 +93,10 @@ class Training final : public AdapterTrainer {
   absl::Status GoOnFrom(TrainingState state) override {
     const std::span<float> trained = parts_.weights->Trained();
     const TrainingPosition& position = state.position;
+    if (parts_.options.control_variates) {
+      return absl::FailedPreconditionError("a training with control_variates cannot go on from a checkpoint, which has "
+                                           "no mean of the gradients");
+    }
     if (position.training != parts_.name || state.trained.size() != trained.size()) {
       return absl::FailedPreconditionError(
           "the checkpoint is of a training with another model, start, option, example or type of products");
@@ -125,6 +137,7 @@ class Training final : public AdapterTrainer {
     }
     at_hand_.clear();
     read_ = read;
+    terms_.AddTo(gradient, parts_.weights->Trained());
     ++step_;
     const double norm = ClipByNorm(gradient, parts_.options.clip_gradient_norm);
     if (!std::isfinite(loss) || !std::isfinite(norm)) {
@@ -163,6 +176,7 @@ class Training final : public AdapterTrainer {
   Parts parts_;
   const std::vector<double> frequencies_;
   std::unique_ptr<StepPlanner> planner_;
+  GradientTerms terms_;
   AdamW optimizer_;
   uint32_t step_ = 0;
   Passes read_;                     // of the steps done

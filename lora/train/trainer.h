@@ -4,6 +4,7 @@
 #include <functional>
 #include <memory>
 #include <span>
+#include <vector>
 
 #include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
@@ -32,6 +33,7 @@ struct TrainResult {
   double last_loss = 0;
   uint64_t tokens = 0;
   uint32_t steps = 0;  // done; fewer than planned if it was stopped
+  std::vector<float> mean_gradient = {};  // of options.control_variates: GradientTerms::MeanGradient
 };
 
 // How this machine is to be used. Nothing here changes what is learned by more than rounding.
@@ -77,12 +79,17 @@ class AdapterTrainer {
   virtual uint32_t steps_done() const = 0;
   virtual uint64_t tokens_read() const = 0;
 
+  // What a training with options.control_variates adds to its gradients (lora/plan/control_variates.h); without this
+  // call nothing. FailedPrecondition after the first step or without that option; InvalidArgument for another number of
+  // values than are trained.
+  virtual absl::Status CorrectGradient(std::vector<float> correction) = 0;
+
   // A checkpoint to be written with WriteFileAtomic: what another process needs to go on (training_state.h). Takes
   // memory for three floats a trained parameter, less than a step's activations.
   virtual Bytes Checkpoint() const = 0;
 
   // Goes on where a checkpoint was taken. FailedPrecondition if it was taken from a training that differs in anything
-  // that changes what is learned.
+  // that changes what is learned, or of a training with control variates.
   virtual absl::Status GoOnFrom(TrainingState state) = 0;
 };
 

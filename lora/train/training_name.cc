@@ -21,7 +21,8 @@ class NameHash {
   }
   void Add(const TrainOptions& options) {
     for (const double value : {options.learning_rate, options.weight_decay, options.beta1, options.beta2,
-                               options.epsilon, options.clip_gradient_norm, options.dropout, options.epochs}) {
+                               options.epsilon, options.clip_gradient_norm, options.dropout, options.epochs,
+                               options.proximal}) {
       Add(value);
     }
     for (const uint32_t value :
@@ -32,6 +33,7 @@ class NameHash {
     Add(options.factors);
     Add(options.ranks);
     Add(options.seed);
+    Add(options.control_variates);
   }
   void Add(const TokenExample& example) {
     Add(std::span(std::as_const(example.tokens)));
