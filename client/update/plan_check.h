@@ -7,7 +7,8 @@
 namespace fleetune {
 
 // A task whose plan was signed by the release key for exactly this purpose. Unauthenticated if the signature is
-// another's; errors of ParseTrainingPlan.
+// another's; errors of ParseTrainingPlan; FailedPrecondition for a plan with control variates, which devices do not
+// keep yet (fleetune-sim's do).
 absl::StatusOr<KnownTask> VerifyOffer(const SignedOffer& offer, const VerifyKey& release_key);
 
 }  // namespace fleetune

@@ -9,6 +9,7 @@
 #include "base/crypto/sha256.h"
 #include "base/status_macros.h"
 #include "coordinator/core/fleet_state.h"
+#include "lora/plan/control_variates.h"
 #include "lora/update/adapter_update.h"
 
 namespace fleetune {
@@ -31,14 +32,17 @@ double Norm(std::span<const float> values) {
   return std::sqrt(sum);
 }
 
-// What the server carries on from `version`. After a rollback there is nothing to carry: the residual and the
-// momentum belong to versions that were given up.
+// What the server carries on from `version`. After a rollback the residual and the momentum belong to versions that
+// were given up; the control variates stay, as the devices' do, whose mean they are.
 absl::StatusOr<ServerState> CarriedState(FleetStore& store, const std::string& task, uint32_t version) {
   absl::StatusOr<ServerState> state = store.FindServerState(task);
   if (absl::IsNotFound(state.status())) return ServerState{};
   if (!state.ok()) return state.status();
-  if (state->version != version) return ServerState{};
-  return state;
+  if (state->version == version) return state;
+  ServerState kept;
+  kept.a.control = std::move(state->a.control);
+  kept.b.control = std::move(state->b.control);
+  return kept;
 }
 
 absl::StatusOr<ServerOptimizer> RestoredOptimizer(const ServerOptimizerOptions& options, uint64_t size,
@@ -67,6 +71,7 @@ struct VersionSource {
   const RingVector& sum;  // of numbers of 32 bits
   const std::string& round;
   uint32_t counted = 0;
+  uint64_t devices = 0;  // of the task
 };
 
 // Adds to `step` what the server makes of one factor's part of the mean, and what was left out before. The optimizer in
@@ -86,6 +91,17 @@ absl::Status AppendStep(const TaskSpec& spec, std::span<const float> mean, Facto
   return absl::OkStatus();
 }
 
+// The changes of the devices' control variates, of A and then of B if both were trained, into the server's.
+void MoveControls(const VersionSource& source, Factors factors, std::span<const float> changes, ServerState& state) {
+  const size_t a_size = HasA(factors) ? source.task.adapter.a_size() : 0;
+  const auto move = [&](std::span<const float> change, std::vector<float>& control) {
+    control.resize(change.size());
+    MoveServerControl(control, change, source.counted, std::max<uint64_t>(source.devices, source.counted));
+  };
+  if (HasA(factors)) move(changes.first(a_size), state.a.control);
+  if (HasB(factors)) move(changes.subspan(a_size), state.b.control);
+}
+
 // For the first value and the number of values of each run of ranks that nobody trained.
 void ForUntrained(const EncodingOptions& options, const std::vector<double>& group_weights,
                   absl::FunctionRef<void(size_t first, size_t length)> visit) {
@@ -102,12 +118,15 @@ absl::StatusOr<NewVersion> MakeNewVersion(const VersionSource& source, const Nex
                    UpdateEncoder::Create(source.task.update_options(source.round, next.parent_version)));
   const std::span sums(reinterpret_cast<const int32_t*>(source.sum.data()), source.sum.size());
   ASSIGN_OR_RETURN(const DecodedUpdate decoded, encoder.DecodeWide(sums, source.counted));
-  const std::span mean(decoded.mean);
+  const std::span mean = std::span(decoded.mean).first(FloatsOf(source.task.adapter, next.factors));
   const size_t a_size = HasA(next.factors) ? source.task.adapter.a_size() : 0;
   ServerState state = source.carried;
   std::vector<float> step;
   if (HasA(next.factors)) RETURN_IF_ERROR(AppendStep(spec, mean.first(a_size), state.a, step));
   if (HasB(next.factors)) RETURN_IF_ERROR(AppendStep(spec, mean.subspan(a_size), state.b, step));
+  if (spec.plan.train.control_variates) {
+    MoveControls(source, next.factors, std::span(decoded.mean).subspan(mean.size()), state);
+  }
   // Ranks that nobody trained (groups are of B alone) keep values and residual, whatever momentum would make of them.
   const EncodingOptions& options = encoder.options();
   ForUntrained(options, decoded.group_weights,
@@ -133,7 +152,7 @@ absl::StatusOr<NewVersion> MakeNewVersion(const VersionSource& source, const Nex
   version.record = RecordOf(next, made.update.manifest.result, version.update, version.snapshot);
   version.server = std::move(state);
   version.event = {
-      .version = next.version, .total_weight = decoded.total_weight, .mean_delta_norm = Norm(decoded.mean)};
+      .version = next.version, .total_weight = decoded.total_weight, .mean_delta_norm = Norm(mean)};
   if (decoded.telemetry.has_value()) {
     version.event.clamped_share = decoded.telemetry->clamped_share;
     version.event.clipped_devices_share = decoded.telemetry->clipped_devices_share;
@@ -181,7 +200,13 @@ absl::Status Fleet::State::FinishClosing(const std::string& id) {
   ASSIGN_OR_RETURN(const Adapter parent, LoadVersion(*task, next.parent_version));
   ASSIGN_OR_RETURN(const ServerState carried, CarriedState(*ports.store, next.task, next.parent_version));
   absl::StatusOr<NewVersion> made = MakeNewVersion(
-      {.task = *task, .parent = parent, .carried = carried, .sum = sum, .round = id, .counted = machine.counted()},
+      {.task = *task,
+       .parent = parent,
+       .carried = carried,
+       .sum = sum,
+       .round = id,
+       .counted = machine.counted(),
+       .devices = DevicesOf(*task)},
       next, *ports.release_key);
   if (!made.ok()) {
     if (!IsFinal(made.status())) return made.status();

@@ -7,6 +7,7 @@
 #include "coordinator/core/fleet_limits.h"
 #include "coordinator/core/fleet_state.h"
 #include "lora/adapter/refactoring.h"
+#include "lora/plan/control_variates.h"
 #include "lora/update/adapter_update.h"
 
 namespace fleetune {
@@ -130,14 +131,19 @@ absl::StatusOr<Fleet::CreatedTask> Fleet::CreateTask(const std::string& admin, s
   record.toml = std::string(toml);
   record.releases = {0};
   ASSIGN_OR_RETURN(FleetTask task, MakeFleetTask(std::move(record), memory.models, *state_->ports.release_key));
+  if (task.spec.plan.train.control_variates && !state_->ports.devices_keep_control_variates) {
+    return absl::InvalidArgumentError(
+        "training.control_variates: expected false: the devices of this fleet keep no control variates from one round "
+        "to the next; fleetune-sim runs such a task");
+  }
   const std::string name = task.spec.plan.task;
   if (memory.tasks.contains(name)) return absl::AlreadyExistsError("there is already a task \"" + name + "\"");
   if (memory.tasks.size() >= kMaxTasks) {
     return absl::ResourceExhaustedError("there are " + std::to_string(kMaxTasks) + " tasks already");
   }
-  if (const uint64_t trained = task.most_trained(); trained > kMaxTaskParameters) {
+  if (const uint64_t trained = UpdateValues(task.spec.plan, task.most_trained()); trained > kMaxTaskParameters) {
     return absl::InvalidArgumentError("adapter: expected at most " + std::to_string(kMaxTaskParameters) +
-                                      " trained parameters, got " + std::to_string(trained) +
+                                      " values in an update, got " + std::to_string(trained) +
                                       ": lower the rank or train fewer projections");
   }
   if (task.spec.refactor_every > 0) {

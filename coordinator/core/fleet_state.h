@@ -163,6 +163,7 @@ struct Fleet::State {
   absl::StatusOr<DeviceRecord*> FindDevice(const std::string& id);
   absl::StatusOr<FleetTask*> FindTask(const std::string& name);
   const OpenRound* OpenRoundOf(const std::string& task) const;  // null: none
+  uint64_t DevicesOf(const FleetTask& task) const;              // enrolled, not revoked, with the task's tag
 
   // Open or ended. NotFound.
   absl::StatusOr<OpenRound> FindRound(const std::string& id) const;

@@ -117,10 +117,11 @@ struct VersionRecord {
 };
 
 // What the coordinator alone carries from one version to the next, for each factor of the adapter. Empty: nothing, as
-// before the first step of the factor, and after a refactoring.
+// before the first step of the factor, and (but for the control variate) after a refactoring or a rollback.
 struct FactorState {
   std::vector<float> residual;  // what rounding left out of the factor's last step
   Bytes optimizer;              // ServerOptimizer::SaveState
+  std::vector<float> control;   // c of lora/plan/control_variates.h; empty: zeros
 
   friend bool operator==(const FactorState&, const FactorState&) = default;
 };

@@ -68,6 +68,10 @@ absl::Status Validate(const TaskSpec& spec) {
   RETURN_IF_ERROR(CheckCount("max_inputs", spec.plan.encoding.max_inputs, spec.most_together(), kMaxSummedInputs));
   if (spec.secure()) RETURN_IF_ERROR(ValidateCells(spec));
   RETURN_IF_ERROR(CheckCount("server.refactor_every", spec.refactor_every, 0, 1'000'000));
+  if (spec.refactor_every > 0 && spec.plan.train.control_variates) {
+    return absl::InvalidArgumentError(
+        "server.refactor_every: expected 0 with control_variates, which belong to factors that a refactoring gives up");
+  }
   const absl::Status server = Validate(spec.server);
   if (!server.ok()) return absl::InvalidArgumentError("server." + std::string(server.message()));
   return absl::OkStatus();

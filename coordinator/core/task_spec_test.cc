@@ -66,6 +66,7 @@ beta2 = 0.95
 epsilon = 1e-6
 clip_gradient_norm = 2
 dropout = 0.05
+proximal = 0.25
 schedule = "cosine"
 warmup_steps = 5
 steps = 20
@@ -105,6 +106,7 @@ tau = 0.01
   EXPECT_EQ(plan.train.seed, UINT64_MAX);
   EXPECT_EQ(plan.train.schedule, Schedule::kCosine);
   EXPECT_EQ(plan.train.steps, 20u);
+  EXPECT_EQ(plan.train.proximal, 0.25);
   EXPECT_EQ(plan.encoding, (UpdateEncoding{.clip_norm = 2, .lane_bits = 24, .max_weight = 100, .max_inputs = 5}));
   EXPECT_EQ(spec->invited_devices, 5u);
   EXPECT_EQ(spec->needed_updates, 3u);
@@ -268,6 +270,12 @@ TEST(TaskSpecTest, RefusesWhatTheFleetCannotDo) {
   EXPECT_THAT(Validate(spec), IsOk());
   spec.refactor_every += 1;
   EXPECT_THAT(Validate(spec), HasStatus(kInvalid, "server.refactor_every"));
+  spec.refactor_every = 2;
+  spec.plan.train.control_variates = true;
+  spec.plan.encoding.lane_bits = 32;
+  EXPECT_THAT(Validate(spec), HasStatus(kInvalid, "server.refactor_every: expected 0 with control_variates"));
+  spec.refactor_every = 0;
+  EXPECT_THAT(Validate(spec), IsOk());
   spec = ValidSpec();
   spec.device_tag = "Living Room";
   EXPECT_THAT(Validate(spec), HasStatus(kInvalid, "device_tag"));

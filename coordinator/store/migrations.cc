@@ -9,7 +9,7 @@ namespace fleetune {
 namespace {
 
 // Steps that were released are never edited: a change is a new step at the end.
-constexpr std::array<const char*, 4> kMigrations = {
+constexpr std::array<const char*, 5> kMigrations = {
     // 1: times are milliseconds since 1970 UTC; digests are blobs of 32 bytes.
     R"sql(
 CREATE TABLE tokens (
@@ -185,6 +185,11 @@ CREATE TABLE charged_devices (
     R"sql(
 ALTER TABLE server_states ADD COLUMN a_residual BLOB NOT NULL DEFAULT x'';
 ALTER TABLE server_states ADD COLUMN a_optimizer BLOB NOT NULL DEFAULT x'';
+)sql",
+    // 5: the server's control variates.
+    R"sql(
+ALTER TABLE server_states ADD COLUMN control BLOB NOT NULL DEFAULT x'';
+ALTER TABLE server_states ADD COLUMN a_control BLOB NOT NULL DEFAULT x'';
 )sql",
 };
 

@@ -102,7 +102,8 @@ absl::StatusOr<Bytes> SqliteFleetStore::ReadPiece(const Digest& sha256, uint64_t
 
 absl::StatusOr<ServerState> SqliteFleetStore::FindServerState(const std::string& task) {
   ASSIGN_OR_RETURN(Statement statement,
-                   database_->Prepare("SELECT version, residual, optimizer, a_residual, a_optimizer FROM server_states WHERE task = ?"));
+                   database_->Prepare("SELECT version, residual, optimizer, control, a_residual, a_optimizer, "
+                                      "a_control FROM server_states WHERE task = ?"));
   ASSIGN_OR_RETURN(const bool row, statement.Bind(task).Step());
   if (!row) return absl::NotFoundError("no version of task " + task + " was made yet");
   const auto factor = [&](int first) -> absl::StatusOr<FactorState> {
@@ -110,12 +111,13 @@ absl::StatusOr<ServerState> SqliteFleetStore::FindServerState(const std::string&
     ASSIGN_OR_RETURN(state.residual, UnpackedValues<float>(statement.Blob(first), "residual"));
     const std::span<const uint8_t> optimizer = statement.Blob(first + 1);
     state.optimizer.assign(optimizer.begin(), optimizer.end());
+    ASSIGN_OR_RETURN(state.control, UnpackedValues<float>(statement.Blob(first + 2), "control variate"));
     return state;
   };
   ServerState state;
   state.version = statement.Small(0);
   ASSIGN_OR_RETURN(state.b, factor(1));
-  ASSIGN_OR_RETURN(state.a, factor(3));
+  ASSIGN_OR_RETURN(state.a, factor(4));
   return state;
 }
 

@@ -338,8 +338,8 @@ TEST_F(SqliteFleetStoreTest, KeepsVersionsAndTheirPieces) {
 }
 
 TEST_F(SqliteFleetStoreTest, KeepsServerStates) {
-  const FactorState b{.residual = {0.5f, -0.25f}, .optimizer = {9, 8}};
-  const FactorState a{.residual = {4}, .optimizer = {7}};
+  const FactorState b{.residual = {0.5f, -0.25f}, .optimizer = {9, 8}, .control = {1, -2}};
+  const FactorState a{.residual = {4}, .optimizer = {7}, .control = {3}};
   Write([&](FleetTransaction& t) { return t.PutServerState("home", {.version = 4, .b = b, .a = a}); });
   const auto state = store->FindServerState("home");
   ASSERT_THAT(state, IsOk());

@@ -223,13 +223,16 @@ absl::Status SqliteFleetTransaction::PutVersion(const VersionRecord& version, st
 }
 
 absl::Status SqliteFleetTransaction::PutServerState(const std::string& task, const ServerState& state) {
-  ASSIGN_OR_RETURN(Statement statement, database_.Prepare("INSERT OR REPLACE INTO server_states VALUES (?, ?, ?, ?, ?, ?)"));
+  ASSIGN_OR_RETURN(Statement statement,
+                   database_.Prepare("INSERT OR REPLACE INTO server_states VALUES (?, ?, ?, ?, ?, ?, ?, ?)"));
   return statement.Bind(task)
       .Bind(state.version)
       .Bind(PackedBytes(state.b.residual))
       .Bind(std::span<const uint8_t>(state.b.optimizer))
       .Bind(PackedBytes(state.a.residual))
       .Bind(std::span<const uint8_t>(state.a.optimizer))
+      .Bind(PackedBytes(state.b.control))
+      .Bind(PackedBytes(state.a.control))
       .Run();
 }
 
