@@ -5,7 +5,6 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "lora/train/adamw.h"
 #include "tests/support/status_matchers.h"
 
 namespace fleetune {
