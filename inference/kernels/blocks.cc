@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "base/check.h"
+#include "inference/kernels/super_blocks.h"
 
 namespace fleetune {
 namespace {
@@ -107,14 +108,11 @@ void QuantizeQ8_0(const float* values, uint8_t* block) {
 }
 
 void CheckSizes(TensorType type, size_t values, size_t bytes) {
-  CHECK(CanDequantize(type));
   CHECK(values % BlockElements(type) == 0);
   CHECK(bytes == values / BlockElements(type) * BlockBytes(type));
 }
 
 }  // namespace
-
-bool CanDequantize(TensorType type) { return type != TensorType::kQ4_K && type != TensorType::kQ6_K; }
 
 void Dequantize(TensorType type, std::span<const uint8_t> blocks, std::span<float> values) {
   CheckSizes(type, values.size(), blocks.size());
@@ -141,7 +139,11 @@ void Dequantize(TensorType type, std::span<const uint8_t> blocks, std::span<floa
       for (size_t i = 0; i < count; i += kBlock) DequantizeQ8_0(in + i / kBlock * 34, out + i);
       return;
     case TensorType::kQ4_K:
-    case TensorType::kQ6_K: return;  // refused by CheckSizes
+      for (size_t i = 0; i < count; i += kSuperBlock) DequantizeQ4K(in + i / kSuperBlock * kQ4KBytes, out + i);
+      return;
+    case TensorType::kQ6_K:
+      for (size_t i = 0; i < count; i += kSuperBlock) DequantizeQ6K(in + i / kSuperBlock * kQ6KBytes, out + i);
+      return;
   }
 }
 
@@ -170,7 +172,11 @@ void Quantize(TensorType type, std::span<const float> values, std::span<uint8_t>
       for (size_t i = 0; i < count; i += kBlock) QuantizeQ8_0(in + i, out + i / kBlock * 34);
       return;
     case TensorType::kQ4_K:
-    case TensorType::kQ6_K: return;  // refused by CheckSizes
+      for (size_t i = 0; i < count; i += kSuperBlock) QuantizeQ4K(in + i, out + i / kSuperBlock * kQ4KBytes);
+      return;
+    case TensorType::kQ6_K:
+      for (size_t i = 0; i < count; i += kSuperBlock) QuantizeQ6K(in + i, out + i / kSuperBlock * kQ6KBytes);
+      return;
   }
 }
 

@@ -69,7 +69,7 @@ WeightMatrix MatrixOf(const GgufTensor& tensor) {
 }
 
 void MultiplyByRows(const WeightMatrix& w, std::span<const float> x, std::span<float> y) {
-  CHECK(CanDequantize(w.type) && w.columns > 0 && w.columns % BlockElements(w.type) == 0);
+  CHECK(w.columns > 0 && w.columns % BlockElements(w.type) == 0);
   const size_t row_bytes = w.columns / BlockElements(w.type) * BlockBytes(w.type);
   CHECK(w.data.size() == w.rows * row_bytes);
   CHECK(x.size() % w.columns == 0);

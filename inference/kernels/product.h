@@ -7,7 +7,7 @@
 
 namespace fleetune {
 
-// A matrix of weights in any type that Dequantize takes. A view.
+// A matrix of weights as rows of GGUF blocks. A view.
 struct WeightMatrix {
   TensorType type = TensorType::kF32;
   std::span<const uint8_t> data;  // row after row
@@ -20,7 +20,7 @@ WeightMatrix MatrixOf(const GgufTensor& tensor);
 // vectors. Each row of W is dequantized once, however many vectors there are.
 //
 // f32, in 16 partial sums: at most columns * 2^-24 * sum |W x| off. The same bits on every machine and for
-// every number of vectors. Requires CanDequantize(w.type) and sizes that fit; checked. Thread-safe.
+// every number of vectors. Requires sizes that fit; checked. Thread-safe.
 void MultiplyByRows(const WeightMatrix& w, std::span<const float> x, std::span<float> y);
 
 }  // namespace fleetune

@@ -14,7 +14,7 @@ Model::~Model() = default;
 
 absl::StatusOr<std::shared_ptr<const Model>> Model::Load(std::shared_ptr<const GgufFile> file) {
   ASSIGN_OR_RETURN(LlamaShape shape, ReadLlamaShape(*file));
-  ASSIGN_OR_RETURN(ModelWeights weights, FindWeights(*file, shape));
+  ModelWeights weights = FindWeights(*file, shape);
   return std::shared_ptr<const Model>(
       new Model(std::move(file), std::move(shape), std::make_unique<const ModelWeights>(std::move(weights))));
 }

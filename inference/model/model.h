@@ -17,7 +17,7 @@ struct ModelWeights;  // inference/model/weights.h
 // A Llama-family model over a mapped GGUF file. Immutable, so thread-safe; shares the mapping.
 class Model {
  public:
-  // Errors of ReadLlamaShape; InvalidArgument naming a tensor whose type cannot be computed with.
+  // Errors of ReadLlamaShape.
   static absl::StatusOr<std::shared_ptr<const Model>> Load(std::shared_ptr<const GgufFile> file);
 
   const LlamaShape& shape() const { return shape_; }

@@ -161,22 +161,6 @@ TEST(Model, RefusesTokensAndLengthsOutOfRange) {
   EXPECT_THAT(append({1}), HasStatus(StatusCode::kResourceExhausted, "1 tokens after 2"));
 }
 
-TEST(Model, RefusesTypesThatCannotBeComputedWith) {
-  GgufWriter writer;
-  const auto file = GgufFile::FromBytes(TinyLlama{.width = 256, .layers = 1, .feed_forward = 256}.ToBytes());
-  for (const auto& [key, value] : (*file)->values()) writer.AddValue(key, value);
-  for (const GgufTensor& tensor : (*file)->tensors()) {
-    const bool replaced = tensor.name == "blk.0.ffn_down.weight";
-    const TensorType type = replaced ? TensorType::kQ4_K : tensor.type;
-    const uint64_t row_bytes = tensor.columns / BlockElements(type) * BlockBytes(type);
-    writer.AddTensor(tensor.name, type, tensor.shape, Bytes(tensor.rows * row_bytes));
-  }
-  const auto changed = GgufFile::FromBytes(writer.Finish());
-  ASSERT_THAT(changed, IsOk());
-  EXPECT_THAT(Model::Load(*changed),
-              HasStatus(StatusCode::kInvalidArgument, "blk.0.ffn_down.weight has type Q4_K"));
-}
-
 TEST(Model, SizesAreThoseOfTheTensors) {
   const auto file = GgufFile::FromBytes(TinyLlama{}.ToBytes());
   const BaseSizes sizes = SizesOf(*ReadLlamaShape(**file));

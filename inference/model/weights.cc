@@ -1,8 +1,6 @@
 #include "inference/model/weights.h"
 
 #include "base/check.h"
-#include "base/status_macros.h"
-#include "fmt/format.h"
 #include "inference/kernels/blocks.h"
 
 namespace fleetune {
@@ -43,15 +41,7 @@ LayerWeights FindLayer(const GgufFile& file, const LlamaShape& shape, uint32_t l
 
 }  // namespace
 
-absl::StatusOr<ModelWeights> FindWeights(const GgufFile& file, const LlamaShape& shape) {
-  for (const GgufTensor& tensor : file.tensors()) {
-    if (!CanDequantize(tensor.type)) {
-      return absl::InvalidArgumentError(
-          fmt::format("tensor {} has type {}, which cannot be computed with; expected "
-                      "F32, F16, BF16, Q8_0, Q5_0 or Q4_0",
-                      tensor.name, TensorTypeName(tensor.type)));
-    }
-  }
+ModelWeights FindWeights(const GgufFile& file, const LlamaShape& shape) {
   ModelWeights found;
   found.embedding = MatrixNamed(file, "token_embd.weight");
   found.output = shape.tied_output ? found.embedding : MatrixNamed(file, "output.weight");

@@ -25,7 +25,6 @@ struct ModelWeights {
 };
 
 // Requires ReadLlamaShape(file) to have given `shape`. The views live as long as `file`.
-// InvalidArgument naming a tensor whose type cannot be computed with.
-absl::StatusOr<ModelWeights> FindWeights(const GgufFile& file, const LlamaShape& shape);
+ModelWeights FindWeights(const GgufFile& file, const LlamaShape& shape);
 
 }  // namespace fleetune

@@ -8,7 +8,6 @@
 #include "base/check.h"
 #include "base/random.h"
 #include "base/status_macros.h"
-#include "inference/kernels/blocks.h"
 #include "lora/plan/training_memory.h"
 
 namespace fleetune {
@@ -20,10 +19,6 @@ constexpr std::array<const char*, kNumProjections> kParts = {"attn_q",   "attn_k
 absl::StatusOr<const GgufTensor*> Find(const GgufFile& file, const std::string& name) {
   const GgufTensor* tensor = file.FindTensor(name);
   if (tensor == nullptr) return absl::InvalidArgumentError(absl::StrCat(name, ": the model lacks this tensor"));
-  if (!CanDequantize(tensor->type)) {
-    return absl::InvalidArgumentError(absl::StrCat(name, ": training over weights of type ",
-                                                   std::string(TensorTypeName(tensor->type)), " is not supported"));
-  }
   return tensor;
 }
 

@@ -49,7 +49,6 @@ FrozenMatrix::FrozenMatrix(const GgufTensor& tensor, const Options& options)
       rows_(static_cast<int64_t>(tensor.rows)),
       columns_(static_cast<int64_t>(tensor.columns)),
       block_rows_(static_cast<int64_t>(WeightBlockRows(tensor.rows, tensor.columns))) {
-  CHECK(CanDequantize(tensor.type));
   CHECK(options.keep || buffer_ != nullptr);
   if (type_ == at::kFloat && IsMappedFloats(tensor)) {
     // LibTorch has no tensor over const memory. Nothing here writes to it, and the mapping could not be written to.
@@ -100,7 +99,6 @@ at::Tensor FrozenMatrix::Gather(const at::Tensor& indices) const {
 }
 
 at::Tensor ReadFloats(const GgufTensor& tensor) {
-  CHECK(CanDequantize(tensor.type));
   at::Tensor out = at::empty({static_cast<int64_t>(tensor.rows * tensor.columns)}, at::kFloat);
   ReadRows(tensor, 0, static_cast<int64_t>(tensor.rows), out);
   return out;

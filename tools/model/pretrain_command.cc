@@ -43,8 +43,8 @@ absl::StatusOr<TensorType> ReadType(const PretrainArguments& arguments) {
   const std::string by_default = arguments.published.empty() ? "q8_0" : "f16";
   const std::string& name = arguments.type.empty() ? by_default : arguments.type;
   const std::optional<TensorType> type = TensorTypeFromName(name);
-  if (type.has_value() && CanDequantize(*type)) return *type;
-  return absl::InvalidArgumentError(fmt::format("--type: expected f32, f16, bf16, q8_0, q5_0 or q4_0, got {}", name));
+  if (type.has_value()) return *type;
+  return absl::InvalidArgumentError(fmt::format("--type: expected f32, f16, bf16, q8_0, q6_k, q5_0, q4_k or q4_0, got {}", name));
 }
 
 // The tokenizer as it will be read from the file.

@@ -68,9 +68,9 @@ void AddQuantizeCommand(CLI::App& app, int& exit_code) {
       app.add_subcommand("quantize", "Writes a model with its matrices in another tensor type");
   command->add_option("IN", arguments->in, "GGUF file")->required();
   command->add_option("OUT", arguments->out, "GGUF file to write")->required();
-  command->add_option("--type", arguments->type, "q8_0, q5_0, q4_0, f16, bf16 or f32")
+  command->add_option("--type", arguments->type, "q8_0, q6_k, q5_0, q4_k, q4_0, f16, bf16 or f32")
       ->required()
-      ->check(CLI::IsMember({"q8_0", "q5_0", "q4_0", "f16", "bf16", "f32"}, CLI::ignore_case));
+      ->check(CLI::IsMember({"q8_0", "q6_k", "q5_0", "q4_k", "q4_0", "f16", "bf16", "f32"}, CLI::ignore_case));
   command->add_flag("--json", arguments->json, "JSON with the error of each tensor");
   command->callback([arguments, &exit_code] { exit_code = ReportStatus(RunQuantize(*arguments)); });
 }

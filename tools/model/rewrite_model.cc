@@ -19,16 +19,21 @@ uint32_t FileTypeOf(TensorType type) {
     case TensorType::kQ8_0: return 7;
     case TensorType::kQ5_0: return 8;
     case TensorType::kBF16: return 32;
-    case TensorType::kQ4_K:
-    case TensorType::kQ6_K: break;
+    case TensorType::kQ4_K: return 14;
+    case TensorType::kQ6_K: return 18;
   }
-  CheckFailed(__FILE__, __LINE__, "a type that can be quantized to");
+  CheckFailed(__FILE__, __LINE__, "a known tensor type");
 }
 
 TensorType TypeFor(const GgufTensor& tensor, std::optional<TensorType> wanted) {
   if (!wanted) return tensor.type;
   if (tensor.shape.size() == 1) return TensorType::kF32;
-  return tensor.columns % BlockElements(*wanted) == 0 ? *wanted : TensorType::kF16;
+  const auto fits = [&tensor](TensorType type) { return tensor.columns % BlockElements(type) == 0; };
+  if (fits(*wanted)) return *wanted;
+  // Small models have rows that are no multiple of 256: the next larger type of small blocks.
+  if (*wanted == TensorType::kQ4_K && fits(TensorType::kQ5_0)) return TensorType::kQ5_0;
+  if (*wanted == TensorType::kQ6_K && fits(TensorType::kQ8_0)) return TensorType::kQ8_0;
+  return TensorType::kF16;
 }
 
 absl::Status CheckFinite(const GgufTensor& tensor, uint64_t row, std::span<const float> values) {
@@ -81,10 +86,6 @@ absl::StatusOr<RewrittenTensor> AddRewritten(const GgufTensor& tensor, const Rew
     writer.AddTensor(tensor.name, tensor.type, tensor.shape, {tensor.data.begin(), tensor.data.end()});
     return result;
   }
-  if (!CanDequantize(tensor.type)) {
-    return absl::InvalidArgumentError(fmt::format("tensor {} has type {}, which cannot be converted", tensor.name,
-                                                  TensorTypeName(tensor.type)));
-  }
   ASSIGN_OR_RETURN(Bytes data, Recode(tensor, result.changed ? &change->second : nullptr, result));
   writer.AddTensor(tensor.name, result.to, tensor.shape, std::move(data));
   return result;
@@ -102,7 +103,6 @@ void AddMetadata(const GgufFile& file, std::optional<TensorType> type, GgufWrite
 
 absl::StatusOr<std::vector<RewrittenTensor>> RewriteModel(const GgufFile& file, const RewriteOptions& options,
                                                           GgufWriter& writer) {
-  CHECK(!options.type || CanDequantize(*options.type));
   AddMetadata(file, options.type, writer);
   std::vector<RewrittenTensor> results;
   for (const GgufTensor& tensor : file.tensors()) {

@@ -17,8 +17,8 @@ namespace fleetune {
 using RowChange = std::function<absl::Status(uint64_t row, std::span<float> values)>;
 
 struct RewriteOptions {
-  // Of the matrices; those whose rows do not divide into its blocks become F16, and tensors of one axis (norms,
-  // biases) F32. None: each tensor keeps its own. Requires CanDequantize; checked.
+  // Of the matrices; those whose rows do not divide into its blocks become F16 (for Q4_K Q5_0 and for Q6_K Q8_0 where these fit), and tensors of one axis (norms,
+  // biases) F32. None: each tensor keeps its own.
   std::optional<TensorType> type;
   std::map<std::string, RowChange> changes;  // by tensor; what has no such name keeps its values
 };
@@ -35,8 +35,7 @@ struct RewrittenTensor {
 
 // Adds all of `file` to `writer`: metadata as it is but for general.file_type, which follows options.type; tensors that
 // keep type and values byte for byte.
-// InvalidArgument naming a tensor whose type cannot be computed with, or that holds a value that is not finite; errors of
-// the changes.
+// InvalidArgument naming a tensor that holds a value that is not finite; errors of the changes.
 absl::StatusOr<std::vector<RewrittenTensor>> RewriteModel(const GgufFile& file, const RewriteOptions& options,
                                                           GgufWriter& writer);
 

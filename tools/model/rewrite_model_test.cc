@@ -67,7 +67,7 @@ TEST(RewriteModel, RefusesValuesThatAreNoNumbers) {
 TEST(RewriteModel, WithoutATypeWhatIsNotChangedStaysAsItIs) {
   GgufWriter in;
   in.AddString("general.name", "a model");
-  in.AddTensor("kept", TensorType::kQ6_K, {256, 1}, Bytes(210, 7));  // a type that cannot be computed with
+  in.AddTensor("kept", TensorType::kQ6_K, {256, 1}, Bytes(210, 7));
   in.AddTensor("norm", TensorType::kF16, {2}, {1, 2, 3, 4});
   in.AddTensor("changed", TensorType::kF16, {2, 2}, Bytes(8));
   const auto file = Open(in.Finish());
@@ -110,12 +110,16 @@ TEST(RewriteModel, AChangeMayFailOrGiveNoNumber) {
               HasStatus(absl::StatusCode::kInvalidArgument, "element 0 of row 0 is not finite"));
 }
 
-TEST(RewriteModel, RefusesTypesItCannotRead) {
-  GgufWriter in;
-  in.AddTensor("t", TensorType::kQ6_K, {256, 1}, Bytes(210));
-  GgufWriter out;
-  EXPECT_THAT(RewriteModel(*Open(in.Finish()), {.type = TensorType::kQ8_0, .changes = {}}, out),
-              HasStatus(absl::StatusCode::kInvalidArgument, "type Q6_K"));
+TEST(RewriteModel, RowsThatAreNoMultipleOf256BecomeTheNextLargerType) {
+  for (const auto& [wanted, columns, expected] :
+       {std::tuple{TensorType::kQ4_K, 256u, TensorType::kQ4_K}, {TensorType::kQ4_K, 96u, TensorType::kQ5_0},
+        {TensorType::kQ6_K, 96u, TensorType::kQ8_0}, {TensorType::kQ6_K, 40u, TensorType::kF16}}) {
+    GgufWriter in;
+    in.AddTensor("t", TensorType::kF32, {columns, 2}, Bytes(columns * 2 * sizeof(float)));
+    GgufWriter out;
+    ASSERT_THAT(RewriteModel(*Open(in.Finish()), {.type = wanted, .changes = {}}, out), IsOk());
+    EXPECT_EQ(Open(out.Finish())->FindTensor("t")->type, expected);
+  }
 }
 
 }  // namespace
