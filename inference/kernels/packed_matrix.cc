@@ -1,0 +1,144 @@
+#include "inference/kernels/packed_matrix.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "base/check.h"
+#include "inference/kernels/panel_layout.h"
+#include "inference/kernels/super_blocks.h"
+
+namespace fleetune {
+namespace {
+
+constexpr size_t kGroups = kPanelBlock / 4;
+
+// Codes of one row's block of 32 columns into its lines.
+void PackFourBits(const uint8_t* codes, size_t row, uint8_t* lines) {
+  for (size_t g = 0; g < kGroups / 2; ++g) {
+    for (size_t j = 0; j < 4; ++j) {
+      lines[g * kPanelLine + 4 * row + j] =
+          static_cast<uint8_t>((codes[4 * g + j] & 15) | (codes[16 + 4 * g + j] & 15) << 4);
+    }
+  }
+}
+void PackFifthBits(const uint8_t* codes, size_t row, uint8_t* line) {
+  for (size_t j = 0; j < 4; ++j) {
+    uint32_t bits = 0;
+    for (size_t g = 0; g < kGroups; ++g) bits |= static_cast<uint32_t>(codes[4 * g + j] >> 4 & 1) << g;
+    line[4 * row + j] = static_cast<uint8_t>(bits);
+  }
+}
+void PackTwoBits(const uint8_t* codes, size_t row, uint8_t* lines) {
+  for (size_t half = 0; half < 2; ++half) {
+    for (size_t j = 0; j < 4; ++j) {
+      uint32_t bits = 0;
+      for (size_t i = 0; i < 4; ++i) {
+        bits |= static_cast<uint32_t>(codes[16 * half + 4 * i + j] >> 4 & 3) << (2 * i);
+      }
+      lines[half * kPanelLine + 4 * row + j] = static_cast<uint8_t>(bits);
+    }
+  }
+}
+
+// The streams of a panel.
+struct Panel {
+  uint8_t* codes;
+  uint8_t* scales;
+  uint8_t* super;
+};
+
+void CopyHalf(const uint8_t* from, size_t row, uint8_t* halves) { std::memcpy(halves + 2 * row, from, 2); }
+
+void PackQ8_0(const uint8_t* block, size_t row, size_t b, const Panel& panel) {
+  CopyHalf(block, row, panel.scales + b * 32);
+  uint8_t* lines = panel.codes + b * 8 * kPanelLine;
+  for (size_t i = 0; i < kPanelBlock; ++i) lines[i / 4 * kPanelLine + 4 * row + i % 4] = block[2 + i] ^ 0x80;
+}
+
+void PackQ4_0(const uint8_t* block, size_t row, size_t b, const Panel& panel) {
+  CopyHalf(block, row, panel.scales + b * 32);
+  uint8_t codes[kPanelBlock];
+  for (size_t j = 0; j < 16; ++j) {
+    codes[j] = block[2 + j] & 15;
+    codes[j + 16] = block[2 + j] >> 4;
+  }
+  PackFourBits(codes, row, panel.codes + b * 4 * kPanelLine);
+}
+
+void PackQ5_0(const uint8_t* block, size_t row, size_t b, const Panel& panel) {
+  CopyHalf(block, row, panel.scales + b * 32);
+  uint32_t fifth;
+  std::memcpy(&fifth, block + 2, sizeof(fifth));
+  uint8_t codes[kPanelBlock];
+  for (size_t j = 0; j < 16; ++j) {
+    codes[j] = static_cast<uint8_t>((block[6 + j] & 15) | (fifth >> j & 1) << 4);
+    codes[j + 16] = static_cast<uint8_t>(block[6 + j] >> 4 | (fifth >> (j + 16) & 1) << 4);
+  }
+  uint8_t* lines = panel.codes + b * 5 * kPanelLine;
+  PackFourBits(codes, row, lines);
+  PackFifthBits(codes, row, lines + 4 * kPanelLine);
+}
+
+void PackQ4_K(const uint8_t* block, size_t row, size_t s, const Panel& panel) {
+  const Q4KBlock read = ReadQ4K(block);
+  CopyHalf(block, row, panel.super + s * 64);
+  CopyHalf(block + 2, row, panel.super + s * 64 + 32);
+  for (size_t i = 0; i < 8; ++i) {
+    const size_t b = s * 8 + i;
+    PackFourBits(read.codes + i * kPanelBlock, row, panel.codes + b * 4 * kPanelLine);
+    panel.scales[b * 32 + row] = read.scales[i];
+    panel.scales[b * 32 + 16 + row] = read.mins[i];
+  }
+}
+
+void PackQ6_K(const uint8_t* block, size_t row, size_t s, const Panel& panel) {
+  const Q6KBlock read = ReadQ6K(block);
+  CopyHalf(block + 208, row, panel.super + s * 32);
+  for (size_t i = 0; i < 8; ++i) {
+    const size_t b = s * 8 + i;
+    uint8_t* lines = panel.codes + b * 6 * kPanelLine;
+    PackFourBits(read.codes + i * kPanelBlock, row, lines);
+    PackTwoBits(read.codes + i * kPanelBlock, row, lines + 4 * kPanelLine);
+    panel.scales[b * 32 + row] = static_cast<uint8_t>(read.scales[2 * i]);
+    panel.scales[b * 32 + 16 + row] = static_cast<uint8_t>(read.scales[2 * i + 1]);
+  }
+}
+
+void PackBlock(TensorType type, const uint8_t* block, size_t row, size_t index, const Panel& panel) {
+  switch (type) {
+    case TensorType::kF32: std::memcpy(panel.codes + (index * kPanelRows + row) * 4, block, 4); return;
+    case TensorType::kF16:
+    case TensorType::kBF16: std::memcpy(panel.codes + (index * kPanelRows + row) * 2, block, 2); return;
+    case TensorType::kQ8_0: return PackQ8_0(block, row, index, panel);
+    case TensorType::kQ4_0: return PackQ4_0(block, row, index, panel);
+    case TensorType::kQ5_0: return PackQ5_0(block, row, index, panel);
+    case TensorType::kQ4_K: return PackQ4_K(block, row, index, panel);
+    case TensorType::kQ6_K: return PackQ6_K(block, row, index, panel);
+  }
+}
+
+}  // namespace
+
+uint64_t PackedBytes(TensorType type, uint64_t rows, uint64_t columns) {
+  CHECK(columns > 0 && columns % BlockElements(type) == 0);
+  return (rows + kPanelRows - 1) / kPanelRows * PanelOffsetsOf(type, columns).end;
+}
+
+void PackRows(const WeightMatrix& w, std::span<uint8_t> out) {
+  CHECK(out.size() == PackedBytes(w.type, w.rows, w.columns));
+  const PanelOffsets offsets = PanelOffsetsOf(w.type, w.columns);
+  const size_t blocks = w.columns / BlockElements(w.type);
+  const size_t block_bytes = BlockBytes(w.type);
+  CHECK(w.data.size() == w.rows * blocks * block_bytes);
+  std::fill(out.begin(), out.end(), uint8_t{0});
+  for (size_t row = 0; row < w.rows; ++row) {
+    uint8_t* at = out.data() + row / kPanelRows * offsets.end;
+    const Panel panel = {.codes = at, .scales = at + offsets.scales, .super = at + offsets.super};
+    const uint8_t* in = w.data.data() + row * blocks * block_bytes;
+    for (size_t block = 0; block < blocks; ++block) {
+      PackBlock(w.type, in + block * block_bytes, row % kPanelRows, block, panel);
+    }
+  }
+}
+
+}  // namespace fleetune

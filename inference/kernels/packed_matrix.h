@@ -1,0 +1,26 @@
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include "inference/gguf/gguf_file.h"
+#include "inference/kernels/product.h"
+
+namespace fleetune {
+
+// A matrix in panels of 16 rows (panel_layout.h), rows after the last being zero. A view; `data` begins at a multiple of
+// 64 bytes.
+struct PackedMatrix {
+  TensorType type = TensorType::kF32;
+  uint64_t rows = 0;
+  uint64_t columns = 0;
+  std::span<const uint8_t> data;  // PackedBytes
+};
+
+// Bytes of such a matrix, a multiple of 64. Requires columns > 0 and a multiple of BlockElements(type); checked.
+uint64_t PackedBytes(TensorType type, uint64_t rows, uint64_t columns);
+
+// Rearranges the rows of `w`; no value changes. Requires out.size() == PackedBytes; checked. Thread-safe.
+void PackRows(const WeightMatrix& w, std::span<uint8_t> out);
+
+}  // namespace fleetune

@@ -1,0 +1,104 @@
+#include "inference/kernels/packed_product.h"
+
+#include <algorithm>
+
+#include "base/check.h"
+#include "inference/kernels/panel_kernels.h"
+#include "inference/kernels/panel_layout.h"
+
+namespace fleetune {
+namespace {
+
+// Parts a thread, so that one that is held up leaves its share to the others; and panels a part at least.
+constexpr size_t kPartsPerThread = 4;
+constexpr size_t kLeastPanels = 2;
+
+size_t PanelsOf(const PackedMatrix& w) { return (w.rows + kPanelRows - 1) / kPanelRows; }
+
+void AddPanel(const PackedMatrix& w, const uint8_t* panel, const PanelOffsets& offsets, const VectorTiles& x,
+              const VectorTiles::Tile& tile, const PanelKernels& kernels, float* y, size_t y_stride) {
+  if (IsFloatType(w.type)) {
+    kernels.floats({.type = w.type, .values = panel, .columns = w.columns},
+                   {.values = x.floats(tile), .vectors = tile.vectors}, y, y_stride);
+    return;
+  }
+  kernels.quantized({.type = w.type,
+                     .codes = panel,
+                     .scales = panel + offsets.scales,
+                     .super = panel + offsets.super,
+                     .blocks = w.columns / kPanelBlock},
+                    {.values = x.values(tile),
+                     .scales = x.scales(tile),
+                     .minus = x.minus(tile),
+                     .first = x.first_half(tile),
+                     .second = x.second_half(tile),
+                     .vectors = tile.vectors},
+                    y, y_stride);
+}
+
+// Rows 16 * index and so on of one product, for all vectors: the panel is read once from memory.
+void AddRows(const PackedProduct& product, size_t index, const VectorTiles& x, const PanelKernels& kernels) {
+  const PackedMatrix& w = *product.w;
+  const PanelOffsets offsets = PanelOffsetsOf(w.type, w.columns);
+  const uint8_t* panel = w.data.data() + index * offsets.end;
+  const size_t row = index * kPanelRows;
+  const size_t rows = std::min(kPanelRows, w.rows - row);
+  for (const VectorTiles::Tile& tile : x.tiles()) {
+    float* y = product.y.data() + tile.first * w.rows + row;
+    if (rows == kPanelRows) {
+      AddPanel(w, panel, offsets, x, tile, kernels, y, w.rows);
+      continue;
+    }
+    float whole[16 * kPanelRows] = {};
+    for (size_t t = 0; t < tile.vectors; ++t) std::copy_n(y + t * w.rows, rows, whole + t * kPanelRows);
+    AddPanel(w, panel, offsets, x, tile, kernels, whole, kPanelRows);
+    for (size_t t = 0; t < tile.vectors; ++t) std::copy_n(whole + t * kPanelRows, rows, y + t * w.rows);
+  }
+}
+
+void CheckFits(const PackedProduct& product, const VectorTiles& x) {
+  const PackedMatrix& w = *product.w;
+  CHECK(w.data.size() == PackedBytes(w.type, w.rows, w.columns));
+  CHECK(w.columns == x.columns() && product.y.size() == x.vectors() * w.rows);
+  CHECK(IsFloatType(w.type) ? x.forms().floats : x.forms().quantized);
+}
+
+}  // namespace
+
+const PanelKernels& PanelKernelsOf(InstructionSet set) {
+  switch (set) {
+#if defined(__x86_64__)
+    case InstructionSet::kAvx2: return kAvx2PanelKernels;
+    case InstructionSet::kAvx512: return kAvx512PanelKernels;
+#elif defined(__aarch64__)
+    case InstructionSet::kNeon: return kNeonPanelKernels;
+#endif
+    default: return kScalarPanelKernels;
+  }
+}
+
+void AddProducts(std::span<const PackedProduct> products, const VectorTiles& x, const Compute& compute) {
+  size_t panels = 0;
+  for (const PackedProduct& product : products) {
+    CheckFits(product, x);
+    panels += PanelsOf(*product.w);
+  }
+  const PanelKernels& kernels = PanelKernelsOf(compute.set);
+  const size_t threads = compute.workers == nullptr ? 1 : compute.workers->threads();
+  const size_t least = threads == 1 ? panels : kLeastPanels;
+  const size_t each = std::max({least, panels / (threads * kPartsPerThread), size_t{1}});
+  RunParts(compute, (panels + each - 1) / each, [&](size_t part) {
+    const size_t begin = part * each;
+    const size_t end = std::min(begin + each, panels);
+    size_t first = 0;  // panel of the product
+    for (const PackedProduct& product : products) {
+      const size_t after = first + PanelsOf(*product.w);
+      for (size_t panel = std::max(begin, first); panel < std::min(end, after); ++panel) {
+        AddRows(product, panel - first, x, kernels);
+      }
+      first = after;
+    }
+  });
+}
+
+}  // namespace fleetune

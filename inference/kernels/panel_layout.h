@@ -1,0 +1,86 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "inference/gguf/gguf_file.h"
+
+namespace fleetune {
+
+// How 16 rows of weights lie together, so that a lane of a vector is a row and no sum goes across lanes. The same for
+// every instruction set: one of 256 bits takes the halves of a line in turn.
+//
+// A panel of quantized rows is three streams, one after another:
+//   codes   of each block of 32 columns, in lines of 64 bytes: byte 4 r + j of a line belongs to row r
+//   scales  of each block
+//   super   of each 256 columns, for Q4_K and Q6_K
+// A code is unsigned; group g of a block is its columns 4 g to 4 g + 3.
+//
+//   Q8_0   8 lines, line g: code of column 4 g + j
+//   Q4_0, Q4_K, Q5_0, Q6_K   4 lines of four bits: of line g the low half is group g, the high half group g + 4
+//   Q5_0   and a line of fifth bits: bit g is group g
+//   Q6_K   and 2 lines of two bits: of line h, bits 2 i and 2 i + 1 are group 4 h + i
+//
+//   scales: Q8_0, Q4_0, Q5_0: 16 halves. Q4_K: 16 bytes of scales, 16 of mins. Q6_K: 16 signed bytes for columns 0 to
+//   15, 16 for columns 16 to 31.
+//   super: Q4_K: 16 halves of scales, 16 of mins. Q6_K: 16 halves.
+//
+// A panel of F32, F16 or BF16 is, column after column, 16 values.
+inline constexpr size_t kPanelRows = 16;
+inline constexpr size_t kPanelBlock = 32;    // columns
+inline constexpr size_t kPanelLine = 64;     // bytes
+inline constexpr size_t kPanelSuper = 256;   // columns
+
+struct PanelLayout {
+  size_t codes = 0;   // bytes a block; of floats a column
+  size_t scales = 0;  // bytes a block
+  size_t super = 0;   // bytes for 256 columns
+};
+
+constexpr bool IsFloatType(TensorType type) {
+  return type == TensorType::kF32 || type == TensorType::kF16 || type == TensorType::kBF16;
+}
+
+constexpr PanelLayout PanelLayoutOf(TensorType type) {
+  switch (type) {
+    case TensorType::kF32: return {.codes = 64};
+    case TensorType::kF16:
+    case TensorType::kBF16: return {.codes = 32};
+    case TensorType::kQ8_0: return {.codes = 8 * kPanelLine, .scales = 32};
+    case TensorType::kQ4_0: return {.codes = 4 * kPanelLine, .scales = 32};
+    case TensorType::kQ5_0: return {.codes = 5 * kPanelLine, .scales = 32};
+    case TensorType::kQ4_K: return {.codes = 4 * kPanelLine, .scales = 32, .super = 64};
+    case TensorType::kQ6_K: return {.codes = 6 * kPanelLine, .scales = 32, .super = 32};
+  }
+  return {};
+}
+
+// What a code stands for is code - offset, times scales.
+constexpr int CodeOffset(TensorType type) {
+  switch (type) {
+    case TensorType::kQ8_0: return 128;
+    case TensorType::kQ4_0: return 8;
+    case TensorType::kQ5_0: return 16;
+    case TensorType::kQ6_K: return 32;
+    default: return 0;
+  }
+}
+
+// Where the streams of a panel begin, and where it ends (a multiple of kPanelLine).
+struct PanelOffsets {
+  uint64_t scales = 0;
+  uint64_t super = 0;
+  uint64_t end = 0;
+};
+constexpr PanelOffsets PanelOffsetsOf(TensorType type, uint64_t columns) {
+  const PanelLayout layout = PanelLayoutOf(type);
+  const auto padded = [](uint64_t bytes) { return (bytes + kPanelLine - 1) / kPanelLine * kPanelLine; };
+  const uint64_t blocks = IsFloatType(type) ? columns : columns / kPanelBlock;
+  PanelOffsets offsets;
+  offsets.scales = blocks * layout.codes;
+  offsets.super = offsets.scales + blocks * layout.scales;
+  offsets.end = padded(offsets.super + columns / kPanelSuper * layout.super);
+  return offsets;
+}
+
+}  // namespace fleetune
