@@ -82,12 +82,18 @@ absl::StatusOr<Bytes> ReadFile(const std::string& path, uint64_t max_bytes) {
 
 absl::Status WriteFileAtomic(const std::string& path, std::span<const uint8_t> bytes,
                              uint32_t mode) {
+  return WriteFileAtomic(path, [bytes](ByteSink sink) { return sink(bytes); }, mode);
+}
+
+absl::Status WriteFileAtomic(const std::string& path, absl::FunctionRef<absl::Status(ByteSink)> write,
+                             uint32_t mode) {
   // A name of its own, 0600 until it is complete: neither another writer nor what a crash left
   // behind can give the file other content or wider rights.
   std::string temporary = path + ".new.XXXXXX";
   const Descriptor file(::mkostemp(temporary.data(), O_CLOEXEC));
   if (file.get() < 0) return SystemError("cannot create", temporary);
-  absl::Status status = WriteAll(file.get(), bytes, temporary);
+  absl::Status status =
+      write([&](std::span<const uint8_t> bytes) { return WriteAll(file.get(), bytes, temporary); });
   if (status.ok() && ::fchmod(file.get(), static_cast<mode_t>(mode)) != 0) {
     status = SystemError("cannot set the rights of", temporary);
   }

@@ -6,6 +6,7 @@
 #include <string>
 #include <utility>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "base/bytes.h"
@@ -19,6 +20,12 @@ absl::StatusOr<Bytes> ReadFile(const std::string& path, uint64_t max_bytes);
 // Replaces `path` as a whole: written beside it, fsynced, renamed, the folder
 // fsynced. After a crash the old or the new content is there. `mode` as for chmod.
 absl::Status WriteFileAtomic(const std::string& path, std::span<const uint8_t> bytes,
+                             uint32_t mode = 0644);
+
+// The same for content that is made piece by piece: `write` calls its argument with each, in order. An error of it
+// is returned, and nothing replaced.
+using ByteSink = absl::FunctionRef<absl::Status(std::span<const uint8_t>)>;
+absl::Status WriteFileAtomic(const std::string& path, absl::FunctionRef<absl::Status(ByteSink)> write,
                              uint32_t mode = 0644);
 
 // Makes the names in the folder of `path` durable: after a rename or a removal.

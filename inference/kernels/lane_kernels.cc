@@ -1,0 +1,32 @@
+// For what every processor of the architecture has, and the choice among all.
+
+#include "inference/kernels/lane_kernels.h"
+
+namespace fleetune {
+namespace {
+
+#include "inference/kernels/lane_kernels_impl.h"
+
+constexpr LaneKernels kPlainLaneKernels = {
+    .attend = Attend, .swiglu = SwiGlu, .normalize = Normalize, .to_halves = ToHalves};
+
+}  // namespace
+
+extern const LaneKernels kAvx2LaneKernels;    // lanes_avx2.cc
+extern const LaneKernels kAvx512LaneKernels;  // lanes_avx512.cc
+
+const LaneKernels& LaneKernelsOf(InstructionSet set) {
+#if defined(__x86_64__)
+  if (set == InstructionSet::kAvx2) return kAvx2LaneKernels;
+  if (set == InstructionSet::kAvx512) return kAvx512LaneKernels;
+#endif
+  (void)set;
+  return kPlainLaneKernels;
+}
+
+size_t AttentionScratch(size_t head_size, size_t queries) {
+  const AttentionLayout layout(head_size);
+  return layout.keys_size(head_size) + layout.values_size() + queries * layout.query_size();
+}
+
+}  // namespace fleetune

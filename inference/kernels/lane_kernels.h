@@ -1,0 +1,48 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "inference/kernels/instruction_set.h"
+
+namespace fleetune {
+
+// The parts of a forward pass that are no products of matrices, 16 floats at a time. Written once and compiled for each
+// instruction set (lane_kernels_impl.h). Sums are in a fixed order for each instruction set, but the last bits differ
+// between them, because some fuse a product with the addition. Thread-safe.
+
+// Keys and values of 16 tokens of one key-value head, in halves: keys[element][token], values[token][element].
+inline constexpr size_t kCacheBlock = 16;  // tokens
+
+// Queries of one head group: `queries` vectors of head_size floats that share a key-value head.
+struct AttentionQuery {
+  const float* q = nullptr;  // head_size
+  float* out = nullptr;      // head_size
+  size_t visible = 0;        // tokens, from the first of the cache on; at least 1
+};
+struct AttentionTask {
+  const AttentionQuery* queries = nullptr;
+  size_t count = 0;
+  size_t head_size = 0;
+  // Of block b: keys + b * stride, values + b * stride; stride in halves.
+  const uint16_t* keys = nullptr;
+  const uint16_t* values = nullptr;
+  size_t stride = 0;
+  // AttentionScratch floats.
+  float* scratch = nullptr;
+};
+size_t AttentionScratch(size_t head_size, size_t queries);
+
+struct LaneKernels {
+  // out = softmax(q k / sqrt(head_size)) v over the visible tokens, for each query.
+  void (*attend)(const AttentionTask& task);
+  // gate[i] = gate[i] / (1 + exp(-gate[i])) * up[i]
+  void (*swiglu)(float* gate, const float* up, size_t size);
+  // y = x / sqrt(mean of squares + epsilon) * weight
+  void (*normalize)(const float* x, const float* weight, float epsilon, size_t size, float* y);
+  // Floats to halves, rounded to nearest even; above the largest half, the largest.
+  void (*to_halves)(const float* x, size_t size, uint16_t* halves);
+};
+const LaneKernels& LaneKernelsOf(InstructionSet set);
+
+}  // namespace fleetune

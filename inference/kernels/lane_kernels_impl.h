@@ -1,0 +1,234 @@
+// The text of LaneKernels for one instruction set: a file includes it once, in a namespace without a name, and is compiled
+// for that set. The compiler maps the 16 lanes to the registers that there are.
+
+typedef float Lanes __attribute__((vector_size(64)));
+typedef int32_t IntLanes __attribute__((vector_size(64)));
+typedef uint32_t BitLanes __attribute__((vector_size(64)));
+typedef uint16_t HalfLanes __attribute__((vector_size(32)));
+constexpr size_t kLanes = 16;
+
+#define FLEETUNE_INLINE [[gnu::always_inline]] inline
+
+FLEETUNE_INLINE void Load(const float* at, Lanes& lanes) { __builtin_memcpy(&lanes, at, sizeof(lanes)); }
+FLEETUNE_INLINE void Store(const Lanes& lanes, float* at) { __builtin_memcpy(at, &lanes, sizeof(lanes)); }
+
+// Exact, subnormal halves included: the exponent is put right by a product. The cache holds no infinity and no NaN.
+FLEETUNE_INLINE void LoadHalves(const uint16_t* at, Lanes& lanes) {
+  HalfLanes halves;
+  __builtin_memcpy(&halves, at, sizeof(halves));
+  const BitLanes bits = __builtin_convertvector(halves, BitLanes);
+  const BitLanes magnitude = (bits & 0x7FFF) << 13;
+  const Lanes scaled = reinterpret_cast<Lanes>(magnitude) * 0x1p112f;
+  const BitLanes result = reinterpret_cast<BitLanes>(scaled) | (bits & 0x8000) << 16;
+  lanes = reinterpret_cast<Lanes>(result);
+}
+
+FLEETUNE_INLINE float SumOf(const Lanes& lanes) {
+  float each[kLanes];
+  Store(lanes, each);
+  for (size_t half = kLanes / 2; half > 0; half /= 2) {
+    for (size_t i = 0; i < half; ++i) each[i] += each[i + half];
+  }
+  return each[0];
+}
+
+FLEETUNE_INLINE float LargestOf(const Lanes& lanes) {
+  float each[kLanes];
+  Store(lanes, each);
+  for (size_t half = kLanes / 2; half > 0; half /= 2) {
+    for (size_t i = 0; i < half; ++i) each[i] = each[i] > each[i + half] ? each[i] : each[i + half];
+  }
+  return each[0];
+}
+
+// exp(x) to 2e-7 of itself; below -87, where that is 1e-38, and above 88 as at these ends. NaN stays.
+FLEETUNE_INLINE void Exp(Lanes& x) {
+  x = x < -87.0f ? Lanes{} - 87.0f : x;
+  x = x > 88.0f ? Lanes{} + 88.0f : x;
+  // x = n ln 2 + r, |r| <= ln 2 / 2; adding and taking 1.5 * 2^23 rounds to an integer.
+  const Lanes shifted = x * 1.44269504088896341f + 12582912.0f;
+  const Lanes n = shifted - 12582912.0f;
+  const Lanes r = (x - n * 0.693359375f) + n * 2.12194440e-4f;
+  Lanes p = r * 1.9875691500e-4f + 1.3981999507e-3f;
+  p = p * r + 8.3334519073e-3f;
+  p = p * r + 4.1665795894e-2f;
+  p = p * r + 1.6666665459e-1f;
+  p = p * r + 5.0000001201e-1f;
+  const Lanes e = p * (r * r) + r + 1.0f;
+  const IntLanes power = (reinterpret_cast<IntLanes>(shifted) + (127 - 0x4B400000)) << 23;
+  x = e * reinterpret_cast<Lanes>(power);
+}
+
+void SwiGlu(float* gate, const float* up, size_t size) {
+  for (size_t begin = 0; begin < size; begin += kLanes) {
+    const size_t count = size - begin < kLanes ? size - begin : kLanes;
+    float padded[2][kLanes] = {};
+    __builtin_memcpy(padded[0], gate + begin, count * sizeof(float));
+    __builtin_memcpy(padded[1], up + begin, count * sizeof(float));
+    Lanes g, u;
+    Load(padded[0], g);
+    Load(padded[1], u);
+    Lanes e = -g;
+    Exp(e);
+    Store(g / (1.0f + e) * u, padded[0]);
+    __builtin_memcpy(gate + begin, padded[0], count * sizeof(float));
+  }
+}
+
+void Normalize(const float* x, const float* weight, float epsilon, size_t size, float* y) {
+  Lanes squares[4] = {};
+  const size_t whole = size / (4 * kLanes) * (4 * kLanes);
+  for (size_t i = 0; i < whole; i += 4 * kLanes) {
+    for (size_t j = 0; j < 4; ++j) {
+      Lanes v;
+      Load(x + i + j * kLanes, v);
+      squares[j] += v * v;
+    }
+  }
+  double sum = static_cast<double>(SumOf((squares[0] + squares[1]) + (squares[2] + squares[3])));
+  for (size_t i = whole; i < size; ++i) sum += static_cast<double>(x[i]) * static_cast<double>(x[i]);
+  const double mean = sum / static_cast<double>(size) + static_cast<double>(epsilon);
+  const float scale = static_cast<float>(1 / __builtin_sqrt(mean));
+  for (size_t i = 0; i < size; ++i) y[i] = x[i] * scale * weight[i];
+}
+
+void ToHalves(const float* x, size_t size, uint16_t* halves) {
+  for (size_t i = 0; i < size; ++i) {
+    uint32_t bits;
+    __builtin_memcpy(&bits, x + i, sizeof(bits));
+    const uint32_t sign = bits >> 16 & 0x8000;
+    uint32_t magnitude = bits & 0x7FFFFFFF;
+    if (magnitude > 0x477FE000) magnitude = 0x477FE000;  // 65,504
+    float value;
+    __builtin_memcpy(&value, &magnitude, sizeof(value));
+    // Below 2^-14 the steps are 2^-24: adding 0.5 rounds to them.
+    const float shifted = value + 0.5f;
+    uint32_t shifted_bits;
+    __builtin_memcpy(&shifted_bits, &shifted, sizeof(shifted_bits));
+    const uint32_t small = shifted_bits - 0x3F000000;
+    const uint32_t normal = (magnitude - 0x38000000 + 0xFFF + (magnitude >> 13 & 1)) >> 13;
+    halves[i] = static_cast<uint16_t>(sign | (magnitude < 0x38800000 ? small : normal));
+  }
+}
+
+// The scratch: one block of keys and values as floats, then each query's state.
+struct AttentionLayout {
+  size_t padded = 0;  // head_size to whole lanes
+  explicit AttentionLayout(size_t head_size) : padded((head_size + kLanes - 1) / kLanes * kLanes) {}
+  size_t keys_size(size_t head_size) const { return head_size * kCacheBlock; }
+  size_t values_size() const { return padded * kCacheBlock; }
+  size_t query_size() const { return padded + 2 * kLanes; }  // sums of values, sums of weights by lane, largest score
+};
+
+void LoadBlock(const AttentionTask& task, size_t block, const AttentionLayout& layout, float* keys, float* values) {
+  const uint16_t* key_halves = task.keys + block * task.stride;
+  const uint16_t* value_halves = task.values + block * task.stride;
+  for (size_t i = 0; i < task.head_size; ++i) {
+    Lanes lanes;
+    LoadHalves(key_halves + i * kCacheBlock, lanes);
+    Store(lanes, keys + i * kCacheBlock);
+  }
+  for (size_t t = 0; t < kCacheBlock; ++t) {
+    const uint16_t* row = value_halves + t * task.head_size;
+    float* out = values + t * layout.padded;
+    for (size_t i = 0; i < layout.padded; i += kLanes) {
+      uint16_t part[kLanes] = {};
+      const size_t count = task.head_size - i < kLanes ? task.head_size - i : kLanes;
+      __builtin_memcpy(part, row + i, count * sizeof(uint16_t));
+      Lanes lanes;
+      LoadHalves(part, lanes);
+      Store(lanes, out + i);
+    }
+  }
+}
+
+// Scores of one query with 16 keys, those past `visible` far below all.
+FLEETUNE_INLINE void Scores(const float* q, const float* keys, size_t head_size, float scale, size_t visible,
+                            Lanes& scores) {
+  Lanes part[4] = {};
+  size_t i = 0;
+  for (; i + 4 <= head_size; i += 4) {
+    for (size_t j = 0; j < 4; ++j) {
+      Lanes k;
+      Load(keys + (i + j) * kCacheBlock, k);
+      part[j] += q[i + j] * k;
+    }
+  }
+  for (; i < head_size; ++i) {
+    Lanes k;
+    Load(keys + i * kCacheBlock, k);
+    part[0] += q[i] * k;
+  }
+  scores = ((part[0] + part[1]) + (part[2] + part[3])) * scale;
+  if (visible >= kCacheBlock) return;
+  const IntLanes lane = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+  scores = lane < static_cast<int32_t>(visible) ? scores : Lanes{} - 1e30f;
+}
+
+// Softmax as it goes (Milakov, Gimelshein 2018): sums are relative to the largest score so far.
+FLEETUNE_INLINE void AddKeys(const AttentionTask& task, const AttentionLayout& layout, const AttentionQuery& query,
+                             size_t before, const float* keys, const float* values, float* state) {
+  float* sums = state;
+  float* weight_sums = state + layout.padded;
+  float* largest = weight_sums + kLanes;
+  const float scale = 1 / __builtin_sqrtf(static_cast<float>(task.head_size));
+  Lanes weights;
+  Scores(query.q, keys, task.head_size, scale, query.visible - before, weights);
+  const float highest = LargestOf(weights);
+  Lanes total;
+  Load(weight_sums, total);
+  if (before == 0 || highest > *largest) {
+    Lanes fade = Lanes{} + (before == 0 ? -1e30f : *largest - highest);
+    Exp(fade);
+    if (before == 0) fade = Lanes{};
+    total *= fade;
+    for (size_t i = 0; i < layout.padded; i += kLanes) {
+      Lanes sum;
+      Load(sums + i, sum);
+      Store(sum * fade, sums + i);
+    }
+    *largest = highest;
+  }
+  weights -= *largest;
+  Exp(weights);
+  Store(total + weights, weight_sums);
+  float each[kLanes];
+  Store(weights, each);
+  const size_t count = query.visible - before < kCacheBlock ? query.visible - before : kCacheBlock;
+  for (size_t i = 0; i < layout.padded; i += kLanes) {
+    Lanes sum;
+    Load(sums + i, sum);
+    for (size_t t = 0; t < count; ++t) {
+      Lanes v;
+      Load(values + t * layout.padded + i, v);
+      sum += each[t] * v;
+    }
+    Store(sum, sums + i);
+  }
+}
+
+void Attend(const AttentionTask& task) {
+  const AttentionLayout layout(task.head_size);
+  float* keys = task.scratch;
+  float* values = keys + layout.keys_size(task.head_size);
+  float* states = values + layout.values_size();
+  __builtin_memset(states, 0, task.count * layout.query_size() * sizeof(float));
+  size_t visible = 0;
+  for (size_t i = 0; i < task.count; ++i) {
+    visible = task.queries[i].visible > visible ? task.queries[i].visible : visible;
+  }
+  for (size_t before = 0; before < visible; before += kCacheBlock) {
+    LoadBlock(task, before / kCacheBlock, layout, keys, values);
+    for (size_t i = 0; i < task.count; ++i) {
+      if (task.queries[i].visible <= before) continue;
+      AddKeys(task, layout, task.queries[i], before, keys, values, states + i * layout.query_size());
+    }
+  }
+  for (size_t i = 0; i < task.count; ++i) {
+    const float* state = states + i * layout.query_size();
+    Lanes weights;
+    Load(state + layout.padded, weights);
+    const float inverse = 1 / SumOf(weights);
+    for (size_t j = 0; j < task.head_size; ++j) task.queries[i].out[j] = state[j] * inverse;
+  }
+}

@@ -1,0 +1,17 @@
+// For AVX2 and FMA: two registers hold the 16 lanes.
+
+#include "inference/kernels/lane_kernels.h"
+
+#if defined(__x86_64__)
+namespace fleetune {
+namespace {
+
+#include "inference/kernels/lane_kernels_impl.h"
+
+}  // namespace
+
+extern const LaneKernels kAvx2LaneKernels;
+const LaneKernels kAvx2LaneKernels = {.attend = Attend, .swiglu = SwiGlu, .normalize = Normalize, .to_halves = ToHalves};
+
+}  // namespace fleetune
+#endif
