@@ -14,7 +14,6 @@
 #include "lora/adapter/adapter_spec.h"
 #include "lora/plan/training_plan.h"
 #include "lora/records/record.h"
-#include "tests/support/status_matchers.h"
 
 namespace fleetune {
 namespace real_trainer {
