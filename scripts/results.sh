@@ -82,15 +82,17 @@ fleet() {  # row, trained, lines of [training], lines of [server]
 }
 
 # --- rows: what was tried to come to these settings stands in docs/results.md --------------------------------------
-rate='learning_rate = 0.01'
+rate='learning_rate = 0.005'
+server='learning_rate = 1.5'
 for trained in b alternating; do
   prefix=$([ "$trained" = b ] || echo alternating-)
-  fleet "${prefix}fedavg" "$trained" "$rate" 'learning_rate = 1.0'
-  fleet "${prefix}fedadam" "$trained" "$rate" $'optimizer = "fedadam"\nlearning_rate = 0.15\nbeta1 = 0.5\ntau = 0.05'
-  fleet "${prefix}fedprox" "$trained" "$rate"$'\nproximal = 0.01' 'learning_rate = 1.0'
-  fleet "${prefix}scaffold" "$trained" "$rate"$'\ncontrol_variates = true' 'learning_rate = 1.0'
+  fleet "${prefix}fedavg" "$trained" "$rate" "$server"
+  fleet "${prefix}fedadam" "$trained" 'learning_rate = 0.01' \
+    $'optimizer = "fedadam"\nlearning_rate = 0.15\nbeta1 = 0.5\ntau = 0.05'
+  fleet "${prefix}fedprox" "$trained" "$rate"$'\nproximal = 0.01' "$server"
+  fleet "${prefix}scaffold" "$trained" "$rate"$'\ncontrol_variates = true' "$server"
 done
-pooled_rates=0.005,0.015
+pooled_rates=0.0005,0.001,0.0025
 
 # The comparison reads as many tokens as FedAvg's devices did.
 tokens=$(jq -r .tokens "$out/fedavg/summary.json" 2>/dev/null) || { echo "results: the other rows are measured by fedavg: run it first" >&2; exit 1; }
