@@ -37,7 +37,8 @@ void AddPanel(const PackedMatrix& w, const uint8_t* panel, const PanelOffsets& o
 }
 
 // Rows 16 * index and so on of one product, for all vectors: the panel is read once from memory.
-void AddRows(const PackedProduct& product, size_t index, const VectorTiles& x, const PanelKernels& kernels) {
+void AddRows(const PackedProduct& product, size_t index, const PanelKernels& kernels) {
+  const VectorTiles& x = *product.x;
   const PackedMatrix& w = *product.w;
   const PanelOffsets offsets = PanelOffsetsOf(w.type, w.columns);
   const uint8_t* panel = w.data.data() + index * offsets.end;
@@ -56,7 +57,8 @@ void AddRows(const PackedProduct& product, size_t index, const VectorTiles& x, c
   }
 }
 
-void CheckFits(const PackedProduct& product, const VectorTiles& x) {
+void CheckFits(const PackedProduct& product) {
+  const VectorTiles& x = *product.x;
   const PackedMatrix& w = *product.w;
   CHECK(w.data.size() == PackedBytes(w.type, w.rows, w.columns));
   CHECK(w.columns == x.columns() && product.y.size() == x.vectors() * w.rows);
@@ -77,10 +79,10 @@ const PanelKernels& PanelKernelsOf(InstructionSet set) {
   }
 }
 
-void AddProducts(std::span<const PackedProduct> products, const VectorTiles& x, const Compute& compute) {
+void AddProducts(std::span<const PackedProduct> products, const Compute& compute) {
   size_t panels = 0;
   for (const PackedProduct& product : products) {
-    CheckFits(product, x);
+    CheckFits(product);
     panels += PanelsOf(*product.w);
   }
   const PanelKernels& kernels = PanelKernelsOf(compute.set);
@@ -94,7 +96,7 @@ void AddProducts(std::span<const PackedProduct> products, const VectorTiles& x, 
     for (const PackedProduct& product : products) {
       const size_t after = first + PanelsOf(*product.w);
       for (size_t panel = std::max(begin, first); panel < std::min(end, after); ++panel) {
-        AddRows(product, panel - first, x, kernels);
+        AddRows(product, panel - first, kernels);
       }
       first = after;
     }

@@ -11,20 +11,21 @@ namespace fleetune {
 struct PanelKernels;  // panel_kernels.h
 const PanelKernels& PanelKernelsOf(InstructionSet set);
 
-// One of the products of the same vectors.
 struct PackedProduct {
   const PackedMatrix* w = nullptr;
+  const VectorTiles* x = nullptr;
   std::span<float> y;  // vectors * w->rows
 };
 
-// y[t * rows + r] += sum over c of W[r][c] * x[t * columns + c], for all products and vectors.
+// y[t * rows + r] += sum over c of W[r][c] * x[t * columns + c], for all products and vectors. Products are computed beside
+// one another, so none may read what another writes.
 //
 // Quantized matrices are multiplied with vectors that are quantized too (vector_tiles.h): exact sums of integers a block,
 // which are added up in f32 in the order of columns (panel_kernels.h has the formula). Floats are added up in the order of
 // columns. The same bits for every instruction set, number of vectors and number of threads.
 //
-// Requires that x was filled with the form that each matrix needs, w->columns == x.columns() and the sizes of y; checked.
+// Requires that x was filled with the form that the matrix needs, w->columns == x->columns() and the size of y; checked.
 // Thread-safe.
-void AddProducts(std::span<const PackedProduct> products, const VectorTiles& x, const Compute& compute);
+void AddProducts(std::span<const PackedProduct> products, const Compute& compute);
 
 }  // namespace fleetune

@@ -69,8 +69,8 @@ std::vector<float> Multiply(const PackedMatrix& w, std::span<const float> x, con
   VectorTiles tiles;
   tiles.Fill(x, w.columns, {.quantized = IsQuantized(w.type), .floats = !IsQuantized(w.type)}, compute);
   std::vector<float> y(tiles.vectors() * w.rows, 0.5f);  // what is added to
-  const PackedProduct product = {.w = &w, .y = y};
-  AddProducts({&product, 1}, tiles, compute);
+  const PackedProduct product = {.w = &w, .x = &tiles, .y = y};
+  AddProducts({&product, 1}, compute);
   return y;
 }
 
@@ -190,8 +190,9 @@ TEST(AddProducts, SeveralMatricesShareTheVectors) {
   tiles.Fill(x, 96, {.quantized = true, .floats = true}, {});
   std::vector<float> y1(5 * 33, 0.5f);
   std::vector<float> y2(5 * 100, 0.5f);
-  const PackedProduct products[] = {{.w = &first.packed, .y = y1}, {.w = &second.packed, .y = y2}};
-  AddProducts(products, tiles, {.workers = &workers});
+  const PackedProduct products[] = {{.w = &first.packed, .x = &tiles, .y = y1},
+                                    {.w = &second.packed, .x = &tiles, .y = y2}};
+  AddProducts(products, {.workers = &workers});
   EXPECT_EQ(y1, Multiply(first.packed, x, {}));
   EXPECT_EQ(y2, Multiply(second.packed, x, {}));
 }
@@ -212,10 +213,10 @@ TEST(AddProductsDeathTest, ChecksItsCaller) {
   VectorTiles tiles;
   tiles.Fill(std::vector<float>(64), 64, {.floats = true}, {});
   std::vector<float> y(16);
-  const PackedProduct product = {.w = &w.packed, .y = y};
-  EXPECT_DEATH(AddProducts({&product, 1}, tiles, {}), "quantized");
+  const PackedProduct product = {.w = &w.packed, .x = &tiles, .y = y};
+  EXPECT_DEATH(AddProducts({&product, 1}, {}), "quantized");
   tiles.Fill(std::vector<float>(64), 32, {.quantized = true}, {});
-  EXPECT_DEATH(AddProducts({&product, 1}, tiles, {}), "columns");
+  EXPECT_DEATH(AddProducts({&product, 1}, {}), "columns");
   EXPECT_DEATH(tiles.Fill(std::vector<float>(40), 40, {.quantized = true}, {}), "kPanelBlock");
 }
 

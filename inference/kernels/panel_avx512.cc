@@ -247,9 +247,23 @@ void QuantizeBlock(const float* x, const QuantizedBlock& block) {
   *block.minus = *block.first + *block.second;
 }
 
+uint64_t Spin(uint64_t rounds) {
+  __m512i sums[16];
+  for (__m512i& sum : sums) sum = _mm512_setzero_si512();
+  __m512i codes = _mm512_set1_epi8(3);
+  __m512i values = _mm512_set1_epi8(-5);
+  for (uint64_t i = 0; i < rounds; ++i) {
+    asm volatile("" : "+v"(codes), "+v"(values));
+#pragma GCC unroll 16
+    for (__m512i& sum : sums) sum = _mm512_dpbusd_epi32(sum, codes, values);
+  }
+  for (__m512i& sum : sums) asm volatile("" : : "v"(sum));
+  return rounds * 16 * 64;
+}
+
 }  // namespace
 
-const PanelKernels kAvx512PanelKernels = {.quantized = Quantized, .floats = Floats, .quantize = QuantizeBlock};
+const PanelKernels kAvx512PanelKernels = {.quantized = Quantized, .floats = Floats, .quantize = QuantizeBlock, .spin = Spin};
 
 }  // namespace fleetune
 #endif

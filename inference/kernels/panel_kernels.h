@@ -62,6 +62,9 @@ struct PanelKernels {
   void (*quantized)(const QuantizedPanel& panel, const QuantizedTile& tile, float* y, size_t y_stride);
   void (*floats)(const FloatPanel& panel, const FloatTile& tile, float* y, size_t y_stride);
   void (*quantize)(const float* x, const QuantizedBlock& block);
+  // What products could be at best: multiplies and adds int8 in registers alone, `rounds` times; returns how many
+  // products were added.
+  uint64_t (*spin)(uint64_t rounds);
 };
 
 extern const PanelKernels kScalarPanelKernels;

@@ -154,9 +154,23 @@ void Floats(const FloatPanel& panel, const FloatTile& tile, float* y, size_t str
 // As the plain C++ does: of a product's time this is little.
 void QuantizeBlock(const float* x, const QuantizedBlock& block) { kScalarPanelKernels.quantize(x, block); }
 
+uint64_t Spin(uint64_t rounds) {
+  int32x4_t sums[16];
+  for (int32x4_t& sum : sums) sum = vdupq_n_s32(0);
+  int8x16_t codes = vdupq_n_s8(3);
+  int8x16_t values = vdupq_n_s8(-5);
+  for (uint64_t i = 0; i < rounds; ++i) {
+    asm volatile("" : "+w"(codes), "+w"(values));
+#pragma GCC unroll 16
+    for (int32x4_t& sum : sums) sum = vdotq_s32(sum, codes, values);
+  }
+  for (int32x4_t& sum : sums) asm volatile("" : : "w"(sum));
+  return rounds * 16 * 16;
+}
+
 }  // namespace
 
-const PanelKernels kNeonPanelKernels = {.quantized = Quantized, .floats = Floats, .quantize = QuantizeBlock};
+const PanelKernels kNeonPanelKernels = {.quantized = Quantized, .floats = Floats, .quantize = QuantizeBlock, .spin = Spin};
 
 }  // namespace fleetune
 #endif

@@ -128,8 +128,20 @@ void QuantizeBlock(const float* x, const QuantizedBlock& block) {
   *block.minus = -(sums[0] + sums[1]);
 }
 
+uint64_t Spin(uint64_t rounds) {
+  int32_t sums[8] = {};
+  int32_t code = 3;
+  int32_t value = -5;
+  for (uint64_t i = 0; i < rounds; ++i) {
+    asm volatile("" : "+r"(code), "+r"(value));
+    for (int32_t& sum : sums) sum += code * value;
+  }
+  for (int32_t& sum : sums) asm volatile("" : : "r"(sum));
+  return rounds * 8;
+}
+
 }  // namespace
 
-const PanelKernels kScalarPanelKernels = {.quantized = Quantized, .floats = Floats, .quantize = QuantizeBlock};
+const PanelKernels kScalarPanelKernels = {.quantized = Quantized, .floats = Floats, .quantize = QuantizeBlock, .spin = Spin};
 
 }  // namespace fleetune

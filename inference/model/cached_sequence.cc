@@ -3,9 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
-#include "base/check.h"
-#include "fmt/format.h"
 #include "inference/kernels/blocks.h"
+#include "inference/model/append_check.h"
 
 namespace fleetune {
 namespace {
@@ -30,30 +29,8 @@ CachedSequence::CachedSequence(std::shared_ptr<const Model> model, std::shared_p
       cache_(shape_.layers) {}
 
 absl::Status CachedSequence::Append(std::span<const int32_t> tokens, std::span<float> logits) {
-  if (tokens.empty()) return absl::InvalidArgumentError("no token to append");
-  for (const int32_t token : tokens) {
-    if (token < 0 || static_cast<uint32_t>(token) >= shape_.vocabulary) {
-      return absl::InvalidArgumentError(
-          fmt::format("token {} is outside of the vocabulary of {}", token, shape_.vocabulary));
-    }
-  }
-  if (tokens.size() > max_tokens_ - position_) {
-    return absl::ResourceExhaustedError(
-        fmt::format("{} tokens after {} are over the sequence's {}", tokens.size(), position_, max_tokens_));
-  }
-  const bool all = logits.size() == tokens.size() * shape_.vocabulary;
-  CHECK(all || logits.size() == shape_.vocabulary);
-  for (size_t begin = 0; begin < tokens.size(); begin += kChunkTokens) {
-    const size_t count = std::min(kChunkTokens, tokens.size() - begin);
-    const bool last = begin + count == tokens.size();
-    std::span<float> part;
-    if (all) {
-      part = logits.subspan(begin * shape_.vocabulary, count * shape_.vocabulary);
-    } else if (last) {
-      part = logits;
-    }
-    AppendChunk(tokens.subspan(begin, count), part);
-  }
+  if (absl::Status valid = CheckAppend(shape_, tokens, position_, max_tokens_); !valid.ok()) return valid;
+  for (const LogitsPart& part : PartsOf(shape_, tokens, logits, kChunkTokens)) AppendChunk(part.tokens, part.logits);
   return absl::OkStatus();
 }
 

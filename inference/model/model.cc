@@ -3,20 +3,25 @@
 #include "base/status_macros.h"
 #include "fmt/format.h"
 #include "inference/model/cached_sequence.h"
+#include "inference/model/packed_sequence.h"
 #include "inference/model/weights.h"
 
 namespace fleetune {
 
-Model::Model(std::shared_ptr<const GgufFile> file, LlamaShape shape,
-             std::unique_ptr<const ModelWeights> weights)
-    : file_(std::move(file)), shape_(std::move(shape)), weights_(std::move(weights)) {}
+Model::Model(std::shared_ptr<const GgufFile> file, LlamaShape shape, ModelCompute compute)
+    : file_(std::move(file)),
+      shape_(std::move(shape)),
+      compute_(std::move(compute)),
+      weights_(std::make_unique<const ModelWeights>(FindWeights(*file_, shape_))) {
+  if (compute_.packed == nullptr) return;
+  packed_weights_ = std::make_unique<const PackedWeights>(FindPackedWeights(*compute_.packed, shape_));
+}
 Model::~Model() = default;
 
-absl::StatusOr<std::shared_ptr<const Model>> Model::Load(std::shared_ptr<const GgufFile> file) {
+absl::StatusOr<std::shared_ptr<const Model>> Model::Load(std::shared_ptr<const GgufFile> file,
+                                                         ModelCompute compute) {
   ASSIGN_OR_RETURN(LlamaShape shape, ReadLlamaShape(*file));
-  ModelWeights weights = FindWeights(*file, shape);
-  return std::shared_ptr<const Model>(
-      new Model(std::move(file), std::move(shape), std::make_unique<const ModelWeights>(std::move(weights))));
+  return std::shared_ptr<const Model>(new Model(std::move(file), std::move(shape), std::move(compute)));
 }
 
 BaseSizes SizesOf(const LlamaShape& shape) {
@@ -71,6 +76,9 @@ absl::StatusOr<std::unique_ptr<Sequence>> Sequence::Start(std::shared_ptr<const 
         fmt::format("a sequence of {} tokens; the model's context takes 1 to {}", max_tokens, shape.context));
   }
   if (adapter != nullptr) RETURN_IF_ERROR(CheckFits(*adapter, shape));
+  if (model->packed_weights() != nullptr) {
+    return std::make_unique<PackedSequence>(std::move(model), adapter, max_tokens);
+  }
   return std::make_unique<CachedSequence>(std::move(model), std::move(adapter), max_tokens);
 }
 

@@ -8,30 +8,51 @@
 #include "absl/status/statusor.h"
 #include "inference/gguf/gguf_file.h"
 #include "inference/gguf/llama_shape.h"
+#include "inference/kernels/compute.h"
+#include "inference/packed/packed_model.h"
 #include "lora/adapter/adapter.h"
 
 namespace fleetune {
 
-struct ModelWeights;  // inference/model/weights.h
+struct ModelWeights;   // inference/model/weights.h
+struct PackedWeights;  // inference/model/weights.h
+
+// What a model computes with.
+//
+// Without a packed form it computes exactly: f32 over the file's dequantized rows, keys and values in f32; slow, and what
+// golden files are compared with. With one it computes fast: vectors quantized to int8 where weights are quantized, keys and
+// values in halves; the mean log-probability of a text moves by less than 0.02. Either gives the same bits for any number
+// of threads and any cutting of the tokens into pieces.
+struct ModelCompute {
+  std::shared_ptr<const PackedModel> packed;            // of the same file; null: exactly
+  InstructionSet set = InstructionSet::kScalar;         // one of UsableInstructionSets
+  std::shared_ptr<Workers> workers;                     // null: the calling thread alone
+};
 
 // A Llama-family model over a mapped GGUF file. Immutable, so thread-safe; shares the mapping.
 class Model {
  public:
-  // Errors of ReadLlamaShape.
-  static absl::StatusOr<std::shared_ptr<const Model>> Load(std::shared_ptr<const GgufFile> file);
+  // Errors of ReadLlamaShape. Requires compute.packed to be of `file`; checked.
+  static absl::StatusOr<std::shared_ptr<const Model>> Load(std::shared_ptr<const GgufFile> file,
+                                                           ModelCompute compute = {});
 
   const LlamaShape& shape() const { return shape_; }
   const GgufFile& file() const { return *file_; }
   const ModelWeights& weights() const { return *weights_; }
+  const PackedWeights* packed_weights() const { return packed_weights_.get(); }  // null: computes exactly
+  const PackedModel* packed() const { return compute_.packed.get(); }                 // null likewise
+  Compute compute() const { return {.set = compute_.set, .workers = compute_.workers.get()}; }
 
   ~Model();
 
  private:
-  Model(std::shared_ptr<const GgufFile> file, LlamaShape shape, std::unique_ptr<const ModelWeights> weights);
+  Model(std::shared_ptr<const GgufFile> file, LlamaShape shape, ModelCompute compute);
 
   std::shared_ptr<const GgufFile> file_;
   LlamaShape shape_;
-  std::unique_ptr<const ModelWeights> weights_;  // views into file_
+  ModelCompute compute_;
+  std::unique_ptr<const ModelWeights> weights_;         // views into file_
+  std::unique_ptr<const PackedWeights> packed_weights_;  // views into compute_.packed
 };
 
 // The sizes that an adapter over this model has.

@@ -51,4 +51,25 @@ ModelWeights FindWeights(const GgufFile& file, const LlamaShape& shape) {
   return found;
 }
 
+PackedWeights FindPackedWeights(const PackedModel& packed, const LlamaShape& shape) {
+  const auto named = [&packed](const std::string& name) {
+    const PackedMatrix* matrix = packed.Find(name);
+    CHECK(matrix != nullptr);
+    return matrix;
+  };
+  PackedWeights found;
+  found.output = named(shape.tied_output ? "token_embd.weight" : "output.weight");
+  for (uint32_t layer = 0; layer < shape.layers; ++layer) {
+    const auto matrix = [&](const char* part) { return named(BlockTensorName(layer, part)); };
+    found.layers.push_back({.q = matrix("attn_q"),
+                            .k = matrix("attn_k"),
+                            .v = matrix("attn_v"),
+                            .o = matrix("attn_output"),
+                            .gate = matrix("ffn_gate"),
+                            .up = matrix("ffn_up"),
+                            .down = matrix("ffn_down")});
+  }
+  return found;
+}
+
 }  // namespace fleetune

@@ -2,10 +2,10 @@
 
 #include <vector>
 
-#include "absl/status/statusor.h"
 #include "inference/gguf/gguf_file.h"
 #include "inference/gguf/llama_shape.h"
 #include "inference/kernels/product.h"
+#include "inference/packed/packed_model.h"
 
 namespace fleetune {
 
@@ -26,5 +26,17 @@ struct ModelWeights {
 
 // Requires ReadLlamaShape(file) to have given `shape`. The views live as long as `file`.
 ModelWeights FindWeights(const GgufFile& file, const LlamaShape& shape);
+
+// The matrices in their packed form, by the same places.
+struct PackedLayerWeights {
+  const PackedMatrix *q, *k, *v, *o, *gate, *up, *down;
+};
+struct PackedWeights {
+  const PackedMatrix* output = nullptr;
+  std::vector<PackedLayerWeights> layers;
+};
+
+// Requires `packed` to be made from a file of this shape; checked. The pointers live as long as `packed`.
+PackedWeights FindPackedWeights(const PackedModel& packed, const LlamaShape& shape);
 
 }  // namespace fleetune

@@ -154,6 +154,8 @@ const PackedMatrix* PackedModel::Find(std::string_view name) const {
 }
 
 absl::StatusOr<std::shared_ptr<const PackedModel>> FindOrPack(const GgufFile& file, const PackedModelPlace& place) {
+  const uint64_t size = PackedModel::SizeFor(file);
+  if (size < place.least_mapped && size <= place.memory_budget) return PackedModel::InMemory(file);
   ASSIGN_OR_RETURN(const Digest model, Sha256OfFile(file.path()));
   const std::filesystem::path folder =
       place.folder.empty() ? std::filesystem::path(file.path()).parent_path() : std::filesystem::path(place.folder);
@@ -164,7 +166,7 @@ absl::StatusOr<std::shared_ptr<const PackedModel>> FindOrPack(const GgufFile& fi
     packed = PackedModel::Open(path, file, model);
     if (packed.ok()) return packed;
   }
-  if (PackedModel::SizeFor(file) > place.memory_budget) return nullptr;
+  if (size > place.memory_budget) return nullptr;
   return PackedModel::InMemory(file);
 }
 

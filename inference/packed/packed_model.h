@@ -58,12 +58,14 @@ class PackedModel {
 
 // Where the packed form of a model is looked for and kept.
 struct PackedModelPlace {
-  std::string folder;             // where the mapped file lies; empty: beside the GGUF file
+  std::string folder = {};        // where the mapped file lies; empty: beside the GGUF file
   uint64_t memory_budget = 0;     // bytes that it may have in memory if there is no file to map
+  // Smaller ones are made in memory at once: that takes less time than looking for a file.
+  uint64_t least_mapped = 16 << 20;
 };
 
 // The packed form of the model at `file.path()`, mapped from "<SHA-256 of the GGUF file>.packed" in the folder; written
-// there if it is missing or damaged; without space or permission in memory, within the budget; else null, and products are
+// there if it is missing or damaged. Where it is small, and without space or permission in memory, within the budget; else null, and products are
 // to be computed from raw rows. Errors of reading the GGUF file.
 absl::StatusOr<std::shared_ptr<const PackedModel>> FindOrPack(const GgufFile& file, const PackedModelPlace& place);
 

@@ -46,13 +46,13 @@ class PackedModelTest : public testing::Test {
 
 TEST_F(PackedModelTest, IsWrittenOnceAndMapped) {
   const auto file = WriteModel("m.gguf", {});
-  const auto first = FindOrPack(*file, {});
+  const auto first = FindOrPack(*file, {.least_mapped = 0});
   ASSERT_THAT(first, IsOk());
   ASSERT_NE(*first, nullptr);
   const std::string path = PathFor(*file);
   struct stat before {};
   ASSERT_EQ(stat(path.c_str(), &before), 0);
-  const auto second = FindOrPack(*file, {});
+  const auto second = FindOrPack(*file, {.least_mapped = 0});
   ASSERT_THAT(second, IsOk());
   struct stat after {};
   ASSERT_EQ(stat(path.c_str(), &after), 0);
@@ -108,28 +108,36 @@ TEST_F(PackedModelTest, OfAnotherModelIsRefused) {
 
 TEST_F(PackedModelTest, IsWrittenAgainWhenDamaged) {
   const auto file = WriteModel("m.gguf", {});
-  ASSERT_THAT(FindOrPack(*file, {}), IsOk());
+  ASSERT_THAT(FindOrPack(*file, {.least_mapped = 0}), IsOk());
   const Bytes whole = *ReadFile(PathFor(*file), 1 << 24);
   Bytes damaged = whole;
   damaged[whole.size() / 2] ^= 0x10;
   for (const Bytes& bytes : {damaged, Bytes(whole.begin(), whole.begin() + 100), Bytes{1}}) {
     ASSERT_THAT(WriteFileAtomic(PathFor(*file), bytes), IsOk());
-    const auto packed = FindOrPack(*file, {});
+    const auto packed = FindOrPack(*file, {.least_mapped = 0});
     ASSERT_THAT(packed, IsOk());
     ASSERT_NE(*packed, nullptr);
     EXPECT_EQ(*ReadFile(PathFor(*file), 1 << 24), whole);
   }
 }
 
+TEST_F(PackedModelTest, ASmallOneNeedsNoFile) {
+  const auto file = WriteModel("m.gguf", {});
+  const auto packed = FindOrPack(*file, {.memory_budget = 1 << 20});
+  ASSERT_THAT(packed, IsOk());
+  ASSERT_NE(*packed, nullptr);
+  EXPECT_FALSE(std::filesystem::exists(PathFor(*file)));
+}
+
 TEST_F(PackedModelTest, WithoutAPlaceToWriteItIsInMemoryWithinTheBudget) {
   const auto file = WriteModel("m.gguf", {});
   const std::string no_folder = folder_.File("none");
   const uint64_t size = PackedModel::SizeFor(*file);
-  const auto in_memory = FindOrPack(*file, {.folder = no_folder, .memory_budget = size});
+  const auto in_memory = FindOrPack(*file, {.folder = no_folder, .memory_budget = size, .least_mapped = 0});
   ASSERT_THAT(in_memory, IsOk());
   ASSERT_NE(*in_memory, nullptr);
   EXPECT_TRUE(SameMatrices(*file, **in_memory, *PackedModel::InMemory(*file)));
-  const auto neither = FindOrPack(*file, {.folder = no_folder, .memory_budget = size - 1});
+  const auto neither = FindOrPack(*file, {.folder = no_folder, .memory_budget = size - 1, .least_mapped = 0});
   ASSERT_THAT(neither, IsOk());
   EXPECT_EQ(*neither, nullptr);
 }

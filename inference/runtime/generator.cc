@@ -40,10 +40,10 @@ absl::Status Validate(const GenerateOptions& options) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::unique_ptr<const Generator>> Generator::Open(const std::string& model_path) {
-  ASSIGN_OR_RETURN(std::shared_ptr<const GgufFile> file, GgufFile::Open(model_path));
-  ASSIGN_OR_RETURN(std::unique_ptr<const Tokenizer> tokenizer, Tokenizer::FromGguf(*file));
-  ASSIGN_OR_RETURN(std::shared_ptr<const Model> model, Model::Load(std::move(file)));
+absl::StatusOr<std::unique_ptr<const Generator>> Generator::Open(const std::string& model_path,
+                                                                 const EngineOptions& options) {
+  ASSIGN_OR_RETURN(std::shared_ptr<const Model> model, OpenModel(model_path, options));
+  ASSIGN_OR_RETURN(std::unique_ptr<const Tokenizer> tokenizer, Tokenizer::FromGguf(model->file()));
   return std::unique_ptr<const Generator>(new Generator(std::move(model), std::move(tokenizer)));
 }
 

@@ -9,6 +9,7 @@
 #include "absl/functional/function_ref.h"
 #include "absl/status/statusor.h"
 #include "inference/model/model.h"
+#include "inference/runtime/engine.h"
 #include "inference/tokenizer/tokenizer.h"
 
 namespace fleetune {
@@ -37,8 +38,9 @@ struct Generated {
 // A model with its tokenizer, ready to answer. Immutable, so thread-safe; each call has its own state.
 class Generator {
  public:
-  // Errors of GgufFile::Open, Tokenizer::FromGguf and Model::Load.
-  static absl::StatusOr<std::unique_ptr<const Generator>> Open(const std::string& model_path);
+  // Errors of OpenModel and Tokenizer::FromGguf.
+  static absl::StatusOr<std::unique_ptr<const Generator>> Open(const std::string& model_path,
+                                                               const EngineOptions& options = {});
 
   // Continues `prompt`. `on_text` gets each piece as it is known, in whole UTF-8 characters; the pieces together are
   // Generated::text. `adapter` may be null: the base alone. InvalidArgument for options out of range or a prompt that

@@ -8,6 +8,7 @@
 
 #include "base/status_macros.h"
 #include "inference/runtime/generator.h"
+#include "tools/model/engine_arguments.h"
 #include "tools/model/opened_model.h"
 
 namespace fleetune {
@@ -18,11 +19,15 @@ struct GenerateArguments {
   std::string adapter;
   std::string prompt;
   GenerateOptions options;
+  EngineArguments engine;
+  bool exact = false;
   bool json = false;
 };
 
 absl::Status RunGenerate(const GenerateArguments& arguments) {
-  ASSIGN_OR_RETURN(const std::unique_ptr<const Generator> generator, Generator::Open(arguments.model));
+  ASSIGN_OR_RETURN(EngineOptions engine, ToOptions(arguments.engine));
+  engine.exact = arguments.exact;
+  ASSIGN_OR_RETURN(const std::unique_ptr<const Generator> generator, Generator::Open(arguments.model, engine));
   ASSIGN_OR_RETURN(const std::shared_ptr<const Adapter> adapter, OpenAdapter(arguments.adapter, *generator->model()));
   const auto begin = std::chrono::steady_clock::now();
   const auto show = [&arguments](std::string_view text) {
@@ -65,6 +70,8 @@ void AddGenerateCommand(CLI::App& app, int& exit_code) {
       ->allow_extra_args(false);
   command->add_flag("--special", arguments->options.parse_special,
                     "Read names of control tokens in the prompt as these tokens");
+  AddEngineOptions(*command, arguments->engine);
+  command->add_flag("--exact", arguments->exact, "In f32 over the file's weights: slow, as golden files are compared");
   command->add_flag("--json", arguments->json, "One JSON object at the end instead of the stream");
   command->add_option("PROMPT", arguments->prompt, "What the answer continues")->required();
   command->callback([arguments, &exit_code] {

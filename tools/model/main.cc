@@ -1,4 +1,5 @@
 #include "CLI/CLI.hpp"
+#include "tools/model/bench_command.h"
 #include "tools/model/convert_command.h"
 #include "tools/model/generate_command.h"
 #include "tools/model/inspect_command.h"
@@ -16,6 +17,7 @@ int main(int argc, char** argv) {
   fleetune::AddTokenizeCommand(app, exit_code);
   fleetune::AddGenerateCommand(app, exit_code);
   fleetune::AddPerplexityCommand(app, exit_code);
+  fleetune::AddBenchCommand(app, exit_code);
   fleetune::AddQuantizeCommand(app, exit_code);
   fleetune::AddConvertCommand(app, exit_code);
   fleetune::AddMergeCommand(app, exit_code);

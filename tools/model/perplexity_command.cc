@@ -12,6 +12,7 @@
 #include "fmt/format.h"
 #include "inference/runtime/perplexity.h"
 #include "inference/tokenizer/tokenizer.h"
+#include "tools/model/engine_arguments.h"
 #include "tools/model/opened_model.h"
 #include "tools/model/record_loss.h"
 #include "tools/model/text_loss.h"
@@ -28,6 +29,8 @@ struct PerplexityArguments {
   std::vector<std::string> texts;
   std::vector<std::string> data;
   uint32_t window = 256;
+  bool fast = false;
+  EngineArguments engine;
   bool json = false;
 };
 
@@ -37,9 +40,10 @@ struct LoadedModel {
 };
 
 absl::StatusOr<LoadedModel> LoadFor(const PerplexityArguments& arguments) {
-  ASSIGN_OR_RETURN(std::shared_ptr<const GgufFile> file, GgufFile::Open(arguments.model));
+  ASSIGN_OR_RETURN(EngineOptions options, ToOptions(arguments.engine));
+  options.exact = !arguments.fast;
   LoadedModel loaded;
-  ASSIGN_OR_RETURN(loaded.model, Model::Load(std::move(file)));
+  ASSIGN_OR_RETURN(loaded.model, OpenModel(arguments.model, options));
   ASSIGN_OR_RETURN(loaded.adapter, OpenAdapter(arguments.adapter, *loaded.model));
   return loaded;
 }
@@ -139,6 +143,9 @@ void AddPerplexityCommand(CLI::App& app, int& exit_code) {
                    "--text: tokens a window, of which the second half is scored; --data: longest example")
       ->capture_default_str()
       ->check(CLI::Range(2u, 1u << 24));
+  command->add_flag("--fast", arguments->fast,
+                    "As the engine answers, with int8 products, instead of exactly in f32");
+  AddEngineOptions(*command, arguments->engine);
   command->add_flag("--json", arguments->json, "JSON with all values");
   command->callback([arguments, &exit_code] { exit_code = ReportStatus(Score(*arguments)); });
 }

@@ -1,0 +1,44 @@
+#include "inference/model/append_check.h"
+
+#include <algorithm>
+
+#include "base/check.h"
+#include "fmt/format.h"
+
+namespace fleetune {
+
+absl::Status CheckAppend(const LlamaShape& shape, std::span<const int32_t> tokens, uint32_t position,
+                         uint32_t max_tokens) {
+  if (tokens.empty()) return absl::InvalidArgumentError("no token to append");
+  for (const int32_t token : tokens) {
+    if (token < 0 || static_cast<uint32_t>(token) >= shape.vocabulary) {
+      return absl::InvalidArgumentError(
+          fmt::format("token {} is outside of the vocabulary of {}", token, shape.vocabulary));
+    }
+  }
+  if (tokens.size() > max_tokens - position) {
+    return absl::ResourceExhaustedError(
+        fmt::format("{} tokens after {} are over the sequence's {}", tokens.size(), position, max_tokens));
+  }
+  return absl::OkStatus();
+}
+
+std::vector<LogitsPart> PartsOf(const LlamaShape& shape, std::span<const int32_t> tokens, std::span<float> logits,
+                                size_t chunk) {
+  const bool all = logits.size() == tokens.size() * shape.vocabulary;
+  CHECK(all || logits.size() == shape.vocabulary);
+  std::vector<LogitsPart> parts;
+  for (size_t begin = 0; begin < tokens.size(); begin += chunk) {
+    const size_t count = std::min(chunk, tokens.size() - begin);
+    LogitsPart part = {.tokens = tokens.subspan(begin, count), .logits = {}};
+    if (all) {
+      part.logits = logits.subspan(begin * shape.vocabulary, count * shape.vocabulary);
+    } else if (begin + count == tokens.size()) {
+      part.logits = logits;
+    }
+    parts.push_back(part);
+  }
+  return parts;
+}
+
+}  // namespace fleetune

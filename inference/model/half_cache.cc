@@ -1,0 +1,72 @@
+#include "inference/model/half_cache.h"
+
+#include <algorithm>
+
+#include "base/check.h"
+#include "inference/kernels/lane_kernels.h"
+
+namespace fleetune {
+namespace {
+
+// Tokens whose queries go through the cache together: each block of it is unpacked once for them.
+constexpr size_t kTokensTogether = 16;
+
+}  // namespace
+
+HalfCache::HalfCache(const LlamaShape& shape)
+    : heads_(shape.heads), kv_heads_(shape.kv_heads), head_size_(shape.head_size) {}
+
+void HalfCache::Append(uint32_t position, std::span<const float> keys, std::span<const float> values,
+                       InstructionSet set) {
+  const size_t row = size_t{kv_heads_} * head_size_;
+  CHECK(keys.size() % row == 0 && keys.size() == values.size());
+  const size_t tokens = keys.size() / row;
+  const size_t blocks = (position + tokens + kCacheBlock - 1) / kCacheBlock;
+  keys_.resize(blocks * row * kCacheBlock);
+  values_.resize(blocks * row * kCacheBlock);
+  const LaneKernels& kernels = LaneKernelsOf(set);
+  std::vector<uint16_t> halves(row);
+  for (size_t t = 0; t < tokens; ++t) {
+    const size_t block = (position + t) / kCacheBlock * row * kCacheBlock;
+    const size_t in_block = (position + t) % kCacheBlock;
+    kernels.to_halves(keys.data() + t * row, row, halves.data());
+    // Heads lie one after another in a block, so elements of all heads are numbered through.
+    for (size_t i = 0; i < row; ++i) keys_[block + i * kCacheBlock + in_block] = halves[i];
+    kernels.to_halves(values.data() + t * row, row, halves.data());
+    for (size_t head = 0; head < kv_heads_; ++head) {
+      std::copy_n(halves.data() + head * head_size_, head_size_,
+                  values_.data() + block + (head * kCacheBlock + in_block) * head_size_);
+    }
+  }
+}
+
+void HalfCache::Attend(uint32_t position, std::span<const float> q, const Compute& compute,
+                       std::span<float> out) const {
+  const size_t q_row = size_t{heads_} * head_size_;
+  CHECK(q.size() % q_row == 0 && out.size() == q.size());
+  const size_t tokens = q.size() / q_row;
+  const size_t sharing = heads_ / kv_heads_;
+  const size_t head_block = head_size_ * kCacheBlock;
+  const size_t groups = (tokens + kTokensTogether - 1) / kTokensTogether;
+  RunParts(compute, groups * kv_heads_, [&](size_t part) {
+    const size_t kv_head = part % kv_heads_;
+    const size_t begin = part / kv_heads_ * kTokensTogether;
+    std::vector<AttentionQuery> queries;
+    for (size_t t = begin; t < std::min(begin + kTokensTogether, tokens); ++t) {
+      for (size_t head = kv_head * sharing; head < (kv_head + 1) * sharing; ++head) {
+        const size_t at = t * q_row + head * head_size_;
+        queries.push_back({.q = q.data() + at, .out = out.data() + at, .visible = position + t + 1});
+      }
+    }
+    std::vector<float> scratch(AttentionScratch(head_size_, queries.size()));
+    LaneKernelsOf(compute.set).attend({.queries = queries.data(),
+                                       .count = queries.size(),
+                                       .head_size = head_size_,
+                                       .keys = keys_.data() + kv_head * head_block,
+                                       .values = values_.data() + kv_head * head_block,
+                                       .stride = kv_heads_ * head_block,
+                                       .scratch = scratch.data()});
+  });
+}
+
+}  // namespace fleetune

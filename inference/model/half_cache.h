@@ -1,0 +1,32 @@
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "inference/gguf/llama_shape.h"
+#include "inference/kernels/compute.h"
+
+namespace fleetune {
+
+// Keys and values of one layer in halves, in blocks of 16 tokens as LaneKernels::attend reads them. Grows by blocks. Not
+// thread-safe.
+class HalfCache {
+ public:
+  explicit HalfCache(const LlamaShape& shape);
+
+  // Of tokens `position` and on: a row of kv_heads * head_size floats each. Requires what is before to be there.
+  void Append(uint32_t position, std::span<const float> keys, std::span<const float> values, InstructionSet set);
+
+  // Causal attention of tokens `position` and on, which are in the cache: rows of heads * head_size floats.
+  void Attend(uint32_t position, std::span<const float> q, const Compute& compute, std::span<float> out) const;
+
+ private:
+  uint32_t heads_;
+  uint32_t kv_heads_;
+  uint32_t head_size_;
+  std::vector<uint16_t> keys_;    // [block][kv head][element][token]
+  std::vector<uint16_t> values_;  // [block][kv head][token][element]
+};
+
+}  // namespace fleetune

@@ -1,0 +1,27 @@
+#include "tools/model/engine_arguments.h"
+
+#include "base/status_macros.h"
+#include "fmt/format.h"
+
+namespace fleetune {
+
+void AddEngineOptions(CLI::App& command, EngineArguments& arguments) {
+  command.add_option("--threads", arguments.threads, "0: as many as there are processors")->capture_default_str();
+  command.add_option("--isa", arguments.set, "scalar, avx2, avx512 or neon; by default the fastest that there is");
+  command.add_option("--packed", arguments.folder, "Folder of the packed form; by default beside the model");
+}
+
+absl::StatusOr<EngineOptions> ToOptions(const EngineArguments& arguments) {
+  EngineOptions options = {.threads = arguments.threads, .packed_folder = arguments.folder};
+  if (!arguments.set.empty()) {
+    options.set = InstructionSetFromName(arguments.set);
+    if (!options.set) {
+      return absl::InvalidArgumentError(
+          fmt::format("--isa: expected scalar, avx2, avx512 or neon, got {}", arguments.set));
+    }
+  }
+  RETURN_IF_ERROR(Validate(options));
+  return options;
+}
+
+}  // namespace fleetune
