@@ -26,6 +26,9 @@ Choice(T&, const std::array<Word, N>&) -> Choice<T, N>;
 inline constexpr std::array<std::pair<Schedule, std::string_view>, 2> kScheduleWords = {
     {{Schedule::kConstant, "constant"}, {Schedule::kCosine, "cosine"}}};
 
+inline constexpr std::array<std::pair<OptimizerKind, std::string_view>, 3> kOptimizerWords = {
+    {{OptimizerKind::kAdamW, "adamw"}, {OptimizerKind::kSgd, "sgd"}, {OptimizerKind::kAdaFactor, "adafactor"}}};
+
 inline constexpr std::array<std::pair<LoraMethod, std::string_view>, 3> kMethodWords = {
     {{LoraMethod::kB, "b"}, {LoraMethod::kAlternating, "alternating"}, {LoraMethod::kFactors, "factors"}}};
 
@@ -49,11 +52,13 @@ void VisitAdapter(Visitor& visit, auto& plan) {
 
 template <typename Visitor>
 void VisitTraining(Visitor& visit, auto& train) {
+  visit("optimizer", Choice{train.optimizer, kOptimizerWords});
   visit("learning_rate", train.learning_rate);
   visit("weight_decay", train.weight_decay);
   visit("beta1", train.beta1);
   visit("beta2", train.beta2);
   visit("epsilon", train.epsilon);
+  visit("momentum", train.momentum);
   visit("clip_gradient_norm", train.clip_gradient_norm);
   visit("dropout", train.dropout);
   visit("proximal", train.proximal);

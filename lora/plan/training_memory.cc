@@ -72,16 +72,36 @@ uint64_t WeightBlockRows(uint64_t rows, uint64_t columns) {
 }
 
 AdapterFootprint AdapterOf(const AdapterSpec& spec, Factors trained) {
-  return {.parameters = FloatsOf(spec, Factors::kBoth), .trained = FloatsOf(spec, trained)};
+  uint64_t lines = 0;
+  for (const LoraModule& module : spec.modules()) {
+    lines += (HasA(trained) ? module.in + spec.rank() : 0) + (HasB(trained) ? module.out + spec.rank() : 0);
+  }
+  return {.parameters = FloatsOf(spec, Factors::kBoth), .trained = FloatsOf(spec, trained), .lines = lines};
 }
 
 AdapterFootprint AdapterOf(const TrainingPlan& plan, const ModelFootprint& model) {
-  uint64_t a_floats = 0, b_floats = 0;
+  uint64_t a_floats = 0, b_floats = 0, a_lines = 0, b_lines = 0;
   for (const Projection target : plan.targets) {
     a_floats += uint64_t{Sizes(model, target).in} * plan.rank * model.sizes.layers;
     b_floats += uint64_t{Sizes(model, target).out} * plan.rank * model.sizes.layers;
+    a_lines += (uint64_t{Sizes(model, target).in} + plan.rank) * model.sizes.layers;
+    b_lines += (uint64_t{Sizes(model, target).out} + plan.rank) * model.sizes.layers;
   }
-  return {.parameters = a_floats + b_floats, .trained = MostTrained(plan.trained, a_floats, b_floats)};
+  return {.parameters = a_floats + b_floats,
+          .trained = MostTrained(plan.trained, a_floats, b_floats),
+          .lines = MostTrained(plan.trained, a_lines, b_lines)};
+}
+
+uint64_t OptimizerFloats(const TrainOptions& options, const AdapterFootprint& adapter) {
+  switch (options.optimizer) {
+    case OptimizerKind::kAdamW:
+      return 2 * adapter.trained;
+    case OptimizerKind::kSgd:
+      return options.momentum > 0 ? adapter.trained : 0;
+    case OptimizerKind::kAdaFactor:
+      return adapter.lines;
+  }
+  return 2 * adapter.trained;
 }
 
 TrainingMemory EstimateTrainingMemory(const ModelFootprint& model, const AdapterFootprint& adapter,
@@ -104,9 +124,10 @@ TrainingMemory EstimateTrainingMemory(const ModelFootprint& model, const Adapter
   const uint64_t work = std::max(others + LossBytes(features, tokens, element),
                                  std::max(one_layer, others + tokens * WayBackBytes(features, element)));
   memory.activations = inputs + LargestWeightBlock(model, features) * element + work + Holes(one_layer, others);
-  // Parameters, also as products read them; gradient and two moments of what is trained.
+  // Parameters, also as products read them; gradients, and what the optimizer remembers.
   const uint64_t copy = element == kFloat ? 0 : element;
-  memory.adapter = adapter.parameters * (kFloat + copy) + adapter.trained * 3 * kFloat;
+  memory.adapter =
+      adapter.parameters * (kFloat + copy) + (adapter.trained + OptimizerFloats(options, adapter)) * kFloat;
   // Where it started; the correction of the gradient, and the gradients' sum.
   if (options.proximal > 0) memory.adapter += adapter.trained * kFloat;
   if (options.control_variates) memory.adapter += adapter.trained * 2 * kFloat;

@@ -37,10 +37,14 @@ struct ModelFootprint {
 struct AdapterFootprint {
   uint64_t parameters = 0;  // of A and B
   uint64_t trained = 0;     // of them
+  uint64_t lines = 0;       // rows and columns of what is trained, in all matrices together
 };
 AdapterFootprint AdapterOf(const AdapterSpec& spec, Factors trained);
 // Without a spec: of a plan's rank and targets over `model`, in the round that trains most.
 AdapterFootprint AdapterOf(const TrainingPlan& plan, const ModelFootprint& model);
+
+// Floats that the optimizer remembers of what is trained.
+uint64_t OptimizerFloats(const TrainOptions& options, const AdapterFootprint& adapter);
 
 // How a trainer works. The result of a training does not depend on kept_layers, and on `rows` only by rounding.
 struct TrainerLayout {
@@ -54,7 +58,7 @@ struct TrainingMemory {
   uint64_t runtime = 0;      // LibTorch, the program itself and the tokenizer
   uint64_t weights = 0;      // the mapped model
   uint64_t activations = 0;  // kept for the way back, one layer's or the loss's own work included
-  uint64_t adapter = 0;      // parameters, gradients, AdamW's moments
+  uint64_t adapter = 0;      // parameters, gradients, what the optimizer remembers
   uint64_t total() const { return runtime + weights + activations + adapter; }
   uint64_t trainer() const { return total() - weights; }  // of the trainer's own: without the mapped model
 };

@@ -41,6 +41,31 @@ TEST(TrainingMemoryTest, MoreOfAnythingTakesMore) {
   EXPECT_EQ(memory.trainer() + memory.weights, memory.total());
 }
 
+// Rank 16 on "down" alone, both factors of 24 layers: what each optimizer remembers beside the gradients.
+TEST(TrainingMemoryTest, OptimizersRememberWhatTheyNeed) {
+  TrainingPlan plan;
+  plan.targets = {Projection::kDown};
+  plan.rank = 16;
+  plan.trained = LoraMethod::kFactors;
+  const AdapterFootprint adapter = AdapterOf(plan, HalfBillion());
+  EXPECT_EQ(adapter.trained, 24u * 16 * (4864 + 896));
+  EXPECT_EQ(adapter.lines, 24u * (16 + 4864 + 16 + 896));
+  const AdapterSpec spec =
+      *AdapterSpec::Create({.rank = 16, .alpha = 16, .targets = {Projection::kDown}}, HalfBillion().sizes);
+  EXPECT_EQ(AdapterOf(spec, Factors::kBoth).lines, adapter.lines);
+  EXPECT_EQ(AdapterOf(spec, Factors::kA).lines, 24u * (16 + 4864));
+  EXPECT_EQ(AdapterOf(spec, Factors::kB).lines, 24u * (16 + 896));
+
+  plan.train.optimizer = OptimizerKind::kAdamW;
+  const uint64_t adamw = Total(plan.train, kSmallest, adapter);
+  plan.train.optimizer = OptimizerKind::kSgd;
+  EXPECT_EQ(adamw - Total(plan.train, kSmallest, adapter), sizeof(float) * adapter.trained);
+  plan.train.momentum = 0;
+  EXPECT_EQ(adamw - Total(plan.train, kSmallest, adapter), sizeof(float) * 2 * adapter.trained);
+  plan.train.optimizer = OptimizerKind::kAdaFactor;
+  EXPECT_EQ(adamw - Total(plan.train, kSmallest, adapter), sizeof(float) * (2 * adapter.trained - adapter.lines));
+}
+
 TEST(TrainingMemoryTest, AVocabularyThatIsNotKnownIsTakenToBeLarge) {
   ModelFootprint model = HalfBillion();
   const uint64_t known = EstimateTrainingMemory(model, kRank16, {}, kSmallest).total();

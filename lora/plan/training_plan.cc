@@ -171,11 +171,15 @@ uint64_t MostTrained(LoraMethod method, uint64_t a_floats, uint64_t b_floats) {
 }
 
 absl::Status Validate(const TrainOptions& options) {
+  if (options.optimizer > OptimizerKind::kAdaFactor) {
+    return absl::InvalidArgumentError("optimizer: expected adamw, sgd or adafactor");
+  }
   RETURN_IF_ERROR(CheckRange("learning_rate", options.learning_rate, kAboveZeroToOne));
   RETURN_IF_ERROR(CheckRange("weight_decay", options.weight_decay, kZeroToOne));
   RETURN_IF_ERROR(CheckRange("beta1", options.beta1, kZeroToBelowOne));
   RETURN_IF_ERROR(CheckRange("beta2", options.beta2, kZeroToBelowOne));
   RETURN_IF_ERROR(CheckRange("epsilon", options.epsilon, kAboveZeroToOne));
+  RETURN_IF_ERROR(CheckRange("momentum", options.momentum, kZeroToBelowOne));
   RETURN_IF_ERROR(CheckRange("clip_gradient_norm", options.clip_gradient_norm,
                              {Edge::kOpen, 0, std::numeric_limits<double>::infinity(), Edge::kOpen}));
   RETURN_IF_ERROR(CheckRange("dropout", options.dropout, kZeroToBelowOne));

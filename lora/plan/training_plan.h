@@ -15,13 +15,18 @@ namespace fleetune {
 
 enum class Schedule : uint8_t { kConstant, kCosine };
 
+// How gradients become steps: lora/train/optimizer.h.
+enum class OptimizerKind : uint8_t { kAdamW, kSgd, kAdaFactor };
+
 // How an adapter is trained on one machine.
 struct TrainOptions {
-  double learning_rate = 1e-3;       // AdamW's peak rate, (0, 1]
+  OptimizerKind optimizer = OptimizerKind::kAdamW;
+  double learning_rate = 1e-3;       // its peak, (0, 1]
   double weight_decay = 0.0;         // on LoRA parameters only, [0, 1]
-  double beta1 = 0.9;                // [0, 1)
-  double beta2 = 0.999;              // [0, 1)
-  double epsilon = 1e-8;             // (0, 1]
+  double beta1 = 0.9;                // of AdamW, [0, 1)
+  double beta2 = 0.999;              // of AdamW, [0, 1)
+  double epsilon = 1e-8;             // of AdamW, (0, 1]
+  double momentum = 0.9;             // of SGD, [0, 1)
   double clip_gradient_norm = 1.0;   // L2 over all trained parameters, > 0
   double dropout = 0.0;              // on the input of A, [0, 1)
   double proximal = 0.0;             // FedProx: mu of mu / 2 |w - start|^2 beside the loss, [0, 1000]

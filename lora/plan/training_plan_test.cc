@@ -51,6 +51,7 @@ TEST(TrainOptionsTest, FloatsAreLimitedOnBothSides) {
   ExpectRange<O, double>("beta1", options, &O::beta1, {0, kBelowOne}, {-kTiny, 1, kNan});
   ExpectRange<O, double>("beta2", options, &O::beta2, {0, kBelowOne}, {-kTiny, 1, kNan});
   ExpectRange<O, double>("epsilon", options, &O::epsilon, {kTiny, 1}, {0, kAboveOne, kNan});
+  ExpectRange<O, double>("momentum", options, &O::momentum, {0, kBelowOne}, {-kTiny, 1, kNan});
   ExpectRange<O, double>("clip_gradient_norm", options, &O::clip_gradient_norm, {kTiny, 1e300},
                          {0, -1, kInf, kNan});
   ExpectRange<O, double>("dropout", options, &O::dropout, {0, kBelowOne}, {-kTiny, 1, kNan});
@@ -68,6 +69,8 @@ TEST(TrainOptionsTest, CountsAreLimitedOnBothSides) {
   ExpectRange<O, uint32_t>("accumulate", options, &O::accumulate, {1, 1024}, {0, 1025});
   options.schedule = static_cast<Schedule>(9);
   EXPECT_THAT(Validate(options), HasStatus(StatusCode::kInvalidArgument, "schedule"));
+  options = {.optimizer = static_cast<OptimizerKind>(3)};
+  EXPECT_THAT(Validate(options), HasStatus(StatusCode::kInvalidArgument, "optimizer"));
 }
 
 TEST(TrainOptionsTest, TheMessageTellsTheRange) {

@@ -33,11 +33,13 @@ data_tag = "notes"
 min_examples = 1
 
 [train]
+optimizer = "adamw"
 learning_rate = 0.001
 weight_decay = 0.0
 beta1 = 0.9
 beta2 = 0.999
 epsilon = 1e-08
+momentum = 0.9
 clip_gradient_norm = 1.0
 dropout = 0.0
 proximal = 0.0
@@ -97,6 +99,8 @@ TEST(TrainingPlanTomlTest, EveryPlanComesBackWithTheSameBits) {
     plan.trained = static_cast<LoraMethod>(random.Below(3));
     plan.smallest_rank = plan.trained == LoraMethod::kB ? static_cast<uint32_t>(random.Below(plan.rank + 1)) : 0;
     plan.min_examples = 1 + random.Below(kMaxMinExamples);
+    plan.train.optimizer = static_cast<OptimizerKind>(random.Below(3));
+    plan.train.momentum = random.NextUnit();
     plan.train.learning_rate = std::ldexp(random.NextUnit() + 0x1p-60, -static_cast<int>(random.Below(300)));
     plan.train.clip_gradient_norm = std::bit_cast<double>(1 + random.Next() % 0x7fefffffffffffffu);
     plan.train.epochs = 1000 * random.NextUnit() + 1e-9;
@@ -124,7 +128,7 @@ TEST(TrainingPlanTomlTest, RefusesUnknownKeysByNameAndLine) {
   EXPECT_THAT(ParseTrainingPlan(Replaced("rank = 8", "rank = 8\nrnak = 9")),
               HasStatus(StatusCode::kInvalidArgument, "line 5: unknown key rnak"));
   EXPECT_THAT(ParseTrainingPlan(Replaced("beta1", "colour = 1\nbeta1")),
-              HasStatus(StatusCode::kInvalidArgument, "line 15: unknown key train.colour"));
+              HasStatus(StatusCode::kInvalidArgument, "line 16: unknown key train.colour"));
   EXPECT_THAT(ParseTrainingPlan(Replaced("[encoding]", "[more]\nx = 1\n[encoding]")),
               HasStatus(StatusCode::kInvalidArgument, "line 31: unknown key more"));
 }
@@ -164,6 +168,8 @@ TEST(TrainingPlanTomlTest, RefusesWrongTypes) {
       {"seed = \"0x2a\"", "seed = \"0x10000000000000000\""},
       {"base = \"ab", "base = \"b"},
       {"schedule = \"constant\"", "schedule = \"linear\""},
+      {"optimizer = \"adamw\"", "optimizer = \"adam\""},
+      {"momentum = 0.9", "momentum = \"0.9\""},
       {"trained = \"b\"", "trained = true"},
       {"trained = \"b\"", "trained = \"a\""},
       {"[encoding]", "[[encoding]]"},

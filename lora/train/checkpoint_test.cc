@@ -109,6 +109,23 @@ TEST_F(CheckpointTest, AStepThatWasEndedLeavesNoTrace) {
   EXPECT_EQ(Values(*trainer), Values(*whole));
 }
 
+TEST_F(CheckpointTest, EachOptimizerGoesOnWithTheSameBits) {
+  for (const OptimizerKind kind : {OptimizerKind::kSgd, OptimizerKind::kAdaFactor}) {
+    options_.optimizer = kind;
+    const auto whole = NewTrainer();
+    RunUntil(*whole, kSteps);
+    for (uint32_t stop = 1; stop < kSteps; ++stop) {
+      auto trainer = NewTrainer();
+      RunUntil(*trainer, stop);
+      const TrainingState state = *DecodeTrainingState(trainer->Checkpoint());
+      trainer = NewTrainer();
+      ASSERT_THAT(trainer->GoOnFrom(state), IsOk());
+      RunUntil(*trainer, kSteps);
+      EXPECT_EQ(Values(*trainer), Values(*whole)) << "stopped after " << stop;
+    }
+  }
+}
+
 TEST_F(CheckpointTest, OfAnotherTrainingIsRefused) {
   const auto trainer = NewTrainer();
   RunUntil(*trainer, 2);
@@ -118,6 +135,9 @@ TEST_F(CheckpointTest, OfAnotherTrainingIsRefused) {
   options_.learning_rate *= 2;
   EXPECT_THAT(NewTrainer()->GoOnFrom(state), refused);
   options_.learning_rate /= 2;
+  options_.optimizer = OptimizerKind::kSgd;
+  EXPECT_THAT(NewTrainer()->GoOnFrom(state), refused);
+  options_.optimizer = OptimizerKind::kAdamW;
   machine_.products = ProductType::kBfloat16;
   EXPECT_THAT(NewTrainer()->GoOnFrom(state), refused);
   machine_.products = ProductType::kFloat32;

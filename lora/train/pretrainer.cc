@@ -9,12 +9,13 @@
 #include "absl/strings/str_cat.h"
 #include "base/check.h"
 #include "base/status_macros.h"
-#include "lora/train/adamw.h"
 #include "lora/train/example_check.h"
 #include "lora/train/joined_examples.h"
 #include "lora/train/libtorch.h"
 #include "lora/train/llama_graph.h"
+#include "lora/train/optimizer.h"
 #include "lora/train/packing.h"
+#include "lora/train/step_size.h"
 #include "lora/train/torch_errors.h"
 
 namespace fleetune {
@@ -39,6 +40,18 @@ class TrainedWeights final : public LlamaWeights {
 
   std::span<float> Trained() { return {parameters_.data_ptr<float>(), static_cast<size_t>(parameters_.numel())}; }
   std::span<float> Gradient() { return {gradient_.data_ptr<float>(), static_cast<size_t>(gradient_.numel())}; }
+
+  std::vector<TrainedMatrix> Matrices() const {
+    std::vector<TrainedMatrix> matrices;
+    uint64_t offset = 0;
+    for (const NamedWeight& weight : named_) {
+      matrices.push_back({.offset = offset,
+                          .rows = static_cast<uint32_t>(weight.rows),
+                          .columns = static_cast<uint32_t>(weight.columns)});
+      offset += matrices.back().size();
+    }
+    return matrices;
+  }
 
   std::vector<NamedWeight> Take() {
     const float* values = parameters_.data_ptr<float>();
@@ -117,7 +130,7 @@ absl::StatusOr<std::vector<NamedWeight>> Pretrain(const LlamaShape& shape, std::
   RETURN_IF_ERROR(CheckExamples(examples, shape, options.sequence_length));
   TrainedWeights weights(shape, options.seed);
   StepPlanner planner(examples, options);
-  AdamW optimizer(options, weights.Trained().size());
+  Optimizer optimizer(options, weights.Matrices());
   const std::vector<double> frequencies = RotaryFrequencies(shape);
   uint64_t tokens = 0;
   for (uint32_t number = 1; number <= planner.steps(); ++number) {

@@ -14,15 +14,17 @@
 #include "base/random.h"
 #include "base/status_macros.h"
 #include "inference/gguf/llama_shape.h"
-#include "lora/train/adamw.h"
 #include "lora/train/adapted_weights.h"
 #include "lora/train/example_check.h"
 #include "lora/train/gradient_terms.h"
 #include "lora/train/joined_examples.h"
 #include "lora/train/llama_graph.h"
+#include "lora/train/optimizer.h"
 #include "lora/train/packing.h"
+#include "lora/train/step_size.h"
 #include "lora/train/token_loss.h"
 #include "lora/train/torch_errors.h"
+#include "lora/train/trained_matrix.h"
 #include "lora/train/training_name.h"
 
 // Debian's LibTorch multiplies f32 matrices through BLAS and does not tell it how many threads to use.
@@ -40,6 +42,7 @@ class Training final : public AdapterTrainer {
     TrainOptions options;
     TrainerLayout layout;
     std::unique_ptr<AdaptedWeights> weights;
+    std::vector<TrainedMatrix> matrices;
     Digest name;
   };
 
@@ -48,7 +51,7 @@ class Training final : public AdapterTrainer {
         frequencies_(RotaryFrequencies(parts_.shape)),
         planner_(std::make_unique<StepPlanner>(parts_.examples, parts_.options, parts_.layout.rows)),
         terms_(parts_.options, parts_.weights->Trained()),
-        optimizer_(parts_.options, parts_.weights->Trained().size()) {}
+        optimizer_(parts_.options, std::move(parts_.matrices)) {}
 
   bool done() const override { return step_ == planner_->steps(); }
   const TrainerLayout& layout() const override { return parts_.layout; }
@@ -79,7 +82,6 @@ class Training final : public AdapterTrainer {
   }
 
   Bytes Checkpoint() const override {
-    const AdamW::State& optimizer = optimizer_.state();
     return EncodeTrainingState({.training = parts_.name,
                                 .rows_a_pass = parts_.layout.rows,
                                 .step = step_,
@@ -87,7 +89,7 @@ class Training final : public AdapterTrainer {
                                 .tokens = read_.tokens,
                                 .first_loss = first_loss_,
                                 .last_loss = last_loss_},
-                               {parts_.weights->Trained(), optimizer.mean, optimizer.square});
+                               {parts_.weights->Trained(), optimizer_.state()});
   }
 
   absl::Status GoOnFrom(TrainingState state) override {
@@ -97,7 +99,8 @@ class Training final : public AdapterTrainer {
       return absl::FailedPreconditionError("a training with control_variates cannot go on from a checkpoint, which has "
                                            "no mean of the gradients");
     }
-    if (position.training != parts_.name || state.trained.size() != trained.size()) {
+    if (position.training != parts_.name || state.trained.size() != trained.size() ||
+        state.optimizer.size() != optimizer_.state().size()) {
       return absl::FailedPreconditionError(
           "the checkpoint is of a training with another model, start, option, example or type of products");
     }
@@ -111,7 +114,7 @@ class Training final : public AdapterTrainer {
     at_hand_.clear();
     std::copy(state.trained.begin(), state.trained.end(), trained.begin());
     parts_.weights->TrainedChanged();
-    optimizer_.GoOnFrom({position.step, std::move(state.mean), std::move(state.square)});
+    optimizer_.GoOnFrom(position.step, std::move(state.optimizer));
     parts_.layout.rows = position.rows_a_pass;
     step_ = position.step;
     read_ = {.number = position.passes, .tokens = position.tokens};
@@ -177,7 +180,7 @@ class Training final : public AdapterTrainer {
   const std::vector<double> frequencies_;
   std::unique_ptr<StepPlanner> planner_;
   GradientTerms terms_;
-  AdamW optimizer_;
+  Optimizer optimizer_;
   uint32_t step_ = 0;
   Passes read_;                     // of the steps done
   std::vector<PackedRow> at_hand_;  // of a step that was begun; empty: none
@@ -206,6 +209,7 @@ absl::StatusOr<std::unique_ptr<AdapterTrainer>> CreateTraining(const GgufFile& m
                       .layout = ChooseLayout(footprint, AdapterOf(initial.spec(), options.factors), options,
                                              machine.products, machine.memory_bytes),
                       .weights = std::move(weights),
+                      .matrices = TrainedMatrices(initial.spec(), options.factors, options.ranks),
                       .name = NameTraining(model, examples, initial, options, machine.products)});
 }
 

@@ -124,6 +124,24 @@ INSTANTIATE_TEST_SUITE_P(Models, GradientTest,
                                            GradientCase{"synthetic-qwen2-f32", Factors::kA},
                                            GradientCase{"synthetic-llama-untied-f32", Factors::kB}));
 
+TEST(TrainAdapterTest, EachOptimizerLearns) {
+  const auto model = *OpenStories("q8_0");
+  const Adapter adapter = AdapterWithB(*model);
+  const std::vector<TokenExample> examples = RandomExamples(4, 24, kVocabulary);
+  for (const auto& [kind, rate] : {std::pair{OptimizerKind::kAdamW, 0.01}, std::pair{OptimizerKind::kSgd, 0.5},
+                                   std::pair{OptimizerKind::kAdaFactor, 0.01}}) {
+    TrainOptions options = SmallTraining();
+    options.optimizer = kind;
+    options.learning_rate = rate;
+    options.factors = Factors::kBoth;
+    options.clip_gradient_norm = 1;
+    options.steps = 30;
+    const auto result = TrainAdapter(*model, examples, adapter, options, {}, GoOn);
+    ASSERT_THAT(result, IsOk());
+    EXPECT_LT(result->last_loss, 0.8 * result->first_loss) << "optimizer " << static_cast<int>(kind);
+  }
+}
+
 TEST(TrainAdapterTest, PackedExamplesLearnWhatTheyWouldAlone) {
   const auto model = *OpenStories("q8_0");
   const Adapter adapter = AdapterWithB(*model);

@@ -21,14 +21,15 @@ class NameHash {
   }
   void Add(const TrainOptions& options) {
     for (const double value : {options.learning_rate, options.weight_decay, options.beta1, options.beta2,
-                               options.epsilon, options.clip_gradient_norm, options.dropout, options.epochs,
-                               options.proximal}) {
+                               options.epsilon, options.momentum, options.clip_gradient_norm, options.dropout,
+                               options.epochs, options.proximal}) {
       Add(value);
     }
     for (const uint32_t value :
          {options.warmup_steps, options.steps, options.sequence_length, options.micro_batch, options.accumulate}) {
       Add(value);
     }
+    Add(options.optimizer);
     Add(options.schedule);
     Add(options.factors);
     Add(options.ranks);

@@ -6,7 +6,6 @@
 #include <string_view>
 
 #include "absl/strings/str_cat.h"
-#include "base/check.h"
 #include "base/crypto/sha256.h"
 #include "base/files.h"
 #include "base/status_macros.h"
@@ -16,16 +15,21 @@ namespace fleetune {
 namespace {
 
 constexpr std::string_view kMagic = "FTCK";
-constexpr uint32_t kVersion = 1;
-constexpr uint64_t kMaxFloats = 2 * kMaxAdapterParameters;  // A and B
-constexpr uint64_t kMaxBytes = 4096 + 3 * sizeof(float) * kMaxFloats;
+constexpr uint32_t kVersion = 2;
+constexpr uint64_t kMaxTrained = 2 * kMaxAdapterParameters;  // A and B
+constexpr uint64_t kMaxOptimizer = 2 * kMaxTrained;          // no optimizer remembers more
+constexpr uint64_t kMaxBytes = 4096 + sizeof(float) * (kMaxTrained + kMaxOptimizer);
 
-void AppendFloats(std::span<const float> values, Bytes& out) {
-  const auto* raw = reinterpret_cast<const uint8_t*>(values.data());
-  out.insert(out.end(), raw, raw + values.size_bytes());
+void AppendFloats(std::span<const float> values, ByteWriter& writer) {
+  writer.Write(uint64_t{values.size()});
+  writer.WriteBytes({reinterpret_cast<const uint8_t*>(values.data()), values.size_bytes()});
 }
 
-absl::StatusOr<std::vector<float>> ReadFloats(ByteReader& reader, uint64_t count) {
+absl::StatusOr<std::vector<float>> ReadFloats(ByteReader& reader, const char* what, uint64_t most) {
+  ASSIGN_OR_RETURN(const uint64_t count, reader.Read<uint64_t>());
+  if (count > most) {
+    return absl::ResourceExhaustedError(absl::StrCat("checkpoint: ", count, " ", what, ", at most ", most));
+  }
   ASSIGN_OR_RETURN(const std::span<const uint8_t> raw, reader.ReadBytes(count * sizeof(float)));
   std::vector<float> values(count);
   if (count > 0) std::memcpy(values.data(), raw.data(), raw.size());
@@ -48,7 +52,6 @@ absl::Status CheckHead(ByteReader& reader) {
 }  // namespace
 
 Bytes EncodeTrainingState(const TrainingPosition& position, const TrainedFloats& floats) {
-  CHECK(floats.mean.size() == floats.trained.size() && floats.square.size() == floats.trained.size());
   ByteWriter writer;
   writer.WriteBytes(AsBytes(kMagic));
   writer.Write(kVersion);
@@ -59,12 +62,9 @@ Bytes EncodeTrainingState(const TrainingPosition& position, const TrainedFloats&
   writer.Write(position.tokens);
   writer.Write(position.first_loss);
   writer.Write(position.last_loss);
-  writer.Write(uint64_t{floats.trained.size()});
+  AppendFloats(floats.trained, writer);
+  AppendFloats(floats.optimizer, writer);
   Bytes out = writer.Take();
-  out.reserve(out.size() + 3 * floats.trained.size_bytes() + sizeof(Digest));
-  AppendFloats(floats.trained, out);
-  AppendFloats(floats.mean, out);
-  AppendFloats(floats.square, out);
   const Digest digest = Sha256(out);
   out.insert(out.end(), digest.bytes.begin(), digest.bytes.end());
   return out;
@@ -83,17 +83,12 @@ absl::StatusOr<TrainingState> DecodeTrainingState(std::span<const uint8_t> bytes
   ASSIGN_OR_RETURN(position.tokens, reader.Read<uint64_t>());
   ASSIGN_OR_RETURN(position.first_loss, reader.Read<double>());
   ASSIGN_OR_RETURN(position.last_loss, reader.Read<double>());
-  ASSIGN_OR_RETURN(const uint64_t count, reader.Read<uint64_t>());
-  if (count > kMaxFloats) {
-    return absl::ResourceExhaustedError(absl::StrCat("checkpoint: ", count, " parameters, at most ", kMaxFloats));
-  }
   if (position.rows_a_pass == 0) return absl::DataLossError("checkpoint: passes of no row");
   if (!std::isfinite(position.first_loss) || !std::isfinite(position.last_loss)) {
     return absl::DataLossError("checkpoint: a loss is not finite");
   }
-  ASSIGN_OR_RETURN(state.trained, ReadFloats(reader, count));
-  ASSIGN_OR_RETURN(state.mean, ReadFloats(reader, count));
-  ASSIGN_OR_RETURN(state.square, ReadFloats(reader, count));
+  ASSIGN_OR_RETURN(state.trained, ReadFloats(reader, "parameters", kMaxTrained));
+  ASSIGN_OR_RETURN(state.optimizer, ReadFloats(reader, "floats of an optimizer", kMaxOptimizer));
   const Digest expected = Sha256(bytes.first(bytes.size() - reader.remaining()));
   ASSIGN_OR_RETURN(const std::span<const uint8_t> digest, reader.ReadBytes(expected.bytes.size()));
   if (!std::equal(digest.begin(), digest.end(), expected.bytes.begin())) {

@@ -24,11 +24,10 @@ struct TrainingPosition {
   friend bool operator==(const TrainingPosition&, const TrainingPosition&) = default;
 };
 
-// What it has changed: as many floats in each.
+// What it has changed.
 struct TrainedFloats {
-  std::span<const float> trained;  // A (if it is) and B (if it is)
-  std::span<const float> mean;     // AdamW's moments
-  std::span<const float> square;
+  std::span<const float> trained;    // A (if it is) and B (if it is)
+  std::span<const float> optimizer;  // Optimizer::state
 };
 
 // All that a training must remember between two steps to go on bit for bit; what it learns from is given again. A file
@@ -36,14 +35,13 @@ struct TrainedFloats {
 struct TrainingState {
   TrainingPosition position;
   std::vector<float> trained;
-  std::vector<float> mean;
-  std::vector<float> square;
+  std::vector<float> optimizer;
 
-  TrainedFloats floats() const { return {trained, mean, square}; }
+  TrainedFloats floats() const { return {trained, optimizer}; }
   friend bool operator==(const TrainingState&, const TrainingState&) = default;
 };
 
-// Requires spans of one size; checked. Copies the floats once.
+// Copies the floats once.
 Bytes EncodeTrainingState(const TrainingPosition& position, const TrainedFloats& floats);
 
 // The inverse. InvalidArgument (no checkpoint, another version), DataLoss (cut off, changed, a value that is not

@@ -16,8 +16,7 @@ TrainingState SmallState() {
   TrainingState state{
       .position = {.rows_a_pass = 2, .step = 3, .passes = 9, .tokens = 1000, .first_loss = 4.5, .last_loss = 2.25},
       .trained = {1, -2, 3},
-      .mean = {0.1f, 0.2f, 0.3f},
-      .square = {4, 5, 6}};
+      .optimizer = {0.1f, 0.2f, 0.3f, 4, 5}};
   state.position.training.bytes.fill(7);
   return state;
 }
@@ -39,15 +38,16 @@ TEST(TrainingStateTest, ComesBackFromItsBytesAndFromAFile) {
 // docs/formats/training_checkpoint.md, byte for byte.
 TEST(TrainingStateTest, LiesInBytesAsDocumented) {
   const Bytes bytes = Encode(SmallState());
-  ASSERT_EQ(bytes.size(), 4u + 4 + 32 + 4 + 4 + 8 + 8 + 8 + 8 + 8 + 3 * 3 * 4 + 32);
+  ASSERT_EQ(bytes.size(), 4u + 4 + 32 + 4 + 4 + 8 + 8 + 8 + 8 + (8 + 3 * 4) + (8 + 5 * 4) + 32);
   EXPECT_EQ(AsText(std::span(bytes).first(4)), "FTCK");
-  EXPECT_EQ(bytes[4], 1);
+  EXPECT_EQ(bytes[4], 2);
   EXPECT_EQ(bytes[8], 7);
   EXPECT_EQ(bytes[40], 2);
   EXPECT_EQ(bytes[44], 3);
   EXPECT_EQ(bytes[48], 9);
   EXPECT_EQ(bytes[56] + 256 * bytes[57], 1000);
   EXPECT_EQ(bytes[80], 3);
+  EXPECT_EQ(bytes[100], 5);
   const Digest digest = Sha256(std::span(bytes).first(bytes.size() - 32));
   EXPECT_TRUE(std::equal(digest.bytes.begin(), digest.bytes.end(), bytes.end() - 32));
 }
@@ -72,13 +72,16 @@ TEST(TrainingStateTest, SaysWhatIsWrong) {
   bytes[0] = 'X';
   EXPECT_THAT(DecodeTrainingState(bytes), HasStatus(absl::StatusCode::kInvalidArgument, "no training checkpoint"));
   bytes = Encode(SmallState());
-  bytes[4] = 2;
-  EXPECT_THAT(DecodeTrainingState(bytes), HasStatus(absl::StatusCode::kInvalidArgument, "version 1, got 2"));
+  bytes[4] = 1;
+  EXPECT_THAT(DecodeTrainingState(bytes), HasStatus(absl::StatusCode::kInvalidArgument, "version 2, got 1"));
   bytes = Encode(SmallState());
-  bytes[87] = 1;  // of the number of floats
+  bytes[87] = 1;  // of the number of parameters
   EXPECT_THAT(DecodeTrainingState(bytes), HasStatus(absl::StatusCode::kResourceExhausted, "parameters"));
+  bytes = Encode(SmallState());
+  bytes[107] = 1;
+  EXPECT_THAT(DecodeTrainingState(bytes), HasStatus(absl::StatusCode::kResourceExhausted, "of an optimizer"));
   TrainingState state = SmallState();
-  state.mean[1] = std::numeric_limits<float>::quiet_NaN();
+  state.optimizer[1] = std::numeric_limits<float>::quiet_NaN();
   EXPECT_THAT(DecodeTrainingState(Encode(state)), HasStatus(absl::StatusCode::kDataLoss, "not finite"));
   state = SmallState();
   state.position.rows_a_pass = 0;

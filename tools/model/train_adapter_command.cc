@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "lora/plan/product_type.h"
+#include "lora/plan/training_keys.h"
 #include "tools/model/opened_model.h"
 #include "tools/model/train_arguments.h"
 #include "tools/model/train_run.h"
@@ -38,8 +39,12 @@ void AddAdapterOptions(CLI::App& command, TrainArguments& arguments) {
 
 void AddTrainOptions(CLI::App& command, TrainArguments& arguments) {
   TrainOptions& train = arguments.train;
-  command.add_option("--learning-rate", train.learning_rate, "Of AdamW, its peak")->capture_default_str();
-  command.add_option("--weight-decay", train.weight_decay, "Of AdamW")->capture_default_str();
+  command.add_option("--optimizer", arguments.optimizer, "adamw, sgd (with momentum) or adafactor (the smallest)")
+      ->capture_default_str()
+      ->check(CLI::IsMember({"adamw", "sgd", "adafactor"}));
+  command.add_option("--learning-rate", train.learning_rate, "Its peak")->capture_default_str();
+  command.add_option("--momentum", train.momentum, "Of sgd")->capture_default_str();
+  command.add_option("--weight-decay", train.weight_decay, "Apart from the gradient")->capture_default_str();
   command.add_option("--clip", train.clip_gradient_norm, "Largest L2 norm of a gradient")->capture_default_str();
   CLI::Option* steps = command.add_option("--steps", train.steps, "Optimizer steps; by default, what --epochs take");
   command.add_option("--epochs", train.epochs, "Passes over the data")->capture_default_str()->excludes(steps);
@@ -92,6 +97,9 @@ void AddTrainAdapterCommand(CLI::App& app, int& exit_code) {
   AddMachineOptions(*command, *arguments);
   AddProgressOptions(*command, *arguments);
   command->callback([arguments, &exit_code] {
+    for (const auto& [kind, word] : training_keys::kOptimizerWords) {
+      if (arguments->optimizer == word) arguments->train.optimizer = kind;
+    }
     arguments->train.schedule = arguments->schedule == "cosine" ? Schedule::kCosine : Schedule::kConstant;
     arguments->train.factors = arguments->factors == "both" ? Factors::kBoth
                                : arguments->factors == "a"  ? Factors::kA

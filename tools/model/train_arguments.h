@@ -17,6 +17,7 @@ struct TrainArguments {
   std::string start;
   std::string out;
   std::string format = "fleetune";
+  std::string optimizer = "adamw";
   std::string schedule = "constant";
   std::string factors = "both";
   std::vector<std::string> targets = {"q", "k", "v", "o", "gate", "up", "down"};

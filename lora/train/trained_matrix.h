@@ -1,0 +1,25 @@
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "lora/adapter/adapter_spec.h"
+#include "lora/adapter/factors.h"
+
+namespace fleetune {
+
+// A matrix among flat parameters: `rows` rows of `columns` floats from `offset` on.
+struct TrainedMatrix {
+  uint64_t offset = 0;
+  uint32_t rows = 0;
+  uint32_t columns = 0;
+
+  uint64_t size() const { return uint64_t{rows} * columns; }
+  friend bool operator==(const TrainedMatrix&, const TrainedMatrix&) = default;
+};
+
+// What a training changes of an adapter, one after another without a gap: the A of all modules if they are trained, then
+// their B, of which the first `ranks` (0: all). Pure.
+std::vector<TrainedMatrix> TrainedMatrices(const AdapterSpec& spec, Factors trained, uint32_t ranks);
+
+}  // namespace fleetune
