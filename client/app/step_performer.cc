@@ -80,8 +80,7 @@ AgentEvent StepPerformer::Examine(const ExamineTask& step) {
   absl::StatusOr<uint64_t> examples = ports_.examples->Count(step.plan.data_tag);
   if (!examples.ok()) return StepFailed{examples.status()};
   const TrainingPlan& plan = step.plan;
-  const absl::StatusOr<AdapterSpec> adapter =
-      AdapterSpec::Create({.rank = plan.rank, .alpha = plan.alpha, .targets = plan.targets}, model->sizes);
+  const absl::StatusOr<AdapterSpec> adapter = AdapterSpec::Create(AdapterOptionsOf(plan), model->sizes);
   if (!adapter.ok()) return StepFailed{adapter.status()};
   absl::Status affordable = ports_.books->CanAfford(plan, adapter->b_size());
   if (absl::IsUnavailable(affordable)) return StepFailed{affordable};

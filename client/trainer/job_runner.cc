@@ -126,9 +126,7 @@ class JobRun {
 
   absl::StatusOr<Adapter> TakeStart() {
     ASSIGN_OR_RETURN(const LlamaShape shape, ReadLlamaShape(*model_));
-    ASSIGN_OR_RETURN(AdapterSpec spec,
-                     AdapterSpec::Create({.rank = plan_.rank, .alpha = plan_.alpha, .targets = plan_.targets},
-                                         SizesOf(shape)));
+    ASSIGN_OR_RETURN(AdapterSpec spec, AdapterSpec::Create(AdapterOptionsOf(plan_), SizesOf(shape)));
     std::vector<float> a = job_.a.empty() ? DeriveA(spec, plan_.seed) : std::exchange(job_.a, {});
     return Adapter::Create(std::move(spec), std::move(a), std::exchange(job_.b, {}));
   }

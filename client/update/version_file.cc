@@ -141,7 +141,7 @@ absl::StatusOr<Adapter> RebuildAdapter(const StoredVersion& stored, const BaseSi
 }
 
 absl::StatusOr<AdapterSpec> SpecOfPlan(const TrainingPlan& plan, const BaseSizes& sizes) {
-  return AdapterSpec::Create({.rank = plan.rank, .alpha = plan.alpha, .targets = plan.targets}, sizes);
+  return AdapterSpec::Create(AdapterOptionsOf(plan), sizes);
 }
 
 }  // namespace fleetune

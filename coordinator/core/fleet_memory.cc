@@ -62,8 +62,7 @@ absl::StatusOr<FleetTask> MakeFleetTask(TaskRecord record, const std::map<std::s
   task.record = std::move(record);
   task.model = models.at(task.spec.model_name);
   const TrainingPlan& plan = task.spec.plan;
-  ASSIGN_OR_RETURN(task.adapter, AdapterSpec::Create({.rank = plan.rank, .alpha = plan.alpha, .targets = plan.targets},
-                                                     task.model.sizes));
+  ASSIGN_OR_RETURN(task.adapter, AdapterSpec::Create(AdapterOptionsOf(plan), task.model.sizes));
   if (plan.privacy.on()) {
     ASSIGN_OR_RETURN(task.noise, PlanNoise(plan, task.adapter.b_size()));
   }

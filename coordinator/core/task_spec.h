@@ -64,9 +64,10 @@ inline constexpr size_t kMaxTaskTomlBytes = 64 * 1024;
 //
 //   name, base (a model's name), secure_aggregation ("semi-honest", "malicious" or "off"), data_tag, device_tag,
 //   auto_release
-//   [adapter]   targets (["q", "v"]), rank, alpha, seed (an integer, or text such as "0x2a"), trained ("b",
-//               "alternating" or "factors"), smallest_rank
-//   [training]  the fields of TrainOptions; schedule is "constant" or "cosine"
+//   [adapter]   targets (["q", "v"]), rank, alpha, rank_stabilized, seed (an integer, or text such as "0x2a"), trained
+//               ("b", "alternating" or "factors"), smallest_rank
+//   [training]  the fields of TrainOptions; schedule is "constant" or "cosine", optimizer "adamw", "sgd" or
+//               "adafactor"
 //   [update]    clip_norm, lane_bits, max_weight (UpdateEncoding), min_examples
 //   [secure]    min_cohort, min_survivors, adversarial, dropout (SecurePlan), cell_devices, seat_seconds,
 //               share_seconds, input_seconds, view_seconds, unmask_seconds (CellOptions)

@@ -49,6 +49,10 @@ std::optional<Projection> ProjectionFromName(std::string_view name) {
   return std::nullopt;
 }
 
+float RankStabilizedAlpha(float alpha, uint32_t rank) {
+  return static_cast<float>(static_cast<double>(alpha) * std::sqrt(static_cast<double>(rank)));
+}
+
 absl::StatusOr<AdapterSpec> AdapterSpec::Create(const Options& options, const BaseSizes& base) {
   if (options.rank < 1 || options.rank > kMaxAdapterRank) {
     return absl::InvalidArgumentError("rank: expected 1 to " + std::to_string(kMaxAdapterRank) +

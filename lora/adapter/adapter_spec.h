@@ -19,6 +19,10 @@ inline constexpr size_t kNumProjections = 7;
 std::string_view ProjectionName(Projection projection);
 std::optional<Projection> ProjectionFromName(std::string_view name);
 
+// The alpha of an adapter whose scale, alpha / rank, is `alpha` / sqrt(rank): rsLoRA (Kalajdzievski 2023), which is not
+// otherwise told apart. Rounded once, so the same bits everywhere; not finite if it is too large for f32.
+float RankStabilizedAlpha(float alpha, uint32_t rank);
+
 // Sizes of one base model's projections: what an adapter must fit.
 struct ProjectionSizes {
   uint32_t in = 0;   // features of its input

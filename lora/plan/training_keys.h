@@ -45,6 +45,7 @@ void VisitAdapter(Visitor& visit, auto& plan) {
   visit("targets", plan.targets);
   visit("rank", plan.rank);
   visit("alpha", plan.alpha);
+  visit("rank_stabilized", plan.rank_stabilized);
   visit("seed", Seed{plan.seed});
   visit("trained", Choice{plan.trained, kMethodWords});
   visit("smallest_rank", plan.smallest_rank);
@@ -54,6 +55,7 @@ template <typename Visitor>
 void VisitTraining(Visitor& visit, auto& train) {
   visit("optimizer", Choice{train.optimizer, kOptimizerWords});
   visit("learning_rate", train.learning_rate);
+  visit("lora_plus_ratio", train.lora_plus_ratio);
   visit("weight_decay", train.weight_decay);
   visit("beta1", train.beta1);
   visit("beta2", train.beta2);

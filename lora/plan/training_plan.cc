@@ -170,11 +170,18 @@ uint64_t MostTrained(LoraMethod method, uint64_t a_floats, uint64_t b_floats) {
   return b_floats;
 }
 
+AdapterSpec::Options AdapterOptionsOf(const TrainingPlan& plan) {
+  return {.rank = plan.rank,
+          .alpha = plan.rank_stabilized ? RankStabilizedAlpha(plan.alpha, plan.rank) : plan.alpha,
+          .targets = plan.targets};
+}
+
 absl::Status Validate(const TrainOptions& options) {
   if (options.optimizer > OptimizerKind::kAdaFactor) {
     return absl::InvalidArgumentError("optimizer: expected adamw, sgd or adafactor");
   }
   RETURN_IF_ERROR(CheckRange("learning_rate", options.learning_rate, kAboveZeroToOne));
+  RETURN_IF_ERROR(CheckRange("lora_plus_ratio", options.lora_plus_ratio, {Edge::kOpen, 0, 1000, Edge::kClosed}));
   RETURN_IF_ERROR(CheckRange("weight_decay", options.weight_decay, kZeroToOne));
   RETURN_IF_ERROR(CheckRange("beta1", options.beta1, kZeroToBelowOne));
   RETURN_IF_ERROR(CheckRange("beta2", options.beta2, kZeroToBelowOne));
@@ -206,7 +213,7 @@ absl::Status Validate(const TrainingPlan& plan) {
   RETURN_IF_ERROR(CheckTargets(plan.targets));
   RETURN_IF_ERROR(CheckRange("rank", plan.rank, 1, kMaxAdapterRank));
   RETURN_IF_ERROR(
-      CheckRange("alpha", plan.alpha, {Edge::kOpen, 0, std::numeric_limits<double>::infinity(), Edge::kOpen}));
+      CheckRange("alpha", AdapterOptionsOf(plan).alpha, {Edge::kOpen, 0, std::numeric_limits<double>::infinity(), Edge::kOpen}));
   if (plan.trained > LoraMethod::kFactors) {
     return absl::InvalidArgumentError("trained: expected b, alternating or factors");
   }

@@ -22,6 +22,7 @@ enum class OptimizerKind : uint8_t { kAdamW, kSgd, kAdaFactor };
 struct TrainOptions {
   OptimizerKind optimizer = OptimizerKind::kAdamW;
   double learning_rate = 1e-3;       // its peak, (0, 1]
+  double lora_plus_ratio = 1.0;      // B's rate is so many times A's (LoRA+, Hayou et al. 2024), (0, 1000]
   double weight_decay = 0.0;         // on LoRA parameters only, [0, 1]
   double beta1 = 0.9;                // of AdamW, [0, 1)
   double beta2 = 0.999;              // of AdamW, [0, 1)
@@ -116,6 +117,7 @@ struct TrainingPlan {
   std::vector<Projection> targets;
   uint32_t rank = 8;
   float alpha = 16;
+  bool rank_stabilized = false;     // rsLoRA: the scale is alpha / sqrt(rank), not alpha / rank
   uint64_t seed = 1;                // of A (DeriveA)
   LoraMethod trained = LoraMethod::kB;
   uint32_t smallest_rank = 0;       // devices may train so many of the ranks of B, or twice, four times ... as many;
@@ -135,6 +137,9 @@ struct TrainingPlan {
 // had: without secure aggregation, with weights, with fewer survivors than the noise is counted on, or with a cell that
 // costs more than the limit; the message says what would do.
 absl::Status Validate(const TrainingPlan& plan);
+
+// What the plan says about its adapter. All who make the adapter of a plan make it of these.
+AdapterSpec::Options AdapterOptionsOf(const TrainingPlan& plan);
 
 inline constexpr size_t kMaxPlanBytes = 16 * 1024;
 

@@ -47,6 +47,7 @@ TEST(TrainOptionsTest, FloatsAreLimitedOnBothSides) {
   TrainOptions options;
   using O = TrainOptions;
   ExpectRange<O, double>("learning_rate", options, &O::learning_rate, {kTiny, 1}, {0, kAboveOne, kNan});
+  ExpectRange<O, double>("lora_plus_ratio", options, &O::lora_plus_ratio, {kTiny, 1000}, {0, 1000.0001, kNan});
   ExpectRange<O, double>("weight_decay", options, &O::weight_decay, {0, 1}, {-kTiny, kAboveOne, kNan});
   ExpectRange<O, double>("beta1", options, &O::beta1, {0, kBelowOne}, {-kTiny, 1, kNan});
   ExpectRange<O, double>("beta2", options, &O::beta2, {0, kBelowOne}, {-kTiny, 1, kNan});
@@ -93,6 +94,19 @@ TEST(TrainingPlanTest, FieldsAreLimitedOnBothSides) {
                               {"", "A", "a b", "a_b", "\xc3\xa4", std::string(kMaxTaskNameBytes + 1, 'z')});
   ExpectRange<P, std::string>("data_tag", plan, &P::data_tag, {"", "home #1", std::string(64, 'z')},
                               {"a\"b", "a\\b", "a\nb", "\x7f", "\xc3\xa4", std::string(65, 'z')});
+}
+
+TEST(TrainingPlanTest, RankStabilizedAdaptersAreScaledByTheRoot) {
+  TrainingPlan plan = ValidPlan();
+  plan.rank = 64;
+  plan.alpha = 16;
+  EXPECT_EQ(AdapterOptionsOf(plan).alpha, 16.0f);
+  plan.rank_stabilized = true;
+  EXPECT_EQ(AdapterOptionsOf(plan).alpha, 128.0f);  // 128 / 64 is 16 / sqrt(64)
+  EXPECT_EQ(AdapterOptionsOf(plan).rank, 64u);
+  EXPECT_EQ(AdapterOptionsOf(plan).targets, plan.targets);
+  plan.alpha = 1e38f;
+  EXPECT_THAT(Validate(plan), HasStatus(StatusCode::kInvalidArgument, "alpha"));
 }
 
 TEST(TrainingPlanTest, RefusesBadTargets) {

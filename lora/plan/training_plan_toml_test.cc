@@ -26,6 +26,7 @@ base = "abababababababababababababababababababababababababababababababab"
 targets = ["v", "q"]
 rank = 8
 alpha = 16.0
+rank_stabilized = false
 seed = "0x2a"
 trained = "b"
 smallest_rank = 0
@@ -35,6 +36,7 @@ min_examples = 1
 [train]
 optimizer = "adamw"
 learning_rate = 0.001
+lora_plus_ratio = 1.0
 weight_decay = 0.0
 beta1 = 0.9
 beta2 = 0.999
@@ -100,6 +102,8 @@ TEST(TrainingPlanTomlTest, EveryPlanComesBackWithTheSameBits) {
     plan.smallest_rank = plan.trained == LoraMethod::kB ? static_cast<uint32_t>(random.Below(plan.rank + 1)) : 0;
     plan.min_examples = 1 + random.Below(kMaxMinExamples);
     plan.train.optimizer = static_cast<OptimizerKind>(random.Below(3));
+    plan.rank_stabilized = plan.alpha < 1e30f && random.Below(2) == 0;
+    plan.train.lora_plus_ratio = 1000 * random.NextUnit() + 1e-9;
     plan.train.momentum = random.NextUnit();
     plan.train.learning_rate = std::ldexp(random.NextUnit() + 0x1p-60, -static_cast<int>(random.Below(300)));
     plan.train.clip_gradient_norm = std::bit_cast<double>(1 + random.Next() % 0x7fefffffffffffffu);
@@ -128,9 +132,9 @@ TEST(TrainingPlanTomlTest, RefusesUnknownKeysByNameAndLine) {
   EXPECT_THAT(ParseTrainingPlan(Replaced("rank = 8", "rank = 8\nrnak = 9")),
               HasStatus(StatusCode::kInvalidArgument, "line 5: unknown key rnak"));
   EXPECT_THAT(ParseTrainingPlan(Replaced("beta1", "colour = 1\nbeta1")),
-              HasStatus(StatusCode::kInvalidArgument, "line 16: unknown key train.colour"));
+              HasStatus(StatusCode::kInvalidArgument, "line 18: unknown key train.colour"));
   EXPECT_THAT(ParseTrainingPlan(Replaced("[encoding]", "[more]\nx = 1\n[encoding]")),
-              HasStatus(StatusCode::kInvalidArgument, "line 31: unknown key more"));
+              HasStatus(StatusCode::kInvalidArgument, "line 33: unknown key more"));
 }
 
 TEST(TrainingPlanTomlTest, RefusesEveryMissingLine) {
@@ -169,6 +173,7 @@ TEST(TrainingPlanTomlTest, RefusesWrongTypes) {
       {"base = \"ab", "base = \"b"},
       {"schedule = \"constant\"", "schedule = \"linear\""},
       {"optimizer = \"adamw\"", "optimizer = \"adam\""},
+      {"rank_stabilized = false", "rank_stabilized = 0"},
       {"momentum = 0.9", "momentum = \"0.9\""},
       {"trained = \"b\"", "trained = true"},
       {"trained = \"b\"", "trained = \"a\""},

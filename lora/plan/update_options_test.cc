@@ -25,7 +25,7 @@ AdapterSpec SpecOf(const TrainingPlan& plan) {
   BaseSizes base{.layers = 2};
   base.projections[static_cast<size_t>(Projection::kQ)] = {.in = 5, .out = 3};
   base.projections[static_cast<size_t>(Projection::kV)] = {.in = 7, .out = 4};
-  return *AdapterSpec::Create({.rank = plan.rank, .alpha = plan.alpha, .targets = plan.targets}, base);
+  return *AdapterSpec::Create(AdapterOptionsOf(plan), base);
 }
 
 TEST(UpdateOptionsTest, HoldWhatIsTrainedAgainstTheVersion) {

@@ -40,7 +40,7 @@ void Optimizer::Step(double learning_rate, std::span<const float> gradient, std:
     const uint64_t floats = rule_->StateFloats(matrix);
     rule_->Apply({.matrix = matrix,
                   .step = steps_,
-                  .learning_rate = learning_rate,
+                  .learning_rate = learning_rate * matrix.rate,
                   .gradient = gradient.subspan(matrix.offset, matrix.size()),
                   .weights = weights.subspan(matrix.offset, matrix.size()),
                   .state = rest.first(floats)});

@@ -108,6 +108,21 @@ TEST(OptimizerTest, MatricesDoNotKnowEachOther) {
   }
 }
 
+// A matrix of a rate of its own moves as with that learning rate, decay included.
+TEST(OptimizerTest, RatesOfMatricesMultiplyTheLearningRate) {
+  for (const OptimizerKind kind : kAllKinds) {
+    const TrainOptions options{.optimizer = kind, .weight_decay = 0.1};
+    Optimizer fast(options, OneMatrix());
+    Optimizer own(options, {{.offset = 0, .rows = 2, .columns = 3, .rate = 16}});
+    std::vector<float> expected = Start(), weights = Start();
+    for (int step = 1; step <= 3; ++step) {
+      fast.Step(0.16, GradientOf(step), expected);
+      own.Step(0.01, GradientOf(step), weights);
+    }
+    EXPECT_EQ(weights, expected);
+  }
+}
+
 TEST(OptimizerTest, RemembersAsMuchAsMemoryIsPlannedFor) {
   const AdapterSpec spec =
       *AdapterSpec::Create({.rank = 4, .alpha = 8, .targets = {Projection::kQ, Projection::kDown}},
@@ -116,7 +131,7 @@ TEST(OptimizerTest, RemembersAsMuchAsMemoryIsPlannedFor) {
     for (const double momentum : {0.0, 0.9}) {
       for (const Factors factors : {Factors::kB, Factors::kA, Factors::kBoth}) {
         const TrainOptions options{.optimizer = kind, .momentum = momentum, .factors = factors};
-        const Optimizer optimizer(options, TrainedMatrices(spec, factors, 0));
+        const Optimizer optimizer(options, TrainedMatrices(spec, options));
         EXPECT_EQ(optimizer.state().size(), OptimizerFloats(options, AdapterOf(spec, factors)));
       }
     }

@@ -4,18 +4,18 @@
 
 namespace fleetune {
 
-std::vector<TrainedMatrix> TrainedMatrices(const AdapterSpec& spec, Factors trained, uint32_t ranks) {
+std::vector<TrainedMatrix> TrainedMatrices(const AdapterSpec& spec, const TrainOptions& options) {
   std::vector<TrainedMatrix> matrices;
-  const auto add = [&matrices](uint32_t rows, uint32_t columns) {
+  const auto add = [&matrices](uint32_t rows, uint32_t columns, double rate) {
     const uint64_t offset = matrices.empty() ? 0 : matrices.back().offset + matrices.back().size();
-    matrices.push_back({.offset = offset, .rows = rows, .columns = columns});
+    matrices.push_back({.offset = offset, .rows = rows, .columns = columns, .rate = rate});
   };
-  if (HasA(trained)) {
-    for (const LoraModule& module : spec.modules()) add(spec.rank(), module.in);
+  if (HasA(options.factors)) {
+    for (const LoraModule& module : spec.modules()) add(spec.rank(), module.in, 1.0);
   }
-  if (HasB(trained)) {
-    const uint32_t rows = ranks == 0 ? spec.rank() : std::min(ranks, spec.rank());
-    for (const LoraModule& module : spec.modules()) add(rows, module.out);
+  if (HasB(options.factors)) {
+    const uint32_t rows = options.ranks == 0 ? spec.rank() : std::min(options.ranks, spec.rank());
+    for (const LoraModule& module : spec.modules()) add(rows, module.out, options.lora_plus_ratio);
   }
   return matrices;
 }

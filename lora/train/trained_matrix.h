@@ -4,7 +4,7 @@
 #include <vector>
 
 #include "lora/adapter/adapter_spec.h"
-#include "lora/adapter/factors.h"
+#include "lora/plan/training_plan.h"
 
 namespace fleetune {
 
@@ -13,13 +13,14 @@ struct TrainedMatrix {
   uint64_t offset = 0;
   uint32_t rows = 0;
   uint32_t columns = 0;
+  double rate = 1.0;  // times the learning rate of a step
 
   uint64_t size() const { return uint64_t{rows} * columns; }
   friend bool operator==(const TrainedMatrix&, const TrainedMatrix&) = default;
 };
 
 // What a training changes of an adapter, one after another without a gap: the A of all modules if they are trained, then
-// their B, of which the first `ranks` (0: all). Pure.
-std::vector<TrainedMatrix> TrainedMatrices(const AdapterSpec& spec, Factors trained, uint32_t ranks);
+// their B, of which the first `ranks` (0: all), with rates of lora_plus_ratio. Pure.
+std::vector<TrainedMatrix> TrainedMatrices(const AdapterSpec& spec, const TrainOptions& options);
 
 }  // namespace fleetune

@@ -14,12 +14,15 @@ AdapterSpec TwoTargets() {
 
 TEST(TrainedMatrixTest, LiesAsParametersAreTrained) {
   const AdapterSpec spec = TwoTargets();
-  const std::vector<TrainedMatrix> both = TrainedMatrices(spec, Factors::kBoth, 0);
+  const std::vector<TrainedMatrix> both = TrainedMatrices(spec, {.lora_plus_ratio = 16, .factors = Factors::kBoth});
   ASSERT_EQ(both.size(), 8u);
   for (size_t i = 0; i < 4; ++i) {
     const LoraModule& module = spec.modules()[i];
     EXPECT_EQ(both[i], (TrainedMatrix{.offset = module.a_offset, .rows = 4, .columns = module.in}));
-    EXPECT_EQ(both[4 + i], (TrainedMatrix{.offset = spec.a_size() + module.b_offset, .rows = 4, .columns = module.out}));
+    EXPECT_EQ(both[4 + i], (TrainedMatrix{.offset = spec.a_size() + module.b_offset,
+                                          .rows = 4,
+                                          .columns = module.out,
+                                          .rate = 16}));
   }
 }
 
@@ -32,7 +35,7 @@ TEST(TrainedMatrixTest, OfOneFactorAndOfSomeRanksThereIsLess) {
                                                std::tuple{Factors::kB, 2u, spec.b_size() / 2},
                                                std::tuple{Factors::kBoth, 1u, spec.a_size() + spec.b_size() / 4}}) {
     uint64_t end = 0;
-    for (const TrainedMatrix& matrix : TrainedMatrices(spec, factors, ranks)) {
+    for (const TrainedMatrix& matrix : TrainedMatrices(spec, {.factors = factors, .ranks = ranks})) {
       EXPECT_EQ(matrix.offset, end);
       end += matrix.size();
     }

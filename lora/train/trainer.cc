@@ -209,7 +209,7 @@ absl::StatusOr<std::unique_ptr<AdapterTrainer>> CreateTraining(const GgufFile& m
                       .layout = ChooseLayout(footprint, AdapterOf(initial.spec(), options.factors), options,
                                              machine.products, machine.memory_bytes),
                       .weights = std::move(weights),
-                      .matrices = TrainedMatrices(initial.spec(), options.factors, options.ranks),
+                      .matrices = TrainedMatrices(initial.spec(), options),
                       .name = NameTraining(model, examples, initial, options, machine.products)});
 }
 

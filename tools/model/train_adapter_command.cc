@@ -29,6 +29,7 @@ void AddFileOptions(CLI::App& command, TrainArguments& arguments) {
 void AddAdapterOptions(CLI::App& command, TrainArguments& arguments) {
   command.add_option("--rank", arguments.rank, "Rank of each module")->capture_default_str();
   command.add_option("--alpha", arguments.alpha, "Scale times rank")->capture_default_str();
+  command.add_flag("--rslora", arguments.rank_stabilized, "The scale is alpha by the root of the rank, not by the rank");
   command.add_option("--targets", arguments.targets, "Modules: some of q,k,v,o,gate,up,down")
       ->delimiter(',')
       ->capture_default_str();
@@ -43,6 +44,8 @@ void AddTrainOptions(CLI::App& command, TrainArguments& arguments) {
       ->capture_default_str()
       ->check(CLI::IsMember({"adamw", "sgd", "adafactor"}));
   command.add_option("--learning-rate", train.learning_rate, "Its peak")->capture_default_str();
+  command.add_option("--lora-plus-ratio", train.lora_plus_ratio, "Learning rate of B, as a multiple of A's (LoRA+)")
+      ->capture_default_str();
   command.add_option("--momentum", train.momentum, "Of sgd")->capture_default_str();
   command.add_option("--weight-decay", train.weight_decay, "Apart from the gradient")->capture_default_str();
   command.add_option("--clip", train.clip_gradient_norm, "Largest L2 norm of a gradient")->capture_default_str();

@@ -23,6 +23,7 @@ struct TrainArguments {
   std::vector<std::string> targets = {"q", "k", "v", "o", "gate", "up", "down"};
   uint32_t rank = 8;
   float alpha = 16;
+  bool rank_stabilized = false;
   uint32_t threads = 0;
   uint64_t memory_bytes = TrainMachine::kRoomyTraining;
   std::string products;  // empty: the fastest

@@ -73,6 +73,24 @@ TEST_F(TrainCommand, LogsEachStepAndDrawsThem) {
   }
 }
 
+// One step of each from the same start, as far as the result can tell.
+TEST_F(TrainCommand, OptimizersRatesAndScalesAreOptions) {
+  const auto trained = [&](const std::string& options) {
+    const std::string out = stem_ + ".fta";
+    EXPECT_EQ(Train("--steps 2 --seed 3 --out " + out + " " + options).exit_code, 0) << options;
+    return ReadText(out);
+  };
+  const std::string plain = trained("");
+  EXPECT_EQ(trained("--optimizer adamw --lora-plus-ratio 1"), plain);
+  for (const char* options : {"--optimizer sgd", "--optimizer adafactor", "--lora-plus-ratio 16", "--rslora"}) {
+    EXPECT_NE(trained(options), plain) << options;
+  }
+  // alpha 16 and rank 8: 16 / sqrt(8) is 45.2548... / 8.
+  EXPECT_EQ(trained("--rslora"), trained("--alpha 45.254833995939045"));
+  EXPECT_EQ(Train("--steps 1 --optimizer adam --out x").exit_code, 2);
+  EXPECT_EQ(Train("--steps 1 --lora-plus-ratio 0 --out " + other_).exit_code, 1);
+}
+
 TEST_F(TrainCommand, GoesOnFromACheckpointToTheSameAdapter) {
   const std::string options = "--schedule cosine --epochs 1 --dropout 0.1 ";
   const std::string whole = stem_ + ".whole";

@@ -54,7 +54,9 @@ absl::StatusOr<std::vector<Projection>> ReadTargets(const std::vector<std::strin
 
 absl::StatusOr<Adapter> StartAdapter(const TrainArguments& arguments, const AdapterBase& base) {
   if (!arguments.start.empty()) return LoadAdapter(arguments.start, base);
-  AdapterSpec::Options options{.rank = arguments.rank, .alpha = arguments.alpha, .targets = {}};
+  AdapterSpec::Options options{.rank = arguments.rank, .targets = {}};
+  options.alpha =
+      arguments.rank_stabilized ? RankStabilizedAlpha(arguments.alpha, arguments.rank) : arguments.alpha;
   ASSIGN_OR_RETURN(options.targets, ReadTargets(arguments.targets));
   ASSIGN_OR_RETURN(AdapterSpec spec, AdapterSpec::Create(options, base.sizes));
   return Adapter::Initial(std::move(spec), arguments.train.seed);
