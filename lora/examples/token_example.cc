@@ -41,12 +41,19 @@ class RecordTokenizer {
   }
 
   absl::Status Add(const PromptCompletion& record, std::vector<TokenExample>& examples) const {
-    TokenExample example = Mark({{.text = record.prompt}, {.text = record.completion, .learned = true}});
-    if (tokenizer_.eos().has_value() && example.tokens.size() < max_tokens_) {
-      example.tokens.push_back(*tokenizer_.eos());
-      example.loss.push_back(true);
-    }
-    Keep(std::move(example), examples);
+    Keep(Answered(record.prompt, record.completion), examples);
+    return absl::OkStatus();
+  }
+
+  absl::Status Add(const Preference& record, std::vector<TokenExample>& examples) const {
+    const RecordTokenizer half(tokenizer_, max_tokens_ / 2);
+    TokenExample example = half.Answered(record.prompt, record.chosen);
+    const TokenExample rejected = half.Answered(record.prompt, record.rejected);
+    if (!HasLearned(example) || !HasLearned(rejected) || example == rejected) return absl::OkStatus();
+    example.rejected = static_cast<uint32_t>(example.tokens.size());
+    example.tokens.insert(example.tokens.end(), rejected.tokens.begin(), rejected.tokens.end());
+    example.loss.insert(example.loss.end(), rejected.loss.begin(), rejected.loss.end());
+    examples.push_back(std::move(example));
     return absl::OkStatus();
   }
 
@@ -63,6 +70,15 @@ class RecordTokenizer {
   }
 
  private:
+  TokenExample Answered(const std::string& prompt, const std::string& answer) const {
+    TokenExample example = Mark({{.text = prompt}, {.text = answer, .learned = true}});
+    if (tokenizer_.eos().has_value() && example.tokens.size() < max_tokens_) {
+      example.tokens.push_back(*tokenizer_.eos());
+      example.loss.push_back(true);
+    }
+    return example;
+  }
+
   bool AddsBos() const { return tokenizer_.adds_bos() && tokenizer_.bos().has_value(); }
 
   // Tokens of all pieces as one text, as a generator would meet them, so a piece's first token may differ from
@@ -98,10 +114,12 @@ class RecordTokenizer {
     return tokens;
   }
 
+  static bool HasLearned(const TokenExample& example) {
+    return !example.loss.empty() && std::find(example.loss.begin() + 1, example.loss.end(), true) != example.loss.end();
+  }
+
   static void Keep(TokenExample example, std::vector<TokenExample>& examples) {
-    if (example.loss.empty()) return;
-    if (std::find(example.loss.begin() + 1, example.loss.end(), true) == example.loss.end()) return;
-    examples.push_back(std::move(example));
+    if (HasLearned(example)) examples.push_back(std::move(example));
   }
 
   const Tokenizer& tokenizer_;
@@ -124,6 +142,14 @@ absl::StatusOr<std::vector<TokenExample>> TokenizeRecords(std::span<const Record
     return absl::InvalidArgumentError("no token to learn in " + std::to_string(records.size()) + " records");
   }
   return examples;
+}
+
+TokenExample ChosenOf(const TokenExample& example) {
+  if (example.rejected == 0) return example;
+  const auto size = static_cast<ptrdiff_t>(example.rejected);
+  return {.tokens = {example.tokens.begin(), example.tokens.begin() + size},
+          .loss = {example.loss.begin(), example.loss.begin() + size},
+          .rejected = 0};
 }
 
 }  // namespace fleetune

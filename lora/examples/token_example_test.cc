@@ -142,6 +142,33 @@ TEST_F(TokenizeRecordsTest, ALongCompletionIsCutOff) {
   EXPECT_NE(examples[0].tokens.back(), *tokenizer_->eos());
 }
 
+TEST_F(TokenizeRecordsTest, APreferenceIsBothAnswersEachWithThePrompt) {
+  const auto examples = Tokenize(Preference{"say: ", "hello there", "go away"});
+  ASSERT_EQ(examples.size(), 1u);
+  const TokenExample& both = examples[0];
+  const TokenExample chosen = Tokenize(PromptCompletion{"say: ", "hello there"})[0];
+  const TokenExample rejected = Tokenize(PromptCompletion{"say: ", "go away"})[0];
+  EXPECT_EQ(ChosenOf(both), chosen);
+  EXPECT_EQ(both.rejected, chosen.tokens.size());
+  EXPECT_EQ(std::vector<int32_t>(both.tokens.begin() + both.rejected, both.tokens.end()), rejected.tokens);
+  EXPECT_EQ(std::vector<bool>(both.loss.begin() + both.rejected, both.loss.end()), rejected.loss);
+  EXPECT_EQ(ChosenOf(chosen), chosen);
+}
+
+TEST_F(TokenizeRecordsTest, APreferenceIsCutOffAtHalfForEachAnswer) {
+  const auto examples = Tokenize(Preference{"a", "a very long answer with many words in it", "no"}, 16);
+  ASSERT_EQ(examples.size(), 1u);
+  EXPECT_EQ(examples[0].rejected, 8u);
+  EXPECT_LE(examples[0].tokens.size(), 16u);
+  // Nothing of an answer left, or nothing in which they differ.
+  const std::string prompt = "a very long prompt with many words in it";
+  for (const Record& record : {Record(Preference{prompt, "yes", "no"}),
+                               Record(Preference{"a", "a very long answer: yes", "a very long answer: no"})}) {
+    EXPECT_THAT(TokenizeRecords(std::span(&record, 1), *tokenizer_, 8),
+                HasStatus(absl::StatusCode::kInvalidArgument, "no token to learn"));
+  }
+}
+
 TEST_F(TokenizeRecordsTest, RefusesTooFewTokensAndNoRecords) {
   const Record record = PlainText{"a"};
   EXPECT_THAT(TokenizeRecords(std::span(&record, 1), *tokenizer_, 7),

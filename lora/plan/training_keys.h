@@ -61,6 +61,7 @@ void VisitTraining(Visitor& visit, auto& train) {
   visit("beta2", train.beta2);
   visit("epsilon", train.epsilon);
   visit("momentum", train.momentum);
+  visit("dpo_beta", train.dpo_beta);
   visit("clip_gradient_norm", train.clip_gradient_norm);
   visit("dropout", train.dropout);
   visit("proximal", train.proximal);

@@ -186,6 +186,7 @@ absl::Status Validate(const TrainOptions& options) {
   RETURN_IF_ERROR(CheckRange("beta1", options.beta1, kZeroToBelowOne));
   RETURN_IF_ERROR(CheckRange("beta2", options.beta2, kZeroToBelowOne));
   RETURN_IF_ERROR(CheckRange("epsilon", options.epsilon, kAboveZeroToOne));
+  RETURN_IF_ERROR(CheckRange("dpo_beta", options.dpo_beta, {Edge::kOpen, 0, 100, Edge::kClosed}));
   RETURN_IF_ERROR(CheckRange("momentum", options.momentum, kZeroToBelowOne));
   RETURN_IF_ERROR(CheckRange("clip_gradient_norm", options.clip_gradient_norm,
                              {Edge::kOpen, 0, std::numeric_limits<double>::infinity(), Edge::kOpen}));

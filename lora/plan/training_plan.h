@@ -28,6 +28,7 @@ struct TrainOptions {
   double beta2 = 0.999;              // of AdamW, [0, 1)
   double epsilon = 1e-8;             // of AdamW, (0, 1]
   double momentum = 0.9;             // of SGD, [0, 1)
+  double dpo_beta = 0.1;             // of preferences: how much a margin counts (DPO), (0, 100]
   double clip_gradient_norm = 1.0;   // L2 over all trained parameters, > 0
   double dropout = 0.0;              // on the input of A, [0, 1)
   double proximal = 0.0;             // FedProx: mu of mu / 2 |w - start|^2 beside the loss, [0, 1000]

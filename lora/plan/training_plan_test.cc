@@ -52,6 +52,7 @@ TEST(TrainOptionsTest, FloatsAreLimitedOnBothSides) {
   ExpectRange<O, double>("beta1", options, &O::beta1, {0, kBelowOne}, {-kTiny, 1, kNan});
   ExpectRange<O, double>("beta2", options, &O::beta2, {0, kBelowOne}, {-kTiny, 1, kNan});
   ExpectRange<O, double>("epsilon", options, &O::epsilon, {kTiny, 1}, {0, kAboveOne, kNan});
+  ExpectRange<O, double>("dpo_beta", options, &O::dpo_beta, {kTiny, 100}, {0, 100.0001, kNan});
   ExpectRange<O, double>("momentum", options, &O::momentum, {0, kBelowOne}, {-kTiny, 1, kNan});
   ExpectRange<O, double>("clip_gradient_norm", options, &O::clip_gradient_norm, {kTiny, 1e300},
                          {0, -1, kInf, kNan});

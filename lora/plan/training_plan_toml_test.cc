@@ -42,6 +42,7 @@ beta1 = 0.9
 beta2 = 0.999
 epsilon = 1e-08
 momentum = 0.9
+dpo_beta = 0.1
 clip_gradient_norm = 1.0
 dropout = 0.0
 proximal = 0.0
@@ -104,6 +105,7 @@ TEST(TrainingPlanTomlTest, EveryPlanComesBackWithTheSameBits) {
     plan.train.optimizer = static_cast<OptimizerKind>(random.Below(3));
     plan.rank_stabilized = plan.alpha < 1e30f && random.Below(2) == 0;
     plan.train.lora_plus_ratio = 1000 * random.NextUnit() + 1e-9;
+    plan.train.dpo_beta = 100 * random.NextUnit() + 1e-9;
     plan.train.momentum = random.NextUnit();
     plan.train.learning_rate = std::ldexp(random.NextUnit() + 0x1p-60, -static_cast<int>(random.Below(300)));
     plan.train.clip_gradient_norm = std::bit_cast<double>(1 + random.Next() % 0x7fefffffffffffffu);
@@ -134,7 +136,7 @@ TEST(TrainingPlanTomlTest, RefusesUnknownKeysByNameAndLine) {
   EXPECT_THAT(ParseTrainingPlan(Replaced("beta1", "colour = 1\nbeta1")),
               HasStatus(StatusCode::kInvalidArgument, "line 18: unknown key train.colour"));
   EXPECT_THAT(ParseTrainingPlan(Replaced("[encoding]", "[more]\nx = 1\n[encoding]")),
-              HasStatus(StatusCode::kInvalidArgument, "line 33: unknown key more"));
+              HasStatus(StatusCode::kInvalidArgument, "line 34: unknown key more"));
 }
 
 TEST(TrainingPlanTomlTest, RefusesEveryMissingLine) {

@@ -70,6 +70,18 @@ absl::StatusOr<Record> ReadPromptCompletion(Json& object, const char* prompt_key
   return record;
 }
 
+absl::StatusOr<Record> ReadPreference(Json& object) {
+  RETURN_IF_ERROR(ExpectOnlyKeys(object, {"prompt", "chosen", "rejected"}));
+  Preference record;
+  ASSIGN_OR_RETURN(record.prompt, TakeString(object, "prompt", /*may_be_empty=*/true));
+  ASSIGN_OR_RETURN(record.chosen, TakeString(object, "chosen", /*may_be_empty=*/false));
+  ASSIGN_OR_RETURN(record.rejected, TakeString(object, "rejected", /*may_be_empty=*/false));
+  if (record.chosen == record.rejected) {
+    return absl::InvalidArgumentError("\"chosen\" and \"rejected\": expected two different answers");
+  }
+  return record;
+}
+
 absl::StatusOr<ChatMessage> ReadMessage(Json& object) {
   constexpr std::array<std::string_view, 3> kRoles = {"system", "user", "assistant"};
   if (!object.is_object()) {
@@ -115,10 +127,12 @@ absl::StatusOr<Record> ReadObject(Json& object) {
   }
   if (object.contains("messages")) return ReadChat(object);
   if (object.contains("question")) return ReadPromptCompletion(object, "question", "answer");
+  if (object.contains("chosen") || object.contains("rejected")) return ReadPreference(object);
   if (object.contains("prompt")) return ReadPromptCompletion(object, "prompt", "completion");
   RETURN_IF_ERROR(ExpectOnlyKeys(object, {"completion", "answer"}));
   return absl::InvalidArgumentError(
-      "expected {\"text\"}, {\"prompt\", \"completion\"} or {\"messages\"}; got no such key");
+      "expected {\"text\"}, {\"prompt\", \"completion\"}, {\"messages\"} or {\"prompt\", \"chosen\", \"rejected\"}; got "
+      "no such key");
 }
 
 size_t CountKeys(const Json& object) {
@@ -132,6 +146,9 @@ size_t CountKeys(const Json& object) {
 Json ToJson(const PlainText& record) { return {{"text", record.text}}; }
 Json ToJson(const PromptCompletion& record) {
   return {{"prompt", record.prompt}, {"completion", record.completion}};
+}
+Json ToJson(const Preference& record) {
+  return {{"prompt", record.prompt}, {"chosen", record.chosen}, {"rejected", record.rejected}};
 }
 Json ToJson(const Chat& record) {
   Json messages = Json::array();

@@ -13,6 +13,8 @@ using absl::StatusCode;
 constexpr char kChatLine[] =
     R"({"messages":[{"role":"system","content":"s"},{"role":"user","content":"u"},{"role":"assistant","content":"a"}]})";
 
+constexpr char kPreferenceLine[] = R"({"prompt":"p","chosen":"good","rejected":"bad"})";
+
 void ExpectRefused(std::string_view line, const char* part) {
   EXPECT_THAT(ParseRecord(line), HasStatus(StatusCode::kInvalidArgument, part)) << line;
 }
@@ -21,12 +23,13 @@ TEST(ParseRecordTest, ReadsEachKind) {
   EXPECT_EQ(ParseRecord(R"({"text":"a\nä€🦙\u0000"})").value(), Record(PlainText{std::string("a\nä€🦙\0", 12)}));
   EXPECT_EQ(ParseRecord(R"( {"completion":"c", "prompt":""} )").value(), Record(PromptCompletion{"", "c"}));
   EXPECT_EQ(ParseRecord(R"({"question":"q","answer":"a"})").value(), Record(PromptCompletion{"q", "a"}));
+  EXPECT_EQ(ParseRecord(kPreferenceLine).value(), Record(Preference{"p", "good", "bad"}));
   EXPECT_EQ(ParseRecord(kChatLine).value(), Record(Chat{{{"system", "s"}, {"user", "u"}, {"assistant", "a"}}}));
 }
 
 TEST(ParseRecordTest, FormatIsTheInverse) {
   for (const Record& record : {Record(PlainText{"a\n\"ä€🦙\x01"}), Record(PromptCompletion{"", "c\\"}),
-                               Record(Chat{{{"user", "u"}, {"assistant", "a"}}})}) {
+                               Record(Chat{{{"user", "u"}, {"assistant", "a"}}}), Record(Preference{"", "ä", "b\n"})}) {
     const std::string line = FormatRecord(record);
     EXPECT_EQ(line.find('\n'), std::string::npos);
     EXPECT_EQ(ParseRecord(line).value(), record) << line;
@@ -72,6 +75,18 @@ TEST(ParseRecordTest, RefusesWrongTypesAndEmptyText) {
   ExpectRefused(R"({"messages":[{"role":"user","content":"a","name":"b"}]})", "unknown key \"name\"");
 }
 
+TEST(ParseRecordTest, APreferenceNeedsTwoDifferentAnswers) {
+  EXPECT_THAT(ParseRecord(R"({"prompt":"","chosen":"a","rejected":"b"})"), IsOk());
+  ExpectRefused(R"({"prompt":"p","chosen":"a"})", "\"rejected\" is missing");
+  ExpectRefused(R"({"prompt":"p","rejected":"a"})", "\"chosen\" is missing");
+  ExpectRefused(R"({"chosen":"a","rejected":"b"})", "\"prompt\" is missing");
+  ExpectRefused(R"({"prompt":"p","chosen":"","rejected":"b"})", "\"chosen\" is empty");
+  ExpectRefused(R"({"prompt":"p","chosen":"a","rejected":""})", "\"rejected\" is empty");
+  ExpectRefused(R"({"prompt":"p","chosen":"a","rejected":"a"})", "two different answers");
+  ExpectRefused(R"({"prompt":"p","chosen":"a","rejected":["b"]})", "\"rejected\": expected a string, got array");
+  ExpectRefused(R"({"prompt":"p","chosen":"a","rejected":"b","completion":"c"})", "unknown key \"completion\"");
+}
+
 TEST(ParseRecordTest, RefusesWhatIsNotUtf8AndQuotesNothing) {
   ExpectRefused("{\"text\":\"\xff\"}", "UTF-8");
   ExpectRefused("{\"text\":\"\xed\xa0\x80\"}", "UTF-8");
@@ -81,9 +96,10 @@ TEST(ParseRecordTest, RefusesWhatIsNotUtf8AndQuotesNothing) {
 }
 
 TEST(ParseRecordTest, EveryTruncationIsRefused) {
-  const std::string line = kChatLine;
-  for (size_t size = 0; size < line.size(); ++size) {
-    EXPECT_THAT(ParseRecord(line.substr(0, size)), HasStatus(StatusCode::kInvalidArgument, "")) << size;
+  for (const std::string line : {kChatLine, kPreferenceLine}) {
+    for (size_t size = 0; size < line.size(); ++size) {
+      EXPECT_THAT(ParseRecord(line.substr(0, size)), HasStatus(StatusCode::kInvalidArgument, "")) << size;
+    }
   }
 }
 

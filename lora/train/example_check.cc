@@ -6,9 +6,20 @@
 
 namespace fleetune {
 
+namespace {
+
+// Of the sequence from `begin` to `end`, whose first token nothing predicts.
+uint64_t CountMarked(const TokenExample& example, size_t begin, size_t end) {
+  if (begin >= end) return 0;
+  const auto first = example.loss.begin();
+  return static_cast<uint64_t>(
+      std::count(first + static_cast<ptrdiff_t>(begin) + 1, first + static_cast<ptrdiff_t>(end), true));
+}
+
+}  // namespace
+
 uint64_t CountLearned(const TokenExample& example) {
-  if (example.loss.empty()) return 0;
-  return static_cast<uint64_t>(std::count(example.loss.begin() + 1, example.loss.end(), true));
+  return example.rejected > 0 ? 0 : CountMarked(example, 0, example.loss.size());
 }
 
 absl::Status CheckExamples(std::span<const TokenExample> examples, const LlamaShape& shape, uint32_t max_tokens) {
@@ -30,7 +41,12 @@ absl::Status CheckExamples(std::span<const TokenExample> examples, const LlamaSh
       return absl::InvalidArgumentError(absl::StrCat("example ", i, " has token ", token, "; the model knows 0 to ",
                                                      shape.vocabulary - 1));
     }
-    if (CountLearned(example) == 0) {
+    if (example.rejected >= example.tokens.size()) {
+      return absl::InvalidArgumentError(absl::StrCat("example ", i, " has a rejected answer from token ",
+                                                     example.rejected, " on; it has ", example.tokens.size()));
+    }
+    if ((example.rejected > 0 && CountMarked(example, 0, example.rejected) == 0) ||
+        CountMarked(example, example.rejected, example.tokens.size()) == 0) {
       return absl::InvalidArgumentError(absl::StrCat("example ", i, " has no token to learn"));
     }
   }

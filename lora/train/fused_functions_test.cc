@@ -179,18 +179,19 @@ TEST_P(FusedFunctionTest, AttentionInsideExamples) {
 }
 
 // More rows and more of a vocabulary than are worked on at a time.
-TEST_P(FusedFunctionTest, TokenLoss) {
+TEST_P(FusedFunctionTest, TokenLosses) {
   constexpr int64_t kRows = 1030, kVocabulary = 9000, kWidth = 32;
   const Weight output(kVocabulary, kWidth, TensorType::kQ8_0, type());
   at::Tensor hidden = Random({kRows, kWidth}).requires_grad_(true);
   const at::Tensor targets = at::randint(0, kVocabulary, {kRows}, generator_, at::kLong);
-  const at::Tensor loss = TokenLoss(hidden, targets, output.matrix);
-  torch::autograd::backward({loss / 7.0}, {});
+  const at::Tensor weights = at::randn({kRows}, generator_, at::kDouble);
+  const at::Tensor losses = TokenLosses(hidden, targets, output.matrix);
+  torch::autograd::backward({losses.dot(weights)}, {});
   const at::Tensor hidden_d = Doubles(hidden);
-  const at::Tensor loss_d =
-      at::cross_entropy_loss(at::mm(hidden_d, output.doubles.t()), targets, {}, at::Reduction::Sum);
-  torch::autograd::backward({loss_d / 7.0}, {});
-  ExpectClose(loss, loss_d, "loss");
+  const at::Tensor losses_d =
+      at::cross_entropy_loss(at::mm(hidden_d, output.doubles.t()), targets, {}, at::Reduction::None);
+  torch::autograd::backward({losses_d.dot(weights)}, {});
+  ExpectClose(losses, losses_d, "losses");
   ExpectClose(hidden.grad(), hidden_d.grad(), "d hidden");
 }
 

@@ -39,19 +39,28 @@ std::shared_ptr<const JoinedExamples> JoinExamples(std::span<const TokenExample>
   auto joined = std::make_shared<JoinedExamples>();
   std::vector<int64_t> tokens, predictors, targets;
   size_t longest = 0;
+  const auto add_sequence = [&](const TokenExample& example, size_t begin, size_t end) {
+    joined->starts.push_back(static_cast<int64_t>(tokens.size()));
+    joined->first_predictors.push_back(static_cast<int64_t>(targets.size()));
+    longest = std::max(longest, end - begin);
+    for (size_t i = begin; i < end; ++i) {
+      if (i > begin && example.loss[i]) {
+        predictors.push_back(static_cast<int64_t>(tokens.size()) - 1);
+        targets.push_back(example.tokens[i]);
+      }
+      tokens.push_back(example.tokens[i]);
+    }
+  };
   for (const uint32_t index : indices) {
     const TokenExample& example = examples[index];
-    const auto start = static_cast<int64_t>(tokens.size());
-    joined->starts.push_back(start);
-    tokens.insert(tokens.end(), example.tokens.begin(), example.tokens.end());
-    longest = std::max(longest, example.tokens.size());
-    for (size_t i = 1; i < example.tokens.size(); ++i) {
-      if (!example.loss[i]) continue;
-      predictors.push_back(start + static_cast<int64_t>(i) - 1);
-      targets.push_back(example.tokens[i]);
+    if (example.rejected > 0) {
+      joined->preferences.push_back({.example = index, .chosen = joined->starts.size()});
+      add_sequence(example, 0, example.rejected);
     }
+    add_sequence(example, example.rejected, example.tokens.size());
   }
   joined->starts.push_back(static_cast<int64_t>(tokens.size()));
+  joined->first_predictors.push_back(static_cast<int64_t>(targets.size()));
 
   const size_t pairs = frequencies.size();
   std::vector<float> cosine(longest * pairs), sine(longest * pairs);

@@ -31,7 +31,7 @@ LossAndGradient Compute(const GgufFile& model, ProductType products, uint32_t ke
   std::iota(indices.begin(), indices.end(), 0u);
   const auto joined = JoinExamples(examples, indices, RotaryFrequencies(shape));
   const at::Tensor states = PredictorStates(shape, *weights, joined, kept_layers);
-  const at::Tensor loss = TokenLoss(states, joined->targets, weights->OutputMatrix());
+  const at::Tensor loss = TokenLosses(states, joined->targets, weights->OutputMatrix()).sum();
   torch::autograd::backward({loss}, {});
   const std::span<const float> gradient = weights->Gradient();
   return {.loss = loss.item<double>(), .gradient = {gradient.begin(), gradient.end()}};

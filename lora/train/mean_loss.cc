@@ -30,10 +30,12 @@ absl::StatusOr<Adapter> NoAdapter(const LlamaShape& shape) {
   return Adapter::Create(std::move(spec), std::move(a), std::move(b));
 }
 
-absl::StatusOr<double> Measure(const GgufFile& model, std::span<const TokenExample> examples, const Adapter* adapter,
+absl::StatusOr<double> Measure(const GgufFile& model, std::span<const TokenExample> read, const Adapter* adapter,
                                ProductType products) {
   ASSIGN_OR_RETURN(const LlamaShape shape, ReadLlamaShape(model));
-  RETURN_IF_ERROR(CheckExamples(examples, shape, shape.context));
+  RETURN_IF_ERROR(CheckExamples(read, shape, shape.context));
+  std::vector<TokenExample> examples;
+  for (const TokenExample& example : read) examples.push_back(ChosenOf(example));
   absl::StatusOr<Adapter> measured = adapter != nullptr ? *adapter : NoAdapter(shape);
   RETURN_IF_ERROR(measured.status());
   RETURN_IF_ERROR(CheckSpecFits(measured->spec(), shape));
@@ -53,7 +55,7 @@ absl::StatusOr<double> Measure(const GgufFile& model, std::span<const TokenExamp
     }
     const auto joined = JoinExamples(examples, std::span(order).subspan(begin, end - begin), frequencies);
     const at::Tensor states = PredictorStates(shape, *weights, joined, shape.layers);
-    sum += TokenLoss(states, joined->targets, weights->OutputMatrix()).item<double>();
+    sum += TokenLosses(states, joined->targets, weights->OutputMatrix()).sum().item<double>();
     begin = end;
   }
   return sum / static_cast<double>(predicted);

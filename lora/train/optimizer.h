@@ -38,8 +38,8 @@ std::unique_ptr<const OptimizerRule> MakeAdamW(const TrainOptions& options);
 std::unique_ptr<const OptimizerRule> MakeSgd(const TrainOptions& options);
 
 // AdaFactor (Shazeer and Stern 2018, algorithm 4) with the given learning rate instead of relative steps, and without a
-// first moment: the second is a product of its means over rows and over columns, which are all that it remembers. Updates
-// whose root mean square is over 1 are scaled down to it; decay apart from the gradient.
+// first moment: the second is a product of its means over rows and over columns, which are all that it remembers.
+// Updates whose root mean square is over 1 are scaled down to it; decay apart from the gradient.
 std::unique_ptr<const OptimizerRule> MakeAdaFactor(const TrainOptions& options);
 
 // A rule at work on flat parameters. Not thread-safe.

@@ -96,7 +96,8 @@ TEST(OptimizerTest, GoesOnBitForBitFromItsState) {
 TEST(OptimizerTest, MatricesDoNotKnowEachOther) {
   for (const OptimizerKind kind : kAllKinds) {
     Optimizer alone({.optimizer = kind}, OneMatrix());
-    Optimizer both({.optimizer = kind}, {{.offset = 0, .rows = 2, .columns = 3}, {.offset = 6, .rows = 3, .columns = 1}});
+    Optimizer both({.optimizer = kind},
+                   {{.offset = 0, .rows = 2, .columns = 3}, {.offset = 6, .rows = 3, .columns = 1}});
     std::vector<float> weights = Start(), more = Start();
     more.insert(more.end(), 3, 1.0f);
     std::vector<float> gradient = GradientOf(2);

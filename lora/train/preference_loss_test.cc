@@ -93,7 +93,8 @@ TEST(SumLossesTest, WithoutPreferencesItIsTheSum) {
 }
 
 // -ln sigmoid of the margin of one pair, from mean losses that another function measures.
-double PairLoss(const GgufFile& model, const TokenExample& pair, const Adapter& start, const Adapter& now, double beta) {
+double PairLoss(const GgufFile& model, const TokenExample& pair, const Adapter& start, const Adapter& now,
+                double beta) {
   TokenExample rejected;
   rejected.tokens.assign(pair.tokens.begin() + pair.rejected, pair.tokens.end());
   rejected.loss.assign(pair.loss.begin() + pair.rejected, pair.loss.end());
@@ -114,6 +115,8 @@ TEST(PreferenceTrainingTest, StepsFollowTheGradientByFiniteDifferences) {
   const Adapter start = AdapterWithB(*model);
   const std::vector<TokenExample> pairs = RandomPairs(3);
   TrainOptions options = PairTraining(1);
+  options.micro_batch = 1;       // each pair once a step
+  options.learning_rate = 1e-4;  // so short a step that the loss is nearly straight along it
   const Adapter first = TrainAdapter(*model, pairs, start, options, {}, [](const TrainStep&) { return true; })->adapter;
   options.steps = 2;
   std::vector<TrainStep> steps;

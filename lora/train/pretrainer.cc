@@ -128,6 +128,9 @@ absl::StatusOr<std::vector<NamedWeight>> Pretrain(const LlamaShape& shape, std::
   }
   RETURN_IF_ERROR(Validate(options));
   RETURN_IF_ERROR(CheckExamples(examples, shape, options.sequence_length));
+  if (std::ranges::any_of(examples, [](const TokenExample& example) { return example.rejected > 0; })) {
+    return absl::InvalidArgumentError("a model is pretrained on texts, not on preferences");
+  }
   TrainedWeights weights(shape, options.seed);
   StepPlanner planner(examples, options);
   Optimizer optimizer(options, weights.Matrices());

@@ -24,18 +24,17 @@ class ChunkLoss {
         target_logits_(targets.size()),
         mean_(with_gradient ? at::zeros(hidden.sizes(), at::kFloat) : at::Tensor()) {}
 
-  double Sum() {
+  // Of each row.
+  void Losses(std::span<double> out) {
     for (int64_t begin = 0; begin < output_.rows(); begin += kLossVocabulary) {
       Add(begin, std::min<int64_t>(begin + kLossVocabulary, output_.rows()));
     }
-    double sum = 0;
     for (size_t row = 0; row < targets_.size(); ++row) {
-      sum += softmax_[row].LogSum() - static_cast<double>(target_logits_[row]);
+      out[row] = softmax_[row].LogSum() - static_cast<double>(target_logits_[row]);
     }
-    return sum;
   }
 
-  // After Sum: softmax-weighted mean of W's rows, minus the target's row.
+  // After Losses: softmax-weighted mean of W's rows, minus the target's row.
   at::Tensor Gradient() {
     const at::Tensor target_rows = output_.Gather(TargetIndices());
     const auto width = static_cast<size_t>(mean_.size(1));
@@ -93,28 +92,28 @@ class TokenLossFunction : public torch::autograd::Function<TokenLossFunction> {
   static at::Tensor forward(AutogradContext* ctx, const at::Tensor& hidden, const at::Tensor& targets,
                             const FrozenMatrix* output) {
     at::Tensor d_hidden = hidden.requires_grad() ? at::empty_like(hidden) : at::Tensor();
-    double sum = 0;
+    at::Tensor losses = at::empty({hidden.size(0)}, at::kDouble);
     for (int64_t begin = 0; begin < hidden.size(0); begin += kLossRows) {
       const int64_t size = std::min<int64_t>(kLossRows, hidden.size(0) - begin);
       const at::Tensor rows = hidden.narrow(0, begin, size);
       ChunkLoss chunk(rows, {targets.data_ptr<int64_t>() + begin, static_cast<size_t>(size)}, *output,
                       d_hidden.defined());
-      sum += chunk.Sum();
+      chunk.Losses({losses.data_ptr<double>() + begin, static_cast<size_t>(size)});
       if (d_hidden.defined()) d_hidden.narrow(0, begin, size).copy_(chunk.Gradient());
     }
     ctx->save_for_backward({d_hidden});
-    return at::scalar_tensor(sum, at::kDouble);
+    return losses;
   }
 
   static tensor_list backward(AutogradContext* ctx, tensor_list gradients) {
     const at::Tensor d_hidden = ctx->get_saved_variables()[0];
-    return {d_hidden.mul(gradients[0].to(d_hidden.scalar_type())), at::Tensor(), at::Tensor()};
+    return {d_hidden.mul(gradients[0].to(d_hidden.scalar_type()).unsqueeze(1)), at::Tensor(), at::Tensor()};
   }
 };
 
 }  // namespace
 
-at::Tensor TokenLoss(const at::Tensor& hidden, const at::Tensor& targets, const FrozenMatrix& output) {
+at::Tensor TokenLosses(const at::Tensor& hidden, const at::Tensor& targets, const FrozenMatrix& output) {
   return TokenLossFunction::apply(hidden, targets, &output);
 }
 

@@ -21,6 +21,7 @@
 #include "lora/train/llama_graph.h"
 #include "lora/train/optimizer.h"
 #include "lora/train/packing.h"
+#include "lora/train/preference_loss.h"
 #include "lora/train/step_size.h"
 #include "lora/train/token_loss.h"
 #include "lora/train/torch_errors.h"
@@ -43,6 +44,7 @@ class Training final : public AdapterTrainer {
     TrainerLayout layout;
     std::unique_ptr<AdaptedWeights> weights;
     std::vector<TrainedMatrix> matrices;
+    std::vector<AnswerLogs> reference;  // of each example
     Digest name;
   };
 
@@ -70,7 +72,8 @@ class Training final : public AdapterTrainer {
                        .last_loss = last_loss_,
                        .tokens = read_.tokens,
                        .steps = step_,
-                       .mean_gradient = terms_.MeanGradient()};
+                       .mean_gradient = terms_.MeanGradient(),
+                       .preferences = last_preferences_};
   }
 
   uint32_t steps_done() const override { return step_; }
@@ -88,7 +91,8 @@ class Training final : public AdapterTrainer {
                                 .passes = read_.number,
                                 .tokens = read_.tokens,
                                 .first_loss = first_loss_,
-                                .last_loss = last_loss_},
+                                .last_loss = last_loss_,
+                                .last_preferences = last_preferences_},
                                {parts_.weights->Trained(), optimizer_.state()});
   }
 
@@ -120,23 +124,28 @@ class Training final : public AdapterTrainer {
     read_ = {.number = position.passes, .tokens = position.tokens};
     first_loss_ = position.first_loss;
     last_loss_ = position.last_loss;
+    last_preferences_ = position.last_preferences;
     return absl::OkStatus();
   }
 
  private:
   absl::StatusOr<TrainStep> NextStep() {
     if (at_hand_.empty()) at_hand_ = planner_->Next();
-    uint64_t predicted = 0;
+    StepSize size;
     for (const PackedRow& pass : at_hand_) {
-      for (const uint32_t index : pass) predicted += CountLearned(parts_.examples[index]);
+      for (const uint32_t index : pass) {
+        size.tokens += static_cast<double>(CountLearned(parts_.examples[index]));
+        size.preferences += parts_.examples[index].rejected > 0 ? 1 : 0;
+      }
     }
     const std::span<float> gradient = parts_.weights->Gradient();
     std::fill(gradient.begin(), gradient.end(), 0.0f);
     double loss = 0;
+    PreferenceFigures preferences;
     Passes read = read_;
     for (const PackedRow& pass : at_hand_) {
       if (go_on_ && !go_on_()) return absl::CancelledError(absl::StrCat("step ", step_ + 1, " was ended"));
-      loss += AddGradient(pass, static_cast<double>(predicted), read);
+      loss += AddGradient(pass, size, read, preferences);
     }
     at_hand_.clear();
     read_ = read;
@@ -152,26 +161,37 @@ class Training final : public AdapterTrainer {
     parts_.weights->TrainedChanged();
     if (step_ == 1) first_loss_ = loss;
     last_loss_ = loss;
+    last_preferences_ = preferences;
     return TrainStep{.step = step_,
                      .steps = planner_->steps(),
                      .loss = loss,
                      .gradient_norm = norm,
                      .learning_rate = rate,
-                     .tokens = read_.tokens};
+                     .tokens = read_.tokens,
+                     .preferences = preferences};
   }
 
   struct Passes {
     uint64_t number = 0;
     uint64_t tokens = 0;
   };
+  // What the losses of a step are means over.
+  struct StepSize {
+    double tokens = 0;
+    double preferences = 0;
+  };
 
-  // The pass's part of the step's mean loss.
-  double AddGradient(const PackedRow& pass, double predicted, Passes& read) {
+  // The pass's part of the step's loss.
+  double AddGradient(const PackedRow& pass, const StepSize& size, Passes& read, PreferenceFigures& preferences) {
     const auto joined = JoinExamples(parts_.examples, pass, frequencies_);
     read.tokens += static_cast<uint64_t>(joined->tokens.numel());
     parts_.weights->SetDropout(parts_.options.dropout, SplitMix64(parts_.options.seed ^ ++read.number).Next());
     const at::Tensor states = PredictorStates(parts_.shape, *parts_.weights, joined, parts_.layout.kept_layers);
-    const at::Tensor loss = TokenLoss(states, joined->targets, parts_.weights->OutputMatrix()) / predicted;
+    const PassLoss sums = SumLosses(TokenLosses(states, joined->targets, parts_.weights->OutputMatrix()), *joined,
+                                    parts_.reference, parts_.options.dpo_beta);
+    preferences.Add(sums.figures);
+    at::Tensor loss = sums.text / std::max(1.0, size.tokens);
+    if (size.preferences > 0) loss = loss + sums.preferences / size.preferences;
     torch::autograd::backward({loss}, {});
     return loss.item<double>();
   }
@@ -187,6 +207,7 @@ class Training final : public AdapterTrainer {
   std::function<bool()> go_on_;
   double first_loss_ = 0;
   double last_loss_ = 0;
+  PreferenceFigures last_preferences_;
 };
 
 absl::StatusOr<std::unique_ptr<AdapterTrainer>> CreateTraining(const GgufFile& model,
@@ -202,6 +223,8 @@ absl::StatusOr<std::unique_ptr<AdapterTrainer>> CreateTraining(const GgufFile& m
       std::unique_ptr<AdaptedWeights> weights,
       AdaptedWeights::Create(model, shape, initial,
                              {.trained = options.factors, .ranks = options.ranks, .products = machine.products}));
+  std::vector<AnswerLogs> reference =
+      MeasureAnswers(shape, *weights, examples, RotaryFrequencies(shape), options.sequence_length);
   return std::make_unique<Training>(
       Training::Parts{.shape = shape,
                       .examples = examples,
@@ -210,6 +233,7 @@ absl::StatusOr<std::unique_ptr<AdapterTrainer>> CreateTraining(const GgufFile& m
                                              machine.products, machine.memory_bytes),
                       .weights = std::move(weights),
                       .matrices = TrainedMatrices(initial.spec(), options),
+                      .reference = std::move(reference),
                       .name = NameTraining(model, examples, initial, options, machine.products)});
 }
 

@@ -14,6 +14,7 @@
 #include "lora/examples/token_example.h"
 #include "lora/plan/training_memory.h"
 #include "lora/plan/training_plan.h"
+#include "lora/train/preference_figures.h"
 #include "lora/train/training_state.h"
 
 namespace fleetune {
@@ -21,10 +22,11 @@ namespace fleetune {
 struct TrainStep {
   uint32_t step = 0;         // from 1
   uint32_t steps = 0;        // in all
-  double loss = 0;           // mean over the step's predicted tokens, before its update
+  double loss = 0;           // mean over the step's predicted tokens, plus that over its preferences, before its update
   double gradient_norm = 0;  // before clipping
   double learning_rate = 0;
   uint64_t tokens = 0;  // read so far, prompts included
+  PreferenceFigures preferences = {};  // of the step, before its update
 };
 
 struct TrainResult {
@@ -34,6 +36,7 @@ struct TrainResult {
   uint64_t tokens = 0;
   uint32_t steps = 0;  // done; fewer than planned if it was stopped
   std::vector<float> mean_gradient = {};  // of options.control_variates: GradientTerms::MeanGradient
+  PreferenceFigures preferences = {};  // of the last step
 };
 
 // How this machine is to be used. Nothing here changes what is learned by more than rounding.
@@ -51,6 +54,10 @@ absl::StatusOr<ModelFootprint> FootprintOf(const GgufFile& model);
 // One training of a copy of an adapter over the frozen base weights of a model, which stay quantized and mapped. Seeded
 // and reproducible: the same input gives the same adapter on the same machine with the same number of threads, also if
 // it is stopped after any step and another AdapterTrainer goes on from its state. Not thread-safe.
+//
+// Preferences are learned by comparison (preference_loss.h) with the adapter that a training starts from, which is
+// measured once, at the start. Where there are others beside them, both mean losses are added up: a device's records are
+// what its user wrote and judged, and neither kind should keep the other from being learned.
 class AdapterTrainer {
  public:
   // Borrows `model` and `examples`. InvalidArgument (options, no token to learn, an example longer than a sequence or
@@ -101,7 +108,7 @@ absl::StatusOr<TrainResult> TrainAdapter(const GgufFile& model, std::span<const 
                                          absl::FunctionRef<bool(const TrainStep&)> on_step);
 
 // The mean loss over all tokens of `examples` that count, in nats, without learning. `adapter` may be null: the base
-// alone. Errors as above; sequences may be as long as the model's context.
+// alone. Of a preference, the chosen answer. Errors as above; sequences may be as long as the model's context.
 absl::StatusOr<double> MeanLoss(const GgufFile& model, std::span<const TokenExample> examples, const Adapter* adapter,
                                 ProductType products = ProductType::kFloat32);
 

@@ -21,8 +21,8 @@ class NameHash {
   }
   void Add(const TrainOptions& options) {
     for (const double value : {options.learning_rate, options.weight_decay, options.beta1, options.beta2,
-                               options.epsilon, options.momentum, options.lora_plus_ratio, options.clip_gradient_norm,
-                               options.dropout, options.epochs, options.proximal}) {
+                               options.epsilon, options.momentum, options.lora_plus_ratio, options.dpo_beta,
+                               options.clip_gradient_norm, options.dropout, options.epochs, options.proximal}) {
       Add(value);
     }
     for (const uint32_t value :
@@ -38,6 +38,7 @@ class NameHash {
   }
   void Add(const TokenExample& example) {
     Add(std::span(std::as_const(example.tokens)));
+    Add(example.rejected);
     for (const bool counts : example.loss) Add(counts);
   }
   void Add(const Adapter& adapter) {

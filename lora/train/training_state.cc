@@ -62,6 +62,9 @@ Bytes EncodeTrainingState(const TrainingPosition& position, const TrainedFloats&
   writer.Write(position.tokens);
   writer.Write(position.first_loss);
   writer.Write(position.last_loss);
+  writer.Write(position.last_preferences.pairs);
+  writer.Write(position.last_preferences.right);
+  writer.Write(position.last_preferences.margin_sum);
   AppendFloats(floats.trained, writer);
   AppendFloats(floats.optimizer, writer);
   Bytes out = writer.Take();
@@ -83,8 +86,12 @@ absl::StatusOr<TrainingState> DecodeTrainingState(std::span<const uint8_t> bytes
   ASSIGN_OR_RETURN(position.tokens, reader.Read<uint64_t>());
   ASSIGN_OR_RETURN(position.first_loss, reader.Read<double>());
   ASSIGN_OR_RETURN(position.last_loss, reader.Read<double>());
+  ASSIGN_OR_RETURN(position.last_preferences.pairs, reader.Read<uint64_t>());
+  ASSIGN_OR_RETURN(position.last_preferences.right, reader.Read<uint64_t>());
+  ASSIGN_OR_RETURN(position.last_preferences.margin_sum, reader.Read<double>());
   if (position.rows_a_pass == 0) return absl::DataLossError("checkpoint: passes of no row");
-  if (!std::isfinite(position.first_loss) || !std::isfinite(position.last_loss)) {
+  if (!std::isfinite(position.first_loss) || !std::isfinite(position.last_loss) ||
+      !std::isfinite(position.last_preferences.margin_sum)) {
     return absl::DataLossError("checkpoint: a loss is not finite");
   }
   ASSIGN_OR_RETURN(state.trained, ReadFloats(reader, "parameters", kMaxTrained));

@@ -8,6 +8,7 @@
 #include "absl/status/statusor.h"
 #include "base/bytes.h"
 #include "base/digest.h"
+#include "lora/train/preference_figures.h"
 
 namespace fleetune {
 
@@ -20,6 +21,7 @@ struct TrainingPosition {
   uint64_t tokens = 0;
   double first_loss = 0;
   double last_loss = 0;
+  PreferenceFigures last_preferences = {};
 
   friend bool operator==(const TrainingPosition&, const TrainingPosition&) = default;
 };

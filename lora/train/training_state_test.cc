@@ -14,7 +14,8 @@ namespace {
 
 TrainingState SmallState() {
   TrainingState state{
-      .position = {.rows_a_pass = 2, .step = 3, .passes = 9, .tokens = 1000, .first_loss = 4.5, .last_loss = 2.25},
+      .position = {.rows_a_pass = 2, .step = 3, .passes = 9, .tokens = 1000, .first_loss = 4.5, .last_loss = 2.25,
+                   .last_preferences = {.pairs = 4, .right = 3, .margin_sum = 0.5}},
       .trained = {1, -2, 3},
       .optimizer = {0.1f, 0.2f, 0.3f, 4, 5}};
   state.position.training.bytes.fill(7);
@@ -38,7 +39,7 @@ TEST(TrainingStateTest, ComesBackFromItsBytesAndFromAFile) {
 // docs/formats/training_checkpoint.md, byte for byte.
 TEST(TrainingStateTest, LiesInBytesAsDocumented) {
   const Bytes bytes = Encode(SmallState());
-  ASSERT_EQ(bytes.size(), 4u + 4 + 32 + 4 + 4 + 8 + 8 + 8 + 8 + (8 + 3 * 4) + (8 + 5 * 4) + 32);
+  ASSERT_EQ(bytes.size(), 4u + 4 + 32 + 4 + 4 + 8 + 8 + 8 + 8 + 3 * 8 + (8 + 3 * 4) + (8 + 5 * 4) + 32);
   EXPECT_EQ(AsText(std::span(bytes).first(4)), "FTCK");
   EXPECT_EQ(bytes[4], 2);
   EXPECT_EQ(bytes[8], 7);
@@ -46,8 +47,10 @@ TEST(TrainingStateTest, LiesInBytesAsDocumented) {
   EXPECT_EQ(bytes[44], 3);
   EXPECT_EQ(bytes[48], 9);
   EXPECT_EQ(bytes[56] + 256 * bytes[57], 1000);
-  EXPECT_EQ(bytes[80], 3);
-  EXPECT_EQ(bytes[100], 5);
+  EXPECT_EQ(bytes[80], 4);
+  EXPECT_EQ(bytes[88], 3);
+  EXPECT_EQ(bytes[104], 3);
+  EXPECT_EQ(bytes[124], 5);
   const Digest digest = Sha256(std::span(bytes).first(bytes.size() - 32));
   EXPECT_TRUE(std::equal(digest.bytes.begin(), digest.bytes.end(), bytes.end() - 32));
 }
@@ -75,10 +78,10 @@ TEST(TrainingStateTest, SaysWhatIsWrong) {
   bytes[4] = 1;
   EXPECT_THAT(DecodeTrainingState(bytes), HasStatus(absl::StatusCode::kInvalidArgument, "version 2, got 1"));
   bytes = Encode(SmallState());
-  bytes[87] = 1;  // of the number of parameters
+  bytes[111] = 1;  // of the number of parameters
   EXPECT_THAT(DecodeTrainingState(bytes), HasStatus(absl::StatusCode::kResourceExhausted, "parameters"));
   bytes = Encode(SmallState());
-  bytes[107] = 1;
+  bytes[131] = 1;
   EXPECT_THAT(DecodeTrainingState(bytes), HasStatus(absl::StatusCode::kResourceExhausted, "of an optimizer"));
   TrainingState state = SmallState();
   state.optimizer[1] = std::numeric_limits<float>::quiet_NaN();

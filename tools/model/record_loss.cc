@@ -17,7 +17,8 @@ absl::StatusOr<RecordLoss> LossOverRecords(std::shared_ptr<const Model> model, s
                    TokenizeRecords(records, tokenizer, std::min(max_tokens, model->shape().context)));
   RecordLoss total;
   double sum = 0;
-  for (const TokenExample& example : examples) {
+  for (const TokenExample& read : examples) {
+    const TokenExample example = ChosenOf(read);
     if (example.tokens.size() < 2) continue;
     ASSIGN_OR_RETURN(const std::vector<double> log_probability,
                      NextTokenLogProbabilities(model, adapter, example.tokens));

@@ -46,6 +46,7 @@ void AddTrainOptions(CLI::App& command, TrainArguments& arguments) {
   command.add_option("--learning-rate", train.learning_rate, "Its peak")->capture_default_str();
   command.add_option("--lora-plus-ratio", train.lora_plus_ratio, "Learning rate of B, as a multiple of A's (LoRA+)")
       ->capture_default_str();
+  command.add_option("--dpo-beta", train.dpo_beta, "Of preferences: how much their margin counts")->capture_default_str();
   command.add_option("--momentum", train.momentum, "Of sgd")->capture_default_str();
   command.add_option("--weight-decay", train.weight_decay, "Apart from the gradient")->capture_default_str();
   command.add_option("--clip", train.clip_gradient_norm, "Largest L2 norm of a gradient")->capture_default_str();

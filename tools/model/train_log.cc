@@ -56,7 +56,7 @@ absl::Status TrainLog::Read(uint32_t last) {
 }
 
 absl::Status TrainLog::Add(const TrainStep& step, double tokens_per_second) {
-  const nlohmann::ordered_json line = {{"step", step.step},
+  nlohmann::ordered_json line = {{"step", step.step},
                                        {"steps", step.steps},
                                        {"loss", step.loss},
                                        {"gradient_norm", step.gradient_norm},
@@ -64,6 +64,10 @@ absl::Status TrainLog::Add(const TrainStep& step, double tokens_per_second) {
                                        {"tokens", step.tokens},
                                        {"tokens_per_second", tokens_per_second},
                                        {"memory_bytes", MemoryBytes()}};
+  if (step.preferences.pairs > 0) {
+    line["preference_margin"] = step.preferences.margin();
+    line["preference_accuracy"] = step.preferences.accuracy();
+  }
   steps_.push_back(step);
   return WriteLine(line.dump());
 }

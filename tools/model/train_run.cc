@@ -104,6 +104,10 @@ void PrintJson(const TrainArguments& arguments, const Outcome& outcome, const Tr
     out["held_out_loss_before"] = *outcome.held_out_before;
     out["held_out_loss"] = *outcome.held_out_after;
   }
+  if (const PreferenceFigures& preferences = outcome.result.preferences; preferences.pairs > 0) {
+    out["preference_margin"] = preferences.margin();
+    out["preference_accuracy"] = preferences.accuracy();
+  }
   out.update(figures);
   std::puts(out.dump().c_str());
 }
@@ -115,6 +119,10 @@ void PrintText(const TrainArguments& arguments, const Outcome& outcome, const Tr
              result.last_loss, result.steps, outcome.examples);
   if (outcome.held_out_before.has_value()) {
     fmt::print("held-out loss {:.4f} to {:.4f}\n", *outcome.held_out_before, *outcome.held_out_after);
+  }
+  if (result.preferences.pairs > 0) {
+    fmt::print("last step's preferences: margin {:.4f}, accuracy {:.2f}\n", result.preferences.margin(),
+               result.preferences.accuracy());
   }
   fmt::print("{} tokens, {:.1f} s, {:.0f} tokens/s, peak memory {} MB\n", result.tokens, report.seconds(),
              report.tokens_per_second(), PeakMemoryBytes() >> 20);
