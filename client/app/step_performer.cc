@@ -106,11 +106,13 @@ std::optional<AgentEvent> StepPerformer::Train(const TrainRound& step) {
 absl::Status StepPerformer::Begin(const TrainRound& step, const std::string& model_path, Adapter before) {
   ASSIGN_OR_RETURN(Bytes checkpoint, ports_.checkpoints->Begin(step.order.round));
   ASSIGN_OR_RETURN(std::vector<std::string> records, Records(step.plan.data_tag));
+  ASSIGN_OR_RETURN(Bytes held_out_secret, ports_.examples->HeldOutSecret());
   ASSIGN_OR_RETURN(run_, TrainingRun::Start({.order = step,
                                              .plan_text = FormatTrainingPlan(step.plan),
                                              .model_path = model_path,
                                              .before = std::move(before),
                                              .records = std::move(records),
+                                             .held_out_secret = std::move(held_out_secret),
                                              .threads = settings_.threads,
                                              .trainer = settings_.trainer,
                                              .checkpoint_steps = settings_.checkpoint_steps,

@@ -27,7 +27,8 @@ absl::StatusOr<std::unique_ptr<TrainingRun>> TrainingRun::Start(TrainingInputs i
                   .threads = inputs.threads,
                   .memory_limit_bytes = inputs.order.memory_bytes,
                   .checkpoint_steps = inputs.checkpoint_steps,
-                  .checkpoint = std::exchange(inputs.checkpoint, {})};
+                  .checkpoint = std::exchange(inputs.checkpoint, {}),
+                  .held_out_secret = std::move(inputs.held_out_secret)};
   if (!HasAOfSeed(before, inputs.order.plan.seed)) job.a.assign(before.a().begin(), before.a().end());
   ASSIGN_OR_RETURN(std::unique_ptr<TrainerProcess> process, TrainerProcess::Start({.program = inputs.trainer}, job));
   return std::unique_ptr<TrainingRun>(new TrainingRun(std::move(inputs), std::move(process), ports));

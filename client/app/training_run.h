@@ -23,6 +23,7 @@ struct TrainingInputs {
   std::string model_path;
   Adapter before;                    // the version to train against
   std::vector<std::string> records;  // JSON lines
+  Bytes held_out_secret = {};        // ExampleStore::HeldOutSecret
   uint32_t threads = 0;
   std::string trainer;               // path of fleetune-trainer
   uint32_t checkpoint_steps = 0;     // between two checkpoints; 0: none

@@ -18,9 +18,10 @@ namespace fleetune {
 
 // Derived from the data key, one for each purpose.
 struct ExampleKeys {
-  Secret32 seal;        // AES-256-GCM of the records
-  Secret32 duplicates;  // HMAC-SHA256 that finds equal records
-  Secret32 checkpoints; // AES-256-GCM of what trainings on them leave behind
+  Secret32 seal;         // AES-256-GCM of the records
+  Secret32 duplicates;   // HMAC-SHA256 that finds equal records
+  Secret32 checkpoints;  // AES-256-GCM of what trainings on them leave behind
+  Secret32 held_out;     // draws what is never learned from (lora/examples/held_out.h)
 };
 
 // The key file "data.key" (0600) of a folder, and "data.key.next" while a purge goes from one to

@@ -41,6 +41,7 @@ TEST_F(DataKeyFileTest, UnwrapGivesTheSameKeysForDifferentPurposes) {
   ASSERT_THAT(keys, IsOk());
   EXPECT_TRUE(ConstantTimeEqual(keys->seal.bytes(), DataKeyFile(folder_.path()).Unwrap(wrapped)->seal.bytes()));
   EXPECT_FALSE(ConstantTimeEqual(keys->seal.bytes(), keys->duplicates.bytes()));
+  EXPECT_FALSE(ConstantTimeEqual(keys->held_out.bytes(), keys->duplicates.bytes()));
   EXPECT_FALSE(ConstantTimeEqual(keys->seal.bytes(), file_.Unwrap(*file_.WrapNewKey())->seal.bytes()));
 }
 

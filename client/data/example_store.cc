@@ -232,6 +232,12 @@ absl::StatusOr<uint64_t> ExampleStore::Count(std::string_view tag) {
   return totals.examples;
 }
 
+absl::StatusOr<Bytes> ExampleStore::HeldOutSecret() {
+  RETURN_IF_ERROR(database_.Read([&] { return RefreshKeys(); }));
+  const std::span<const uint8_t> secret = keys_->held_out.bytes();
+  return Bytes(secret.begin(), secret.end());
+}
+
 absl::StatusOr<std::vector<Record>> ExampleStore::Read(std::string_view tag) {
   std::vector<Record> records;
   RETURN_IF_ERROR(database_.Read([&]() -> absl::Status {

@@ -71,6 +71,8 @@ class ExampleStore {
 
   // The key of checkpoints of trainings on these examples (checkpoint_files.h): another one after a purge.
   absl::StatusOr<Secret32> CheckpointKey();
+  // What the part of the examples that is never learned from is drawn by: the same until a purge.
+  absl::StatusOr<Bytes> HeldOutSecret();
 
   // Destroys all examples and the key to them for good, copies of the database included: there is a new key
   // afterwards. The audit log stays. OK means that nothing is left; Unavailable that the examples are gone and

@@ -213,6 +213,17 @@ TEST_F(ExampleStoreTest, PurgeDestroysExamplesAndKey) {
   EXPECT_EQ(*Open().Read("a"), Texts({"x"}));
 }
 
+TEST_F(ExampleStoreTest, TheHeldOutPartIsDrawnByOneSecretUntilAPurge) {
+  ExampleStore store = Open();
+  const Bytes secret = *store.HeldOutSecret();
+  EXPECT_EQ(secret.size(), 32u);
+  ASSERT_THAT(store.Add("a", Texts({"x"})), IsOk());
+  EXPECT_EQ(*store.HeldOutSecret(), secret);
+  EXPECT_EQ(*Open().HeldOutSecret(), secret);
+  ASSERT_THAT(store.Purge(), IsOk());
+  EXPECT_NE(*store.HeldOutSecret(), secret);
+}
+
 TEST_F(ExampleStoreTest, PurgeWorksWithoutTheKeyFile) {
   { ASSERT_THAT(Open().Add("a", Texts({"x"})), IsOk()); }
   std::filesystem::remove(folder_.File("data.key"));

@@ -54,7 +54,8 @@ class FrameWriter {
       RETURN_IF_ERROR(Text(absl::StrCat("record ", i, " of the job, bytes").c_str(), job.records[i], kMaxRecordBytes));
     }
     writer_.Write(job.checkpoint_steps);
-    return Blob("checkpoint", job.checkpoint, kMaxJobCheckpointBytes);
+    RETURN_IF_ERROR(Blob("checkpoint", job.checkpoint, kMaxJobCheckpointBytes));
+    return Blob("held_out_secret", job.held_out_secret, kMaxHeldOutSecretBytes);
   }
 
   absl::Status operator()(const StopTraining&) { return absl::OkStatus(); }
@@ -92,6 +93,8 @@ class FrameWriter {
     writer_.Write(done.tokens);
     writer_.Write(done.examples);
     writer_.Write(done.steps);
+    Optional(done.held_out_before);
+    Optional(done.held_out_after);
     return absl::OkStatus();
   }
 
@@ -120,6 +123,11 @@ class FrameWriter {
     RETURN_IF_ERROR(CheckLimit(field, bytes.size(), limit));
     writer_.WriteBlob(bytes);
     return absl::OkStatus();
+  }
+
+  void Optional(const std::optional<double>& value) {
+    writer_.Write(static_cast<uint8_t>(value.has_value() ? 1 : 0));
+    if (value.has_value()) writer_.Write(*value);
   }
 
   absl::Status Floats(const char* field, const std::vector<float>& values) {
@@ -170,6 +178,14 @@ absl::StatusOr<double> ReadFinite(ByteReader& reader, const char* field) {
   return value;
 }
 
+absl::StatusOr<std::optional<double>> ReadOptional(ByteReader& reader, const char* field) {
+  ASSIGN_OR_RETURN(const uint8_t there, reader.Read<uint8_t>());
+  if (there > 1) return absl::InvalidArgumentError(absl::StrCat(field, ": expected 0 or 1 before it, got ", there));
+  if (there == 0) return std::optional<double>();
+  ASSIGN_OR_RETURN(const double value, ReadFinite(reader, field));
+  return std::optional<double>(value);
+}
+
 absl::StatusOr<JobMessage> ReadJob(ByteReader& reader) {
   TrainingJob job;
   ASSIGN_OR_RETURN(job.plan, ReadText(reader, kMaxPlanBytes));
@@ -190,6 +206,7 @@ absl::StatusOr<JobMessage> ReadJob(ByteReader& reader) {
   }
   ASSIGN_OR_RETURN(job.checkpoint_steps, reader.Read<uint32_t>());
   ASSIGN_OR_RETURN(job.checkpoint, ReadBlob(reader, kMaxJobCheckpointBytes));
+  ASSIGN_OR_RETURN(job.held_out_secret, ReadBlob(reader, kMaxHeldOutSecretBytes));
   return job;
 }
 
@@ -231,6 +248,8 @@ absl::StatusOr<JobMessage> ReadDone(ByteReader& reader) {
   ASSIGN_OR_RETURN(done.tokens, reader.Read<uint64_t>());
   ASSIGN_OR_RETURN(done.examples, reader.Read<uint64_t>());
   ASSIGN_OR_RETURN(done.steps, reader.Read<uint32_t>());
+  ASSIGN_OR_RETURN(done.held_out_before, ReadOptional(reader, "held_out_before"));
+  ASSIGN_OR_RETURN(done.held_out_after, ReadOptional(reader, "held_out_after"));
   return done;
 }
 

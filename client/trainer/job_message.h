@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <variant>
@@ -28,6 +29,7 @@ struct TrainingJob {
   uint64_t memory_limit_bytes = 0;   // of the trainer's own memory, mapped model not counted; 0: none
   uint32_t checkpoint_steps = 0;     // a TrainingCheckpoint each so many steps; 0: none
   Bytes checkpoint = {};             // of an earlier attempt, to go on from; empty: from the start
+  Bytes held_out_secret = {};        // draws the records of the plan's held_out_share; at most kMaxHeldOutSecretBytes
 
   friend bool operator==(const TrainingJob&, const TrainingJob&) = default;
 };
@@ -84,8 +86,10 @@ struct TrainingDone {
   double first_loss = 0;
   double last_loss = 0;
   uint64_t tokens = 0;
-  uint64_t examples = 0;   // records trained on
+  uint64_t examples = 0;   // records trained on: without those that are held out
   uint32_t steps = 0;      // fewer than planned if it was stopped
+  std::optional<double> held_out_before = {};  // loss over the held-out part, if there is one
+  std::optional<double> held_out_after = {};   // none if it was stopped, too
 
   friend bool operator==(const TrainingDone&, const TrainingDone&) = default;
 };
@@ -101,6 +105,7 @@ using JobMessage = std::variant<TrainingJob, StopTraining, TrainingProgress, Tra
                                 ResumeTraining, TrainingBegun, TrainingPaused, TrainingCheckpoint>;
 
 inline constexpr uint32_t kMaxModelPathBytes = 4096;
+inline constexpr uint32_t kMaxHeldOutSecretBytes = 64;
 inline constexpr uint32_t kMaxTrainerThreads = 1024;
 inline constexpr uint32_t kMaxFailureBytes = 64 * 1024;  // longer messages are cut off
 // B of the largest adapter (kMaxAdapterParameters floats) and half as much of records and checkpoint.

@@ -28,13 +28,15 @@ TrainingJob SomeJob() {
           .threads = 2,
           .memory_limit_bytes = 1ull << 33,
           .checkpoint_steps = 20,
-          .checkpoint = {1, 2, 3}};
+          .checkpoint = {1, 2, 3},
+          .held_out_secret = {9, 8, 7}};
 }
 
 std::vector<JobMessage> OneOfEachKind() {
   return {SomeJob(), StopTraining{},
           TrainingProgress{.step = 3, .steps = 10, .loss = 1.25, .tokens = 4096},
           TrainingDone{.a = {2.0f}, .b = {0.5f, 1.0f}, .first_loss = 3, .last_loss = 2, .tokens = 99, .examples = 7, .steps = 10},
+          TrainingDone{.b = {1.0f}, .steps = 2, .held_out_before = 1.5, .held_out_after = 1.25},
           TrainingFailed{absl::ResourceExhaustedError("out of memory")},
           PauseTraining{},
           ResumeTraining{},
@@ -145,6 +147,14 @@ TEST(JobFrameTest, SizesThatLieAreRefusedBeforeAnythingIsAllocated) {
   EXPECT_THAT(DecodeJobFrame(job), HasStatus(kTooMuch, ""));
 }
 
+TEST(JobFrameTest, TheSecretOfTheHeldOutPartIsLimited) {
+  TrainingJob job = SomeJob();
+  job.held_out_secret.assign(kMaxHeldOutSecretBytes, 1);
+  EXPECT_THAT(EncodeJobFrame(job), IsOk());
+  job.held_out_secret.push_back(1);
+  EXPECT_THAT(EncodeJobFrame(job), HasStatus(kTooMuch, "held_out_secret"));
+}
+
 TEST(JobFrameTest, NonsenseIsRefused) {
   EXPECT_THAT(DecodeJobFrame(Bytes{0}), HasStatus(kInvalid, "unknown kind of frame: 0"));
   EXPECT_THAT(DecodeJobFrame(Bytes{11}), HasStatus(kInvalid, "unknown kind of frame: 11"));
@@ -157,6 +167,9 @@ TEST(JobFrameTest, NonsenseIsRefused) {
   const float nan = std::numeric_limits<float>::quiet_NaN();
   std::memcpy(done.data() + 13, &nan, sizeof(nan));
   EXPECT_THAT(DecodeJobFrame(done), HasStatus(kInvalid, "b[1] is not finite"));
+  done = PayloadOf(TrainingDone{.b = {1, 2}});
+  done[done.size() - 1] = 2;
+  EXPECT_THAT(DecodeJobFrame(done), HasStatus(kInvalid, "held_out_after: expected 0 or 1"));
   Bytes progress = PayloadOf(TrainingProgress{});
   const double infinite = std::numeric_limits<double>::infinity();
   std::memcpy(progress.data() + 9, &infinite, sizeof(infinite));

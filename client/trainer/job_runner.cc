@@ -16,6 +16,7 @@
 #include "inference/model/model.h"
 #include "inference/tokenizer/tokenizer.h"
 #include "lora/adapter/adapter.h"
+#include "lora/examples/held_out.h"
 #include "lora/plan/task_fit.h"
 #include "lora/plan/training_plan.h"
 #include "lora/records/record.h"
@@ -71,7 +72,7 @@ class JobRun {
   }
 
   absl::StatusOr<TrainingDone> Train() {
-    ASSIGN_OR_RETURN(const std::vector<TokenExample> examples, TakeExamples());
+    ASSIGN_OR_RETURN(const Examples examples, TakeExamples());
     TrainOptions options = plan_.train;
     options.factors = TrainedFactors(plan_.trained, job_.version);
     options.ranks = job_.ranks;
@@ -81,7 +82,7 @@ class JobRun {
     }
     ASSIGN_OR_RETURN(std::optional<Adapter> start, TakeStart());
     ASSIGN_OR_RETURN(const std::unique_ptr<AdapterTrainer> trainer,
-                     AdapterTrainer::Create(*model_, examples, *start, options, machine));
+                     AdapterTrainer::Create(*model_, examples.learned, *start, options, machine, examples.held_out));
     start.reset();  // it may be large
     RETURN_IF_ERROR(GoOn(*trainer));
     JobControl control(&daemon_, trainer.get(), job_.checkpoint_steps);
@@ -108,7 +109,11 @@ class JobRun {
     return daemon_.Send(begun, kSendTimeout);
   }
 
-  absl::StatusOr<std::vector<TokenExample>> TakeExamples() {
+  struct Examples {
+    std::vector<TokenExample> learned;
+    std::vector<TokenExample> held_out;
+  };
+  absl::StatusOr<Examples> TakeExamples() {
     std::vector<Record> records;
     for (const std::string& line : job_.records) {
       absl::StatusOr<Record> record = ParseRecord(line);
@@ -119,9 +124,16 @@ class JobRun {
       records.push_back(*std::move(record));
     }
     job_.records = {};
-    records_ = records.size();
+    ASSIGN_OR_RETURN(const HeldOutSplit split,
+                     SplitHeldOut(std::move(records), job_.held_out_secret, plan_.train.held_out_share));
+    records_ = split.learned.size();
     ASSIGN_OR_RETURN(const std::unique_ptr<const Tokenizer> tokenizer, Tokenizer::FromGguf(*model_));
-    return TokenizeRecords(records, *tokenizer, plan_.train.sequence_length);
+    Examples examples;
+    ASSIGN_OR_RETURN(examples.learned, TokenizeRecords(split.learned, *tokenizer, plan_.train.sequence_length));
+    // Whatever could fail did with the other part, but for there being nothing to measure: then nothing is.
+    examples.held_out =
+        TokenizeRecords(split.held_out, *tokenizer, plan_.train.sequence_length).value_or(std::vector<TokenExample>());
+    return examples;
   }
 
   absl::StatusOr<Adapter> TakeStart() {
@@ -142,7 +154,9 @@ class JobRun {
                         .last_loss = result.last_loss,
                         .tokens = result.tokens,
                         .examples = records_,
-                        .steps = result.steps};
+                        .steps = result.steps,
+                        .held_out_before = result.held_out_before,
+                        .held_out_after = result.held_out_after};
   }
 
   // An estimate said that it fits, and it did not.
@@ -160,7 +174,7 @@ class JobRun {
   TrainingPlan plan_;
   std::shared_ptr<const GgufFile> model_;
   ModelFootprint footprint_;
-  uint64_t records_ = 0;
+  uint64_t records_ = 0;  // to learn from
 };
 
 }  // namespace

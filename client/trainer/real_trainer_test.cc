@@ -39,6 +39,27 @@ TEST(RealTrainerTest, TrainsReportsAndEnds) {
   }
 }
 
+// A part of the records is measured, not learned, and is the same part in each training.
+TEST(RealTrainerTest, MeasuresThePartThatIsHeldOut) {
+  TrainingPlan plan = SomePlan();
+  plan.train.held_out_share = 0.5;
+  TrainingJob job = JobOf(plan);
+  job.held_out_secret = {1, 2, 3};
+  const auto run = [&job] {
+    auto process = TrainerProcess::Start(kTrainer, job);
+    EXPECT_THAT(process, IsOk());
+    const auto events = RunToEnd(**process);
+    EXPECT_THAT(events, IsOk());
+    return std::get<TrainingDone>(events->back());
+  };
+  const TrainingDone done = run();
+  EXPECT_GT(done.examples, 0u);
+  EXPECT_LT(done.examples, job.records.size());
+  ASSERT_TRUE(done.held_out_before.has_value() && done.held_out_after.has_value());
+  EXPECT_NE(*done.held_out_before, *done.held_out_after);
+  EXPECT_EQ(run(), done);
+}
+
 // What is trained follows from the plan's method and the version; A need not be the seed's.
 TEST(RealTrainerTest, TrainsTheFactorAndTheRanksOfTheJob) {
   TrainingPlan plan = SomePlan();

@@ -73,6 +73,9 @@ void VisitTraining(Visitor& visit, auto& train) {
   visit("sequence_length", train.sequence_length);
   visit("micro_batch", train.micro_batch);
   visit("accumulate", train.accumulate);
+  visit("held_out_share", train.held_out_share);
+  visit("patience", train.patience);
+  visit("evaluate_every", train.evaluate_every);
   visit("seed", Seed{train.seed});
 }
 

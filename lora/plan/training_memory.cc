@@ -124,10 +124,11 @@ TrainingMemory EstimateTrainingMemory(const ModelFootprint& model, const Adapter
   const uint64_t work = std::max(others + LossBytes(features, tokens, element),
                                  std::max(one_layer, others + tokens * WayBackBytes(features, element)));
   memory.activations = inputs + LargestWeightBlock(model, features) * element + work + Holes(one_layer, others);
-  // Parameters, also as products read them; gradients, and what the optimizer remembers.
+  // Parameters, also as products read them; gradients, what the optimizer remembers, and the best for an early stop.
   const uint64_t copy = element == kFloat ? 0 : element;
+  const uint64_t best = options.patience > 0 ? adapter.trained : 0;
   memory.adapter =
-      adapter.parameters * (kFloat + copy) + (adapter.trained + OptimizerFloats(options, adapter)) * kFloat;
+      adapter.parameters * (kFloat + copy) + (adapter.trained + OptimizerFloats(options, adapter) + best) * kFloat;
   // Where it started; the correction of the gradient, and the gradients' sum.
   if (options.proximal > 0) memory.adapter += adapter.trained * kFloat;
   if (options.control_variates) memory.adapter += adapter.trained * 2 * kFloat;

@@ -66,6 +66,10 @@ TEST(TrainingMemoryTest, OptimizersRememberWhatTheyNeed) {
   EXPECT_EQ(adamw - Total(plan.train, kSmallest, adapter), sizeof(float) * (2 * adapter.trained - adapter.lines));
 }
 
+TEST(TrainingMemoryTest, PatienceKeepsTheBest) {
+  EXPECT_EQ(Total({.patience = 3}, kSmallest) - Total({}, kSmallest), sizeof(float) * kRank16.trained);
+}
+
 TEST(TrainingMemoryTest, AVocabularyThatIsNotKnownIsTakenToBeLarge) {
   ModelFootprint model = HalfBillion();
   const uint64_t known = EstimateTrainingMemory(model, kRank16, {}, kSmallest).total();

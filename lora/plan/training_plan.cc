@@ -195,6 +195,9 @@ absl::Status Validate(const TrainOptions& options) {
   if (options.schedule != Schedule::kConstant && options.schedule != Schedule::kCosine) {
     return absl::InvalidArgumentError("schedule: expected constant or cosine");
   }
+  RETURN_IF_ERROR(CheckRange("held_out_share", options.held_out_share, {Edge::kClosed, 0, 0.5, Edge::kClosed}));
+  RETURN_IF_ERROR(CheckRange("patience", options.patience, 0, 1000));
+  RETURN_IF_ERROR(CheckRange("evaluate_every", options.evaluate_every, 1, 1'000'000));
   RETURN_IF_ERROR(CheckRange("warmup_steps", options.warmup_steps, 0, 100'000));
   RETURN_IF_ERROR(CheckRange("steps", options.steps, 0, 1'000'000));
   RETURN_IF_ERROR(CheckRange("epochs", options.epochs, {Edge::kOpen, 0, 1000, Edge::kClosed}));

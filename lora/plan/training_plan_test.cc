@@ -53,6 +53,7 @@ TEST(TrainOptionsTest, FloatsAreLimitedOnBothSides) {
   ExpectRange<O, double>("beta2", options, &O::beta2, {0, kBelowOne}, {-kTiny, 1, kNan});
   ExpectRange<O, double>("epsilon", options, &O::epsilon, {kTiny, 1}, {0, kAboveOne, kNan});
   ExpectRange<O, double>("dpo_beta", options, &O::dpo_beta, {kTiny, 100}, {0, 100.0001, kNan});
+  ExpectRange<O, double>("held_out_share", options, &O::held_out_share, {0, 0.5}, {-kTiny, 0.5 + 0x1p-52, kNan});
   ExpectRange<O, double>("momentum", options, &O::momentum, {0, kBelowOne}, {-kTiny, 1, kNan});
   ExpectRange<O, double>("clip_gradient_norm", options, &O::clip_gradient_norm, {kTiny, 1e300},
                          {0, -1, kInf, kNan});
@@ -67,6 +68,8 @@ TEST(TrainOptionsTest, CountsAreLimitedOnBothSides) {
   ExpectRange<O, uint32_t>("warmup_steps", options, &O::warmup_steps, {0, 100'000}, {100'001});
   ExpectRange<O, uint32_t>("steps", options, &O::steps, {0, 1'000'000}, {1'000'001});
   ExpectRange<O, uint32_t>("sequence_length", options, &O::sequence_length, {8, 32'768}, {7, 32'769});
+  ExpectRange<O, uint32_t>("patience", options, &O::patience, {0, 1000}, {1001});
+  ExpectRange<O, uint32_t>("evaluate_every", options, &O::evaluate_every, {1, 1'000'000}, {0, 1'000'001});
   ExpectRange<O, uint32_t>("micro_batch", options, &O::micro_batch, {1, 256}, {0, 257});
   ExpectRange<O, uint32_t>("accumulate", options, &O::accumulate, {1, 1024}, {0, 1025});
   options.schedule = static_cast<Schedule>(9);

@@ -54,6 +54,9 @@ epochs = 1.0
 sequence_length = 256
 micro_batch = 1
 accumulate = 1
+held_out_share = 0.0
+patience = 0
+evaluate_every = 50
 seed = "0x1"
 
 [encoding]
@@ -106,6 +109,9 @@ TEST(TrainingPlanTomlTest, EveryPlanComesBackWithTheSameBits) {
     plan.rank_stabilized = plan.alpha < 1e30f && random.Below(2) == 0;
     plan.train.lora_plus_ratio = 1000 * random.NextUnit() + 1e-9;
     plan.train.dpo_beta = 100 * random.NextUnit() + 1e-9;
+    plan.train.held_out_share = random.NextUnit() / 2;
+    plan.train.patience = static_cast<uint32_t>(random.Below(1001));
+    plan.train.evaluate_every = static_cast<uint32_t>(1 + random.Below(1000));
     plan.train.momentum = random.NextUnit();
     plan.train.learning_rate = std::ldexp(random.NextUnit() + 0x1p-60, -static_cast<int>(random.Below(300)));
     plan.train.clip_gradient_norm = std::bit_cast<double>(1 + random.Next() % 0x7fefffffffffffffu);
@@ -136,7 +142,7 @@ TEST(TrainingPlanTomlTest, RefusesUnknownKeysByNameAndLine) {
   EXPECT_THAT(ParseTrainingPlan(Replaced("beta1", "colour = 1\nbeta1")),
               HasStatus(StatusCode::kInvalidArgument, "line 18: unknown key train.colour"));
   EXPECT_THAT(ParseTrainingPlan(Replaced("[encoding]", "[more]\nx = 1\n[encoding]")),
-              HasStatus(StatusCode::kInvalidArgument, "line 34: unknown key more"));
+              HasStatus(StatusCode::kInvalidArgument, "line 37: unknown key more"));
 }
 
 TEST(TrainingPlanTomlTest, RefusesEveryMissingLine) {

@@ -15,8 +15,10 @@
 #include "base/status_macros.h"
 #include "inference/gguf/llama_shape.h"
 #include "lora/train/adapted_weights.h"
+#include "lora/train/early_stop.h"
 #include "lora/train/example_check.h"
 #include "lora/train/gradient_terms.h"
+#include "lora/train/held_out_loss.h"
 #include "lora/train/joined_examples.h"
 #include "lora/train/llama_graph.h"
 #include "lora/train/optimizer.h"
@@ -45,6 +47,7 @@ class Training final : public AdapterTrainer {
     std::unique_ptr<AdaptedWeights> weights;
     std::vector<TrainedMatrix> matrices;
     std::vector<AnswerLogs> reference;  // of each example
+    HeldOutExamples held_out;
     Digest name;
   };
 
@@ -53,9 +56,14 @@ class Training final : public AdapterTrainer {
         frequencies_(RotaryFrequencies(parts_.shape)),
         planner_(std::make_unique<StepPlanner>(parts_.examples, parts_.options, parts_.layout.rows)),
         terms_(parts_.options, parts_.weights->Trained()),
-        optimizer_(parts_.options, std::move(parts_.matrices)) {}
+        optimizer_(parts_.options, std::move(parts_.matrices)),
+        early_stop_(parts_.options.patience) {
+    if (parts_.held_out.examples.empty()) return;
+    held_out_before_ = MeasureHeldOut();
+    held_out_loss_ = held_out_before_;
+  }
 
-  bool done() const override { return step_ == planner_->steps(); }
+  bool done() const override { return step_ == planner_->steps() || early_stop_.stopped(); }
   const TrainerLayout& layout() const override { return parts_.layout; }
 
   absl::StatusOr<TrainStep> Step() override {
@@ -73,7 +81,10 @@ class Training final : public AdapterTrainer {
                        .tokens = read_.tokens,
                        .steps = step_,
                        .mean_gradient = terms_.MeanGradient(),
-                       .preferences = last_preferences_};
+                       .preferences = last_preferences_,
+                       .held_out_before = IfMeasured(held_out_before_),
+                       .held_out_after = done() ? IfMeasured(held_out_loss_) : std::nullopt,
+                       .best_step = done() && EndsWithBest() ? early_stop_.state().best_step : step_};
   }
 
   uint32_t steps_done() const override { return step_; }
@@ -92,8 +103,9 @@ class Training final : public AdapterTrainer {
                                 .tokens = read_.tokens,
                                 .first_loss = first_loss_,
                                 .last_loss = last_loss_,
-                                .last_preferences = last_preferences_},
-                               {parts_.weights->Trained(), optimizer_.state()});
+                                .last_preferences = last_preferences_,
+                                .held_out_loss = held_out_loss_},
+                               {parts_.weights->Trained(), optimizer_.state(), &early_stop_.state()});
   }
 
   absl::Status GoOnFrom(TrainingState state) override {
@@ -104,7 +116,8 @@ class Training final : public AdapterTrainer {
                                            "no mean of the gradients");
     }
     if (position.training != parts_.name || state.trained.size() != trained.size() ||
-        state.optimizer.size() != optimizer_.state().size()) {
+        state.optimizer.size() != optimizer_.state().size() ||
+        state.early_stop.best.size() != early_stop_.state().best.size()) {
       return absl::FailedPreconditionError(
           "the checkpoint is of a training with another model, start, option, example or type of products");
     }
@@ -125,6 +138,8 @@ class Training final : public AdapterTrainer {
     first_loss_ = position.first_loss;
     last_loss_ = position.last_loss;
     last_preferences_ = position.last_preferences;
+    held_out_loss_ = position.held_out_loss;
+    early_stop_.GoOnFrom(std::move(state.early_stop));
     return absl::OkStatus();
   }
 
@@ -162,14 +177,45 @@ class Training final : public AdapterTrainer {
     if (step_ == 1) first_loss_ = loss;
     last_loss_ = loss;
     last_preferences_ = preferences;
+    const std::optional<double> held_out_loss = MeasureIfDue();
+    if (held_out_loss.has_value() && !std::isfinite(*held_out_loss)) {
+      return absl::InternalError(absl::StrCat("training: after step ", step_, " the held-out loss is ", *held_out_loss,
+                                              "; a lower learning rate may help"));
+    }
     return TrainStep{.step = step_,
                      .steps = planner_->steps(),
                      .loss = loss,
                      .gradient_norm = norm,
                      .learning_rate = rate,
                      .tokens = read_.tokens,
-                     .preferences = preferences};
+                     .preferences = preferences,
+                     .held_out_loss = held_out_loss};
   }
+
+  std::optional<double> IfMeasured(double loss) const {
+    return parts_.held_out.examples.empty() ? std::nullopt : std::optional(loss);
+  }
+
+  double MeasureHeldOut() {
+    const double loss = HeldOutLoss(parts_.shape, *parts_.weights, parts_.held_out, frequencies_, parts_.options);
+    early_stop_.Add(step_, loss, parts_.weights->Trained());
+    return loss;
+  }
+
+  // After a step: what it measured, if it is time. A training that ends goes back to the best.
+  std::optional<double> MeasureIfDue() {
+    const bool due = early_stop_.on() && step_ % parts_.options.evaluate_every == 0;
+    if (parts_.held_out.examples.empty() || (!due && step_ < planner_->steps())) return std::nullopt;
+    const double loss = held_out_loss_ = MeasureHeldOut();
+    if (done() && EndsWithBest()) {
+      const EarlyStop::State& best = early_stop_.state();
+      std::copy(best.best.begin(), best.best.end(), parts_.weights->Trained().begin());
+      parts_.weights->TrainedChanged();
+      held_out_loss_ = best.best_loss;
+    }
+    return loss;
+  }
+  bool EndsWithBest() const { return !early_stop_.state().best.empty(); }
 
   struct Passes {
     uint64_t number = 0;
@@ -208,23 +254,31 @@ class Training final : public AdapterTrainer {
   double first_loss_ = 0;
   double last_loss_ = 0;
   PreferenceFigures last_preferences_;
+  EarlyStop early_stop_;
+  double held_out_before_ = 0;  // 0: there is no held-out example, as for held_out_loss_
+  double held_out_loss_ = 0;    // as last measured
 };
 
 absl::StatusOr<std::unique_ptr<AdapterTrainer>> CreateTraining(const GgufFile& model,
                                                                std::span<const TokenExample> examples,
+                                                               std::span<const TokenExample> held_out,
                                                                const Adapter& initial, const TrainOptions& options,
                                                                const TrainMachine& machine) {
   RETURN_IF_ERROR(Validate(options));
   ASSIGN_OR_RETURN(const LlamaShape shape, ReadLlamaShape(model));
   RETURN_IF_ERROR(CheckSpecFits(initial.spec(), shape));
   RETURN_IF_ERROR(CheckExamples(examples, shape, options.sequence_length));
+  if (!held_out.empty()) RETURN_IF_ERROR(CheckExamples(held_out, shape, options.sequence_length));
   ASSIGN_OR_RETURN(const ModelFootprint footprint, FootprintOf(model));
   ASSIGN_OR_RETURN(
       std::unique_ptr<AdaptedWeights> weights,
       AdaptedWeights::Create(model, shape, initial,
                              {.trained = options.factors, .ranks = options.ranks, .products = machine.products}));
-  std::vector<AnswerLogs> reference =
-      MeasureAnswers(shape, *weights, examples, RotaryFrequencies(shape), options.sequence_length);
+  const auto measure_answers = [&](std::span<const TokenExample> of) {
+    return MeasureAnswers(shape, *weights, of, RotaryFrequencies(shape), options.sequence_length);
+  };
+  std::vector<AnswerLogs> reference = measure_answers(examples);
+  std::vector<AnswerLogs> held_out_reference = measure_answers(held_out);
   return std::make_unique<Training>(
       Training::Parts{.shape = shape,
                       .examples = examples,
@@ -234,7 +288,8 @@ absl::StatusOr<std::unique_ptr<AdapterTrainer>> CreateTraining(const GgufFile& m
                       .weights = std::move(weights),
                       .matrices = TrainedMatrices(initial.spec(), options),
                       .reference = std::move(reference),
-                      .name = NameTraining(model, examples, initial, options, machine.products)});
+                      .held_out = {.examples = held_out, .reference = std::move(held_out_reference)},
+                      .name = NameTraining(model, examples, held_out, initial, options, machine.products)});
 }
 
 }  // namespace
@@ -254,8 +309,9 @@ absl::StatusOr<std::unique_ptr<AdapterTrainer>> AdapterTrainer::Create(const Ggu
                                                                        std::span<const TokenExample> examples,
                                                                        const Adapter& initial,
                                                                        const TrainOptions& options,
-                                                                       const TrainMachine& machine) {
-  return WithoutExceptions([&] { return CreateTraining(model, examples, initial, options, machine); });
+                                                                       const TrainMachine& machine,
+                                                                       std::span<const TokenExample> held_out) {
+  return WithoutExceptions([&] { return CreateTraining(model, examples, held_out, initial, options, machine); });
 }
 
 absl::StatusOr<TrainResult> TrainAdapter(const GgufFile& model, std::span<const TokenExample> examples,

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -27,6 +28,7 @@ struct TrainStep {
   double learning_rate = 0;
   uint64_t tokens = 0;  // read so far, prompts included
   PreferenceFigures preferences = {};  // of the step, before its update
+  std::optional<double> held_out_loss = {};  // after its update, if it was measured then
 };
 
 struct TrainResult {
@@ -37,6 +39,9 @@ struct TrainResult {
   uint32_t steps = 0;  // done; fewer than planned if it was stopped
   std::vector<float> mean_gradient = {};  // of options.control_variates: GradientTerms::MeanGradient
   PreferenceFigures preferences = {};  // of the last step
+  std::optional<double> held_out_before = {};  // loss over held-out examples, if there are any
+  std::optional<double> held_out_after = {};   // of `adapter`; not of a training that was stopped by others
+  uint32_t best_step = 0;                      // after which `adapter` was as it is: with patience maybe not the last
 };
 
 // How this machine is to be used. Nothing here changes what is learned by more than rounding.
@@ -60,13 +65,15 @@ absl::StatusOr<ModelFootprint> FootprintOf(const GgufFile& model);
 // what its user wrote and judged, and neither kind should keep the other from being learned.
 class AdapterTrainer {
  public:
-  // Borrows `model` and `examples`. InvalidArgument (options, no token to learn, an example longer than a sequence or
+  // Borrows `model`, `examples` and `held_out`, which are only measured: before, after, and with patience on the way,
+  // to end with the best. InvalidArgument (options, no token to learn, an example longer than a sequence or
   // with a token that the model does not know, a sequence longer than the model's context, a spec that does not fit the
   // model), ResourceExhausted (LibTorch could not allocate), Internal (LibTorch's message).
   static absl::StatusOr<std::unique_ptr<AdapterTrainer>> Create(const GgufFile& model,
                                                                 std::span<const TokenExample> examples,
                                                                 const Adapter& initial, const TrainOptions& options,
-                                                                const TrainMachine& machine);
+                                                                const TrainMachine& machine,
+                                                                std::span<const TokenExample> held_out = {});
   virtual ~AdapterTrainer() = default;
 
   virtual bool done() const = 0;

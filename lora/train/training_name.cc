@@ -26,7 +26,8 @@ class NameHash {
       Add(value);
     }
     for (const uint32_t value :
-         {options.warmup_steps, options.steps, options.sequence_length, options.micro_batch, options.accumulate}) {
+         {options.warmup_steps, options.steps, options.sequence_length, options.micro_batch, options.accumulate,
+          options.patience, options.evaluate_every}) {
       Add(value);
     }
     Add(options.optimizer);
@@ -69,14 +70,16 @@ class NameHash {
 
 }  // namespace
 
-Digest NameTraining(const GgufFile& model, std::span<const TokenExample> examples, const Adapter& initial,
-                    const TrainOptions& options, ProductType products) {
+Digest NameTraining(const GgufFile& model, std::span<const TokenExample> examples,
+                    std::span<const TokenExample> held_out, const Adapter& initial, const TrainOptions& options,
+                    ProductType products) {
   NameHash hash;
   hash.Add(options);
   hash.Add(products);
   hash.Add(initial);
   hash.Add(model);
   for (const TokenExample& example : examples) hash.Add(example);
+  for (const TokenExample& example : held_out) hash.Add(example);
   return hash.Finish();
 }
 

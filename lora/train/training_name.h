@@ -13,7 +13,8 @@ namespace fleetune {
 
 // A hash of all that decides what a training learns, to tell whether a checkpoint is of the same one. Of the model,
 // only names and sizes of the tensors and a piece of each: the whole file may be large. Pure.
-Digest NameTraining(const GgufFile& model, std::span<const TokenExample> examples, const Adapter& initial,
-                    const TrainOptions& options, ProductType products);
+Digest NameTraining(const GgufFile& model, std::span<const TokenExample> examples,
+                    std::span<const TokenExample> held_out, const Adapter& initial, const TrainOptions& options,
+                    ProductType products);
 
 }  // namespace fleetune

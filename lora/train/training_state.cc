@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "absl/strings/str_cat.h"
+#include "base/check.h"
 #include "base/crypto/sha256.h"
 #include "base/files.h"
 #include "base/status_macros.h"
@@ -18,7 +19,7 @@ constexpr std::string_view kMagic = "FTCK";
 constexpr uint32_t kVersion = 2;
 constexpr uint64_t kMaxTrained = 2 * kMaxAdapterParameters;  // A and B
 constexpr uint64_t kMaxOptimizer = 2 * kMaxTrained;          // no optimizer remembers more
-constexpr uint64_t kMaxBytes = 4096 + sizeof(float) * (kMaxTrained + kMaxOptimizer);
+constexpr uint64_t kMaxBytes = 4096 + sizeof(float) * (2 * kMaxTrained + kMaxOptimizer);
 
 void AppendFloats(std::span<const float> values, ByteWriter& writer) {
   writer.Write(uint64_t{values.size()});
@@ -52,6 +53,8 @@ absl::Status CheckHead(ByteReader& reader) {
 }  // namespace
 
 Bytes EncodeTrainingState(const TrainingPosition& position, const TrainedFloats& floats) {
+  CHECK(floats.early_stop != nullptr);
+  const EarlyStop::State& stop = *floats.early_stop;
   ByteWriter writer;
   writer.WriteBytes(AsBytes(kMagic));
   writer.Write(kVersion);
@@ -65,8 +68,13 @@ Bytes EncodeTrainingState(const TrainingPosition& position, const TrainedFloats&
   writer.Write(position.last_preferences.pairs);
   writer.Write(position.last_preferences.right);
   writer.Write(position.last_preferences.margin_sum);
+  writer.Write(position.held_out_loss);
+  writer.Write(stop.waited);
+  writer.Write(stop.best_step);
+  writer.Write(stop.best_loss);
   AppendFloats(floats.trained, writer);
   AppendFloats(floats.optimizer, writer);
+  AppendFloats(stop.best, writer);
   Bytes out = writer.Take();
   const Digest digest = Sha256(out);
   out.insert(out.end(), digest.bytes.begin(), digest.bytes.end());
@@ -89,13 +97,18 @@ absl::StatusOr<TrainingState> DecodeTrainingState(std::span<const uint8_t> bytes
   ASSIGN_OR_RETURN(position.last_preferences.pairs, reader.Read<uint64_t>());
   ASSIGN_OR_RETURN(position.last_preferences.right, reader.Read<uint64_t>());
   ASSIGN_OR_RETURN(position.last_preferences.margin_sum, reader.Read<double>());
+  ASSIGN_OR_RETURN(position.held_out_loss, reader.Read<double>());
+  ASSIGN_OR_RETURN(state.early_stop.waited, reader.Read<uint32_t>());
+  ASSIGN_OR_RETURN(state.early_stop.best_step, reader.Read<uint32_t>());
+  ASSIGN_OR_RETURN(state.early_stop.best_loss, reader.Read<double>());
   if (position.rows_a_pass == 0) return absl::DataLossError("checkpoint: passes of no row");
-  if (!std::isfinite(position.first_loss) || !std::isfinite(position.last_loss) ||
-      !std::isfinite(position.last_preferences.margin_sum)) {
-    return absl::DataLossError("checkpoint: a loss is not finite");
+  for (const double value : {position.first_loss, position.last_loss, position.last_preferences.margin_sum,
+                             position.held_out_loss, state.early_stop.best_loss}) {
+    if (!std::isfinite(value)) return absl::DataLossError("checkpoint: a loss is not finite");
   }
   ASSIGN_OR_RETURN(state.trained, ReadFloats(reader, "parameters", kMaxTrained));
   ASSIGN_OR_RETURN(state.optimizer, ReadFloats(reader, "floats of an optimizer", kMaxOptimizer));
+  ASSIGN_OR_RETURN(state.early_stop.best, ReadFloats(reader, "parameters of the best", kMaxTrained));
   const Digest expected = Sha256(bytes.first(bytes.size() - reader.remaining()));
   ASSIGN_OR_RETURN(const std::span<const uint8_t> digest, reader.ReadBytes(expected.bytes.size()));
   if (!std::equal(digest.begin(), digest.end(), expected.bytes.begin())) {

@@ -8,6 +8,7 @@
 #include "absl/status/statusor.h"
 #include "base/bytes.h"
 #include "base/digest.h"
+#include "lora/train/early_stop.h"
 #include "lora/train/preference_figures.h"
 
 namespace fleetune {
@@ -22,6 +23,7 @@ struct TrainingPosition {
   double first_loss = 0;
   double last_loss = 0;
   PreferenceFigures last_preferences = {};
+  double held_out_loss = 0;  // as last measured; 0 before
 
   friend bool operator==(const TrainingPosition&, const TrainingPosition&) = default;
 };
@@ -30,6 +32,7 @@ struct TrainingPosition {
 struct TrainedFloats {
   std::span<const float> trained;    // A (if it is) and B (if it is)
   std::span<const float> optimizer;  // Optimizer::state
+  const EarlyStop::State* early_stop = nullptr;
 };
 
 // All that a training must remember between two steps to go on bit for bit; what it learns from is given again. A file
@@ -38,12 +41,13 @@ struct TrainingState {
   TrainingPosition position;
   std::vector<float> trained;
   std::vector<float> optimizer;
+  EarlyStop::State early_stop;
 
-  TrainedFloats floats() const { return {trained, optimizer}; }
+  TrainedFloats floats() const { return {trained, optimizer, &early_stop}; }
   friend bool operator==(const TrainingState&, const TrainingState&) = default;
 };
 
-// Copies the floats once.
+// Copies the floats once. Requires an early_stop; checked.
 Bytes EncodeTrainingState(const TrainingPosition& position, const TrainedFloats& floats);
 
 // The inverse. InvalidArgument (no checkpoint, another version), DataLoss (cut off, changed, a value that is not

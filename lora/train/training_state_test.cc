@@ -15,9 +15,11 @@ namespace {
 TrainingState SmallState() {
   TrainingState state{
       .position = {.rows_a_pass = 2, .step = 3, .passes = 9, .tokens = 1000, .first_loss = 4.5, .last_loss = 2.25,
-                   .last_preferences = {.pairs = 4, .right = 3, .margin_sum = 0.5}},
+                   .last_preferences = {.pairs = 4, .right = 3, .margin_sum = 0.5},
+                   .held_out_loss = 1.5},
       .trained = {1, -2, 3},
-      .optimizer = {0.1f, 0.2f, 0.3f, 4, 5}};
+      .optimizer = {0.1f, 0.2f, 0.3f, 4, 5},
+      .early_stop = {.waited = 1, .best_step = 2, .best_loss = 1.25, .best = {7, 8, 9}}};
   state.position.training.bytes.fill(7);
   return state;
 }
@@ -39,7 +41,8 @@ TEST(TrainingStateTest, ComesBackFromItsBytesAndFromAFile) {
 // docs/formats/training_checkpoint.md, byte for byte.
 TEST(TrainingStateTest, LiesInBytesAsDocumented) {
   const Bytes bytes = Encode(SmallState());
-  ASSERT_EQ(bytes.size(), 4u + 4 + 32 + 4 + 4 + 8 + 8 + 8 + 8 + 3 * 8 + (8 + 3 * 4) + (8 + 5 * 4) + 32);
+  constexpr size_t kHead = 4 + 4 + 32 + 4 + 4 + 8 + 8 + 8 + 8 + 3 * 8 + (8 + 4 + 4 + 8);
+  ASSERT_EQ(bytes.size(), kHead + (8 + 3 * 4) + (8 + 5 * 4) + (8 + 3 * 4) + 32);
   EXPECT_EQ(AsText(std::span(bytes).first(4)), "FTCK");
   EXPECT_EQ(bytes[4], 2);
   EXPECT_EQ(bytes[8], 7);
@@ -49,8 +52,10 @@ TEST(TrainingStateTest, LiesInBytesAsDocumented) {
   EXPECT_EQ(bytes[56] + 256 * bytes[57], 1000);
   EXPECT_EQ(bytes[80], 4);
   EXPECT_EQ(bytes[88], 3);
-  EXPECT_EQ(bytes[104], 3);
-  EXPECT_EQ(bytes[124], 5);
+  EXPECT_EQ(bytes[112], 1);
+  EXPECT_EQ(bytes[116], 2);
+  EXPECT_EQ(bytes[128], 3);
+  EXPECT_EQ(bytes[148], 5);
   const Digest digest = Sha256(std::span(bytes).first(bytes.size() - 32));
   EXPECT_TRUE(std::equal(digest.bytes.begin(), digest.bytes.end(), bytes.end() - 32));
 }
@@ -78,10 +83,10 @@ TEST(TrainingStateTest, SaysWhatIsWrong) {
   bytes[4] = 1;
   EXPECT_THAT(DecodeTrainingState(bytes), HasStatus(absl::StatusCode::kInvalidArgument, "version 2, got 1"));
   bytes = Encode(SmallState());
-  bytes[111] = 1;  // of the number of parameters
+  bytes[135] = 1;  // of the number of parameters
   EXPECT_THAT(DecodeTrainingState(bytes), HasStatus(absl::StatusCode::kResourceExhausted, "parameters"));
   bytes = Encode(SmallState());
-  bytes[131] = 1;
+  bytes[155] = 1;
   EXPECT_THAT(DecodeTrainingState(bytes), HasStatus(absl::StatusCode::kResourceExhausted, "of an optimizer"));
   TrainingState state = SmallState();
   state.optimizer[1] = std::numeric_limits<float>::quiet_NaN();

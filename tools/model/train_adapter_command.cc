@@ -29,7 +29,7 @@ void AddFileOptions(CLI::App& command, TrainArguments& arguments) {
 void AddAdapterOptions(CLI::App& command, TrainArguments& arguments) {
   command.add_option("--rank", arguments.rank, "Rank of each module")->capture_default_str();
   command.add_option("--alpha", arguments.alpha, "Scale times rank")->capture_default_str();
-  command.add_flag("--rslora", arguments.rank_stabilized, "The scale is alpha by the root of the rank, not by the rank");
+  command.add_flag("--rslora", arguments.rank_stabilized, "The scale is alpha / sqrt(rank), not alpha / rank");
   command.add_option("--targets", arguments.targets, "Modules: some of q,k,v,o,gate,up,down")
       ->delimiter(',')
       ->capture_default_str();
@@ -46,7 +46,8 @@ void AddTrainOptions(CLI::App& command, TrainArguments& arguments) {
   command.add_option("--learning-rate", train.learning_rate, "Its peak")->capture_default_str();
   command.add_option("--lora-plus-ratio", train.lora_plus_ratio, "Learning rate of B, as a multiple of A's (LoRA+)")
       ->capture_default_str();
-  command.add_option("--dpo-beta", train.dpo_beta, "Of preferences: how much their margin counts")->capture_default_str();
+  command.add_option("--dpo-beta", train.dpo_beta, "Of preferences: how much their margin counts")
+      ->capture_default_str();
   command.add_option("--momentum", train.momentum, "Of sgd")->capture_default_str();
   command.add_option("--weight-decay", train.weight_decay, "Apart from the gradient")->capture_default_str();
   command.add_option("--clip", train.clip_gradient_norm, "Largest L2 norm of a gradient")->capture_default_str();
@@ -62,6 +63,13 @@ void AddTrainOptions(CLI::App& command, TrainArguments& arguments) {
       ->check(CLI::IsMember({"constant", "cosine"}));
   command.add_option("--warmup", train.warmup_steps, "Steps until the peak rate")->capture_default_str();
   command.add_option("--dropout", train.dropout, "Of the input of A")->capture_default_str();
+  command.add_option("--held-out-share", train.held_out_share, "Of the records, drawn by --seed, to measure with only")
+      ->capture_default_str();
+  command.add_option("--patience", train.patience,
+                     "End after so many measurements of held-out examples without a better one, with the best")
+      ->capture_default_str();
+  command.add_option("--evaluate-every", train.evaluate_every, "Steps between these measurements")
+      ->capture_default_str();
   command.add_option("--seed", train.seed, "Of A, order and dropout")->capture_default_str();
 }
 

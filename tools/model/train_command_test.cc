@@ -91,6 +91,32 @@ TEST_F(TrainCommand, OptimizersRatesAndScalesAreOptions) {
   EXPECT_EQ(Train("--steps 1 --lora-plus-ratio 0 --out " + other_).exit_code, 1);
 }
 
+TEST_F(TrainCommand, PreferencesReportMarginAndAccuracy) {
+  const std::string pairs = stem_ + ".pairs.jsonl";
+  std::string lines;
+  for (const char* room : {"1", "2", "3"}) {
+    lines += std::string(R"({"prompt":"lamp )") + room + R"(: ","chosen":"on","rejected":"off"})" + "\n";
+  }
+  WriteText(pairs, lines);
+  const auto result = Result(RunTool("train --model " + model_ + " --data " + pairs + " --out " + other_ + " --log " +
+                                     log_ + " --sequence 32 --steps 20 --learning-rate 0.01 --threads 1 --json"));
+  EXPECT_GT(result["preference_margin"].get<double>(), 0);
+  EXPECT_EQ(result["preference_accuracy"], 1.0);
+  EXPECT_LT(result["last_loss"].get<double>(), result["first_loss"].get<double>());
+  EXPECT_NE(ReadText(log_).find("\"preference_margin\":"), std::string::npos);
+}
+
+TEST_F(TrainCommand, HoldsOutAShareAndEndsWithTheBest) {
+  const auto result = Result(Train("--steps 60 --held-out-share 0.3 --patience 2 --evaluate-every 1 "
+                                   "--learning-rate 0.05 --out " + other_));
+  const auto all = Result(Train("--steps 1 --out " + other_));
+  EXPECT_FALSE(all.contains("held_out_loss"));
+  EXPECT_GT(result["held_out_examples"].get<int>(), 0);
+  EXPECT_EQ(result["examples"].get<int>() + result["held_out_examples"].get<int>(), all["examples"].get<int>());
+  EXPECT_LE(result["held_out_loss"].get<double>(), result["held_out_loss_before"].get<double>());
+  EXPECT_LE(result["best_step"].get<int>(), result["steps"].get<int>());
+}
+
 TEST_F(TrainCommand, GoesOnFromACheckpointToTheSameAdapter) {
   const std::string options = "--schedule cosine --epochs 1 --dropout 0.1 ";
   const std::string whole = stem_ + ".whole";

@@ -68,6 +68,7 @@ absl::Status TrainLog::Add(const TrainStep& step, double tokens_per_second) {
     line["preference_margin"] = step.preferences.margin();
     line["preference_accuracy"] = step.preferences.accuracy();
   }
+  if (step.held_out_loss.has_value()) line["held_out_loss"] = *step.held_out_loss;
   steps_.push_back(step);
   return WriteLine(line.dump());
 }

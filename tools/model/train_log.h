@@ -12,8 +12,8 @@
 namespace fleetune {
 
 // A training's file of JSON lines, one a step: step, steps, loss, gradient_norm, learning_rate, tokens,
-// tokens_per_second (of this step) and memory_bytes (of the process, now);
-// with preferences also their preference_margin and preference_accuracy. Not thread-safe.
+// tokens_per_second (of this step) and memory_bytes (of the process, now); with preferences also their
+// preference_margin and preference_accuracy, and held_out_loss where it was measured. Not thread-safe.
 class TrainLog {
  public:
   // Starts `path` anew, or if `resumed_after` is not 0, goes on after that step: lines of later ones, which a stopped

@@ -10,10 +10,12 @@
 #include <utility>
 #include <vector>
 
+#include "base/bytes.h"
 #include "base/files.h"
 #include "base/status_macros.h"
 #include "fmt/format.h"
 #include "inference/tokenizer/tokenizer.h"
+#include "lora/examples/held_out.h"
 #include "lora/formats/adapter_file.h"
 #include "lora/records/record_paths.h"
 #include "lora/train/trainer.h"
@@ -62,6 +64,13 @@ absl::StatusOr<Adapter> StartAdapter(const TrainArguments& arguments, const Adap
   return Adapter::Initial(std::move(spec), arguments.train.seed);
 }
 
+// What the held-out part is drawn by.
+Bytes SeedBytes(uint64_t seed) {
+  ByteWriter writer;
+  writer.Write(seed);
+  return writer.Take();
+}
+
 absl::StatusOr<Task> ReadTask(const TrainArguments& arguments) {
   Task task;
   task.options = arguments.train;
@@ -73,11 +82,16 @@ absl::StatusOr<Task> ReadTask(const TrainArguments& arguments) {
       .memory_bytes = arguments.memory_bytes};
   // The tokenizer goes when the texts are tokens.
   ASSIGN_OR_RETURN(const std::unique_ptr<const Tokenizer> tokenizer, Tokenizer::FromGguf(*task.model));
-  ASSIGN_OR_RETURN(const std::vector<Record> records, ReadRecordPaths(arguments.data));
-  ASSIGN_OR_RETURN(task.examples, TokenizeRecords(records, *tokenizer, arguments.train.sequence_length));
-  if (arguments.held_out.empty()) return task;
-  ASSIGN_OR_RETURN(const std::vector<Record> held_out, ReadRecordPaths(arguments.held_out));
-  ASSIGN_OR_RETURN(task.held_out, TokenizeRecords(held_out, *tokenizer, arguments.train.sequence_length));
+  ASSIGN_OR_RETURN(std::vector<Record> records, ReadRecordPaths(arguments.data));
+  ASSIGN_OR_RETURN(HeldOutSplit split, SplitHeldOut(std::move(records), SeedBytes(arguments.train.seed),
+                                                    arguments.train.held_out_share));
+  ASSIGN_OR_RETURN(task.examples, TokenizeRecords(split.learned, *tokenizer, arguments.train.sequence_length));
+  if (!arguments.held_out.empty()) {
+    ASSIGN_OR_RETURN(const std::vector<Record> more, ReadRecordPaths(arguments.held_out));
+    split.held_out.insert(split.held_out.end(), more.begin(), more.end());
+  }
+  if (split.held_out.empty()) return task;
+  ASSIGN_OR_RETURN(task.held_out, TokenizeRecords(split.held_out, *tokenizer, arguments.train.sequence_length));
   return task;
 }
 
@@ -85,8 +99,7 @@ absl::StatusOr<Task> ReadTask(const TrainArguments& arguments) {
 struct Outcome {
   TrainResult result;
   size_t examples = 0;
-  std::optional<double> held_out_before;
-  std::optional<double> held_out_after;
+  size_t held_out = 0;
 };
 
 void PrintJson(const TrainArguments& arguments, const Outcome& outcome, const TrainReport& report,
@@ -100,9 +113,11 @@ void PrintJson(const TrainArguments& arguments, const Outcome& outcome, const Tr
                                 {"seconds", report.seconds()},
                                 {"tokens_per_second", report.tokens_per_second()},
                                 {"peak_memory_bytes", PeakMemoryBytes()}};
-  if (outcome.held_out_before.has_value()) {
-    out["held_out_loss_before"] = *outcome.held_out_before;
-    out["held_out_loss"] = *outcome.held_out_after;
+  if (outcome.held_out > 0) {
+    out["held_out_examples"] = outcome.held_out;
+    out["held_out_loss_before"] = outcome.result.held_out_before.value();
+    out["held_out_loss"] = outcome.result.held_out_after.value();
+    out["best_step"] = outcome.result.best_step;
   }
   if (const PreferenceFigures& preferences = outcome.result.preferences; preferences.pairs > 0) {
     out["preference_margin"] = preferences.margin();
@@ -117,8 +132,9 @@ void PrintText(const TrainArguments& arguments, const Outcome& outcome, const Tr
   const TrainResult& result = outcome.result;
   fmt::print("{}: loss {:.4f} to {:.4f} in {} steps over {} examples\n", arguments.out, result.first_loss,
              result.last_loss, result.steps, outcome.examples);
-  if (outcome.held_out_before.has_value()) {
-    fmt::print("held-out loss {:.4f} to {:.4f}\n", *outcome.held_out_before, *outcome.held_out_after);
+  if (outcome.held_out > 0) {
+    fmt::print("held-out loss {:.4f} to {:.4f}, over {} examples, after step {}\n", result.held_out_before.value(),
+               result.held_out_after.value(), outcome.held_out, result.best_step);
   }
   if (result.preferences.pairs > 0) {
     fmt::print("last step's preferences: margin {:.4f}, accuracy {:.2f}\n", result.preferences.margin(),
@@ -167,14 +183,9 @@ absl::Status Steps(const TrainArguments& arguments, AdapterTrainer& trainer, Tra
 // `start` goes when training begins: it may be large.
 absl::Status TrainAndSave(const TrainArguments& arguments, const Task& task, std::unique_ptr<const Adapter> start,
                           AdapterFormat format) {
-  const auto held_out_loss = [&](const Adapter& adapter) -> absl::StatusOr<std::optional<double>> {
-    if (task.held_out.empty()) return std::optional<double>();
-    ASSIGN_OR_RETURN(const double loss, MeanLoss(*task.model, task.held_out, &adapter, task.machine.products));
-    return std::optional<double>(loss);
-  };
-  ASSIGN_OR_RETURN(const std::optional<double> before, held_out_loss(*start));
   ASSIGN_OR_RETURN(const std::unique_ptr<AdapterTrainer> trainer,
-                   AdapterTrainer::Create(*task.model, task.examples, *start, task.options, task.machine));
+                   AdapterTrainer::Create(*task.model, task.examples, *start, task.options, task.machine,
+                                          task.held_out));
   start.reset();
   if (arguments.resume) RETURN_IF_ERROR(Resume(arguments, *trainer));
   TrainReport report;
@@ -184,15 +195,13 @@ absl::Status TrainAndSave(const TrainArguments& arguments, const Task& task, std
   const nlohmann::ordered_json figures =
       arguments.bench ? bench.Figures(task.shape, trainer->layout()) : nlohmann::ordered_json::object();
   ASSIGN_OR_RETURN(TrainResult result, trainer->Result());
-  ASSIGN_OR_RETURN(const std::optional<double> after, held_out_loss(result.adapter));
   if (!arguments.out.empty()) {
     RETURN_IF_ERROR(SaveAdapter(arguments.out, format, result.adapter, task.base,
                                 std::filesystem::path(arguments.model).filename().string()));
   }
   const Outcome outcome{.result = std::move(result),
                         .examples = task.examples.size(),
-                        .held_out_before = before,
-                        .held_out_after = after};
+                        .held_out = task.held_out.size()};
   arguments.json ? PrintJson(arguments, outcome, report, figures) : PrintText(arguments, outcome, report, figures);
   return absl::OkStatus();
 }

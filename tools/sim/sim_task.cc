@@ -52,7 +52,7 @@ absl::StatusOr<SimTask> MakeSimTask(std::string_view toml, const GgufFile& model
   task.toml = FormatTaskSpec(task.spec);
   ASSIGN_OR_RETURN(task.spec, ParseTaskSpec(task.toml, find_model));  // what follows from the mode
   const TrainingPlan& plan = task.spec.plan;
-  ASSIGN_OR_RETURN(task.adapter, AdapterSpec::Create({.rank = plan.rank, .alpha = plan.alpha, .targets = plan.targets},
+  ASSIGN_OR_RETURN(task.adapter, AdapterSpec::Create(AdapterOptionsOf(plan),
                                                      task.model.sizes));
   return task;
 }
