@@ -10,21 +10,37 @@
 namespace fleetune::secagg {
 namespace {
 
+// Terms whose keys are expanded together, by one thread.
+constexpr size_t kTermsAtOnce = 64;
+
+// Streams of terms kTermsAtOnce * i and those that follow it.
+using StreamsOfTerms = std::vector<std::vector<MaskStream>>;
+
+StreamsOfTerms StreamsOf(std::span<const MaskTerm> terms, ParallelFor parallel, MaskKernel kernel) {
+  StreamsOfTerms streams((terms.size() + kTermsAtOnce - 1) / kTermsAtOnce);
+  parallel(streams.size(), [&](size_t i) {
+    const std::span<const MaskTerm> from = terms.subspan(i * kTermsAtOnce);
+    for (const MaskTerm& term : from.first(std::min(kTermsAtOnce, from.size()))) {
+      streams[i].emplace_back(term.cipher, term.key, kInputVector, kernel);
+    }
+  });
+  return streams;
+}
+
 template <typename Element>
 void ApplyTiled(std::span<Element> values, std::span<const MaskTerm> terms, ParallelFor parallel, MaskKernel kernel) {
   if (terms.empty()) return;
-  std::vector<MaskStream> streams;
-  streams.reserve(terms.size());
-  for (const MaskTerm& term : terms) streams.emplace_back(term.cipher, term.key, kInputVector, kernel);
+  const StreamsOfTerms streams = StreamsOf(terms, parallel, kernel);
   constexpr size_t kTile = kMaskTileBytes / sizeof(Element);
   parallel((values.size() + kTile - 1) / kTile, [&](size_t tile) {
     const size_t first = tile * kTile;
     const std::span<Element> part = values.subspan(first, std::min(kTile, values.size() - first));
     for (size_t i = 0; i < terms.size(); ++i) {
+      const MaskStream& stream = streams[i / kTermsAtOnce][i % kTermsAtOnce];
       if (terms[i].subtract) {
-        streams[i].Subtract(part, first);
+        stream.Subtract(part, first);
       } else {
-        streams[i].Add(part, first);
+        stream.Add(part, first);
       }
     }
   });

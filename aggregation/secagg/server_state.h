@@ -50,6 +50,12 @@ struct UnverifiedMessage {
   std::optional<SignatureClaim> claim;  // to be verified first; none where the coordinator looks at no signature
 };
 
+// Borrows what a participant released.
+struct ReleasedShare {
+  uint32_t seat = 0;
+  const Share* share = nullptr;
+};
+
 struct TermsOfSecret {
   std::vector<MaskTerm> terms;
   std::vector<uint32_t> liars;
@@ -123,7 +129,7 @@ struct ServerSession::State {
   void ApplyUnmasked(SessionEvent event);
   absl::Status AppendTerms(const Participant& participant, Secret32 secret, std::vector<MaskTerm>& terms) const;
   // The masks that one device's secret gives, from the shares of it that were released, and the seats of liars.
-  absl::StatusOr<TermsOfSecret> RecoverTerms(uint32_t seat, std::span<const IndexedShare> shares) const;
+  absl::StatusOr<TermsOfSecret> RecoverTerms(uint32_t seat, std::span<const ReleasedShare> given) const;
   // Whether `identity` signed what this participant has sent since the roster closed.
   bool Signed(const Participant& participant, const VerifyKey& identity) const;
   void Fail(std::string why);

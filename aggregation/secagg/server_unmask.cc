@@ -13,7 +13,7 @@ namespace fleetune::secagg {
 namespace {
 
 // By seat: the shares of its secret that were released.
-using ReleasedShares = std::vector<std::vector<IndexedShare>>;
+using ReleasedShares = std::vector<std::vector<ReleasedShare>>;
 
 }  // namespace
 
@@ -98,8 +98,11 @@ bool ServerSession::AllUnmasked() const { return answered() == asked(); }
 bool ServerSession::EnoughShares() const { return state_->inputs_closed && state_->secrets_short == 0; }
 
 absl::StatusOr<TermsOfSecret> ServerSession::State::RecoverTerms(uint32_t seat,
-                                                                 std::span<const IndexedShare> shares) const {
+                                                                 std::span<const ReleasedShare> given) const {
   const Participant& participant = participants[seat];
+  std::vector<IndexedShare> shares;
+  shares.reserve(given.size());
+  for (const ReleasedShare& one : given) shares.push_back({.seat = one.seat, .share = *one.share});
   const auto accept = [&](const Secret32& secret) {
     return participant.committed ? SeedHash(session, participant.device, secret) == participant.seed_hash
                                  : X25519PublicKey(secret) == participant.mask_key;
@@ -129,7 +132,7 @@ absl::StatusOr<RecoveredMasks> ServerSession::RecoverMasks(ParallelFor parallel)
     size_t next = 0;
     for (uint32_t i = 0; i < asked.size(); ++i) {
       if (participant.unmask.given.Has(i)) {
-        released[asked[i]].push_back({.seat = seat, .share = participant.unmask.shares[next++]});
+        released[asked[i]].push_back({.seat = seat, .share = &participant.unmask.shares[next++]});
       }
     }
   }

@@ -59,18 +59,22 @@ std::array<uint8_t, kShareBytes> EncodeShare(const Share& share) {
   return bytes;
 }
 
-absl::StatusOr<Share> ParseShare(std::span<const uint8_t> bytes) {
+absl::Status Share::ParseInto(std::span<const uint8_t> bytes, Share& share) {
   if (bytes.size() != kShareBytes) {
     return absl::InvalidArgumentError(fmt::format("share: expected {} bytes, got {}", kShareBytes, bytes.size()));
   }
-  Share::Limbs limbs;
-  for (size_t limb = 0; limb < kSecretLimbs; ++limb) {
-    uint64_t value;
-    std::memcpy(&value, bytes.data() + limb * sizeof(value), sizeof(value));
-    ASSIGN_OR_RETURN(limbs[limb], Field61::FromU64(value));
+  std::array<uint64_t, kSecretLimbs> values;
+  std::memcpy(values.data(), bytes.data(), sizeof(values));
+  for (const uint64_t value : values) {
+    RETURN_IF_ERROR(Field61::FromU64(value).status());
   }
-  Share share(limbs);
-  WipeElements(limbs);
+  for (size_t limb = 0; limb < kSecretLimbs; ++limb) share.limbs_[limb] = Field61::Reduce(values[limb]);
+  return absl::OkStatus();
+}
+
+absl::StatusOr<Share> ParseShare(std::span<const uint8_t> bytes) {
+  Share share;
+  RETURN_IF_ERROR(Share::ParseInto(bytes, share));
   return share;
 }
 

@@ -42,6 +42,9 @@ class Share {
 
   const Limbs& limbs() const { return limbs_; }
 
+  // ParseShare in place: no copy to wipe. `share` is left as it is if it fails.
+  static absl::Status ParseInto(std::span<const uint8_t> bytes, Share& share);
+
  private:
   Limbs limbs_{};
 };

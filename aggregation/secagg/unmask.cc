@@ -81,11 +81,10 @@ absl::StatusOr<UnmaskMessage> ParseUnmask(std::span<const uint8_t> message, cons
   UnmaskMessage result;
   ASSIGN_OR_RETURN(result.given, Bitmap::Read(asked, reader));
   const uint32_t count = result.given.Count();
-  if (reader.remaining() >= uint64_t{count} * kShareBytes) result.shares.reserve(count);
+  ASSIGN_OR_RETURN(const std::span<const uint8_t> shares, reader.ReadBytes(uint64_t{count} * kShareBytes));
+  result.shares.resize(count);
   for (uint32_t i = 0; i < count; ++i) {
-    ASSIGN_OR_RETURN(const std::span<const uint8_t> bytes, reader.ReadBytes(kShareBytes));
-    ASSIGN_OR_RETURN(Share share, ParseShare(bytes.first<kShareBytes>()));
-    result.shares.push_back(std::move(share));
+    RETURN_IF_ERROR(Share::ParseInto(shares.subspan(i * kShareBytes, kShareBytes), result.shares[i]));
   }
   RETURN_IF_ERROR(ReadArray(reader, result.signature));
   RETURN_IF_ERROR(reader.ExpectEnd());

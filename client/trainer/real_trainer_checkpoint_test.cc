@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "client/trainer/real_trainer_fixture.h"
+#include "tests/support/status_matchers.h"
 
 namespace fleetune {
 namespace {

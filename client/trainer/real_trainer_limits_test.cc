@@ -13,6 +13,7 @@
 #include "client/trainer/child_fixture.h"
 #include "client/trainer/confinement.h"
 #include "client/trainer/real_trainer_fixture.h"
+#include "tests/support/status_matchers.h"
 
 namespace fleetune {
 namespace {

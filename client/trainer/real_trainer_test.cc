@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "client/trainer/real_trainer_fixture.h"
+#include "tests/support/status_matchers.h"
 
 namespace fleetune {
 namespace {

@@ -2,6 +2,7 @@
 
 #include <signal.h>
 
+#include <filesystem>
 #include <string>
 #include <vector>
 
@@ -13,6 +14,10 @@ namespace {
 
 // Enough passes that a training takes seconds, so that a kill finds it at work.
 constexpr char kLongTraining[] = "epochs = 20\nlearning_rate = 0.003\nsequence_length = 128\n";
+
+// Some hundred steps: enough to be met after the first checkpoint, and not more than need be, since a trainer runs only when
+// nobody else wants the processor.
+constexpr char kSomeTraining[] = "epochs = 3\nlearning_rate = 0.003\nsequence_length = 128\n";
 
 void ExpectWholeRound(const nlohmann::json& round, int devices) {
   EXPECT_EQ(round.value("state", ""), "done") << round.dump(1);
@@ -91,17 +96,51 @@ TEST(CrashTest, DeviceKilledWhileItTrains) {
   ExpectDevicesAtVersion(fleet, {"romeo", "juliet"}, 1);
 }
 
-TEST(CrashTest, TrainerKilled) {
+bool HasCheckpoint(const LoopbackFleet& fleet, const std::string& device) {
+  std::error_code error;
+  return std::filesystem::directory_iterator(fleet.DeviceFolder(device) + "/checkpoints", error) !=
+         std::filesystem::directory_iterator();
+}
+
+TEST(CrashTest, TrainerKilledTheNextAttemptGoesOnFromTheCheckpoint) {
   LoopbackFleet fleet;
-  fleet.CreateTask({.devices = 1, .needed = 1, .training = kLongTraining});
-  fleet.AddDevice("romeo", SpeakerText("romeo"));
+  fleet.CreateTask({.devices = 1, .needed = 1, .training = kSomeTraining});
+  fleet.AddDevice("romeo", SpeakerText("romeo"), "checkpoint_steps = 3\n");
   Background romeo = fleet.RunDevice("romeo");
   const std::string id = fleet.StartRound();
-  ASSERT_TRUE(Eventually([&] { return IsTraining(fleet, romeo, "romeo"); })) << fleet.Log("romeo");
-  for (pid_t trainer : ChildrenOf(romeo.pid())) kill(trainer, SIGKILL);
+  ASSERT_TRUE(Eventually([&] { return HasCheckpoint(fleet, "romeo"); })) << fleet.Log("romeo");
+  const std::vector<pid_t> trainers = ChildrenOf(romeo.pid());
+  ASSERT_FALSE(trainers.empty()) << fleet.Log("romeo");
+  for (pid_t trainer : trainers) kill(trainer, SIGKILL);
   ExpectWholeRound(fleet.AwaitRound(id), 1);
   EXPECT_TRUE(romeo.Running());
+  const std::string log = fleet.Log("romeo");
+  EXPECT_NE(log.find("signal 9 (Killed)"), std::string::npos) << log;
+  EXPECT_NE(log.find("goes on from the checkpoint after step "), std::string::npos) << log;
   ExpectDevicesAtVersion(fleet, {"romeo"}, 1);
+  EXPECT_FALSE(HasCheckpoint(fleet, "romeo"));  // the round is over
+}
+
+TEST(CrashTest, TheOwnersPauseHoldsARunningTraining) {
+  LoopbackFleet fleet;
+  fleet.CreateTask({.devices = 1, .needed = 1, .training = kSomeTraining});
+  fleet.AddDevice("romeo", SpeakerText("romeo"), "checkpoint_steps = 3\n");
+  Background romeo = fleet.RunDevice("romeo");
+  const std::string id = fleet.StartRound();
+  ASSERT_TRUE(Eventually([&] { return HasCheckpoint(fleet, "romeo"); })) << fleet.Log("romeo");
+  const std::vector<pid_t> trainers = ChildrenOf(romeo.pid());
+  ASSERT_EQ(fleet.Device("romeo", {"pause"}).exit_code, 0);
+  ASSERT_TRUE(Eventually([&] {
+    const nlohmann::json status = fleet.DeviceStatus("romeo");
+    return status.value("phase", "") == "paused" && status.value("detail", "").find(", step ") != std::string::npos;
+  })) << fleet.DeviceStatus("romeo") << fleet.Log("romeo");
+  EXPECT_EQ(ChildrenOf(romeo.pid()), trainers);  // it waits; it was not ended
+  ASSERT_EQ(fleet.Device("romeo", {"resume"}).exit_code, 0);
+  ExpectWholeRound(fleet.AwaitRound(id), 1);
+  const std::string log = fleet.Log("romeo");
+  EXPECT_NE(log.find("training pauses: paused by the owner"), std::string::npos) << log;
+  EXPECT_NE(log.find("training goes on"), std::string::npos) << log;
+  EXPECT_EQ(log.find("training attempt"), std::string::npos) << log;  // none failed
 }
 
 }  // namespace
