@@ -98,7 +98,7 @@ class Daemon {
                     .cells = &cells_,
                     .books = &books_},
                    {.downloads = options.folder.downloads(),
-                    .trainer = options.trainer,
+                    .trainer = {.program = options.trainer, .niceness = options.settings.trainer_niceness},
                     .threads = budget_.threads,
                     .checkpoint_steps = options.settings.checkpoint_steps,
                     .release_key = parts.release_key,

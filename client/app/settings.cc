@@ -177,6 +177,7 @@ absl::StatusOr<ClientSettings> ParseSettings(std::string_view toml_text) {
   RETURN_IF_ERROR(reader.Integer("max_rank", 0, kMaxAdapterRank, settings.largest_rank));
   RETURN_IF_ERROR(reader.Texts("models", settings.models));
   RETURN_IF_ERROR(reader.Text("trainer", settings.trainer));
+  RETURN_IF_ERROR(reader.Integer("trainer_niceness", 0, 19, settings.trainer_niceness));
   ASSIGN_OR_RETURN(const toml::table* governor, reader.Table("governor"));
   if (governor != nullptr) RETURN_IF_ERROR(ReadGovernor(*governor, settings.governor));
   ASSIGN_OR_RETURN(const toml::table* privacy, reader.Table("privacy"));

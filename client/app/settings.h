@@ -20,6 +20,7 @@ struct ClientSettings {
   uint32_t largest_rank = 0;      // of adapters that are trained here: of larger ones the first so many, 0 .. 256; 0: any
   std::vector<std::string> models;  // GGUF files that the machine has already; used where they lie
   std::string trainer;            // path of fleetune-trainer; empty: beside this program
+  int trainer_niceness = 19;      // 0 .. 19; at 19 it trains when nobody else wants the processor
   GovernorLimits governor;        // [governor]; its max_memory_bytes follows from the two above
   PrivacyPolicy privacy;          // [privacy]
 };
@@ -28,7 +29,7 @@ inline constexpr size_t kMaxSettingsBytes = 64 * 1024;
 
 // Parses
 //   profile = "raspberry_pi"      memory_megabytes = 1500      threads = 2      max_rank = 4
-//   checkpoint_steps = 20
+//   checkpoint_steps = 20         trainer_niceness = 19
 //   models = ["/models/a.gguf"]   trainer = "/usr/libexec/fleetune-trainer"
 //   [governor]
 //   min_battery_percent_unplugged = 50    min_battery_percent_plugged = 20    max_celsius = 85.0

@@ -125,6 +125,11 @@ TEST(SettingsTest, LimitsHoldOnBothSides) {
   EXPECT_EQ(ParseSettings("checkpoint_steps = 1000000")->checkpoint_steps, 1'000'000u);
   EXPECT_THAT(ParseSettings("checkpoint_steps = 1000001"), HasStatus(kInvalid, "checkpoint_steps"));
   EXPECT_THAT(ParseSettings("checkpoint_steps = -1"), HasStatus(kInvalid, "checkpoint_steps"));
+  EXPECT_EQ(ParseSettings("")->trainer_niceness, 19);
+  EXPECT_EQ(ParseSettings("trainer_niceness = 0")->trainer_niceness, 0);
+  EXPECT_EQ(ParseSettings("trainer_niceness = 19")->trainer_niceness, 19);
+  EXPECT_THAT(ParseSettings("trainer_niceness = 20"), HasStatus(kInvalid, "from 0 to 19"));
+  EXPECT_THAT(ParseSettings("trainer_niceness = -1"), HasStatus(kInvalid, "trainer_niceness"));
   EXPECT_THAT(ParseSettings("max_rank = 256"), IsOk());
   EXPECT_THAT(ParseSettings("max_rank = 257"), HasStatus(kInvalid, "max_rank"));
   EXPECT_THAT(ParseSettings("[governor]\nmax_celsius = nan"), HasStatus(kInvalid, "max_celsius"));

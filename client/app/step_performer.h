@@ -15,6 +15,7 @@
 #include "client/core/agent.h"
 #include "client/core/ports.h"
 #include "client/data/example_store.h"
+#include "client/trainer/trainer_process.h"
 #include "client/update/adapter_shelf.h"
 #include "client/update/model_shelf.h"
 
@@ -35,7 +36,7 @@ struct StepPorts {
 
 struct StepSettings {
   std::string downloads;           // a folder
-  std::string trainer;             // path of fleetune-trainer
+  TrainerProcess::Options trainer;
   uint32_t threads = 0;
   uint32_t checkpoint_steps = 0;   // of a training, between two checkpoints; 0: none
   VerifyKey release_key;

@@ -133,7 +133,7 @@ class StepPerformerTest : public testing::Test {
                             .models = &models_,
                             .random = &random_},
                            {.downloads = device_.path() + "/downloads",
-                            .trainer = "/nonexistent/trainer",
+                            .trainer = {.program = "/nonexistent/trainer"},
                             .release_key = release_key_.verify_key(),
                             .warn = [this](const std::string& text) { warnings_.push_back(text); }}};
 };

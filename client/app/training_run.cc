@@ -30,7 +30,7 @@ absl::StatusOr<std::unique_ptr<TrainingRun>> TrainingRun::Start(TrainingInputs i
                   .checkpoint = std::exchange(inputs.checkpoint, {}),
                   .held_out_secret = std::move(inputs.held_out_secret)};
   if (!HasAOfSeed(before, inputs.order.plan.seed)) job.a.assign(before.a().begin(), before.a().end());
-  ASSIGN_OR_RETURN(std::unique_ptr<TrainerProcess> process, TrainerProcess::Start({.program = inputs.trainer}, job));
+  ASSIGN_OR_RETURN(std::unique_ptr<TrainerProcess> process, TrainerProcess::Start(inputs.trainer, job));
   return std::unique_ptr<TrainingRun>(new TrainingRun(std::move(inputs), std::move(process), ports));
 }
 

@@ -25,7 +25,7 @@ struct TrainingInputs {
   std::vector<std::string> records;  // JSON lines
   Bytes held_out_secret = {};        // ExampleStore::HeldOutSecret
   uint32_t threads = 0;
-  std::string trainer;               // path of fleetune-trainer
+  TrainerProcess::Options trainer = {};
   uint32_t checkpoint_steps = 0;     // between two checkpoints; 0: none
   Bytes checkpoint = {};             // of an earlier attempt; empty: none
 };

@@ -54,7 +54,7 @@ class TrainingRunTest : public testing::Test {
                                    .model_path = "m",
                                    .before = TinyAdapter(),
                                    .records = {"r"},
-                                   .trainer = program},
+                                   .trainer = {.program = program}},
                                   {.payloads = &payloads_, .checkpoints = &checkpoints_, .random = &random_});
     EXPECT_THAT(run, IsOk());
     return *std::move(run);

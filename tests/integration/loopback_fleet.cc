@@ -101,7 +101,9 @@ nlohmann::json LoopbackFleet::DeviceStatus(const std::string& name) const {
 
 void LoopbackFleet::AddDevice(const std::string& name, const std::string& data_path, const std::string& settings) {
   std::filesystem::create_directories(DeviceFolder(name));
-  WriteText(DeviceFolder(name) + "/client.toml", "threads = 1\nmodels = [\"" + StoriesModel() + "\"]\n" + settings);
+  // Tests run beside each other and share two cores: a trainer that waits until nobody else computes would not end in time.
+  WriteText(DeviceFolder(name) + "/client.toml",
+            "threads = 1\ntrainer_niceness = 10\nmodels = [\"" + StoriesModel() + "\"]\n" + settings);
   ExpectDone(Enroll(name, Token()), "enroll");
   ExpectDone(Device(name, {"data", "add", data_path}), "data add");
 }
