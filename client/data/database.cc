@@ -15,6 +15,7 @@ namespace fleetune {
 namespace {
 
 constexpr int kBusyTimeoutMillis = 5000;
+constexpr int kSwitchPauseMillis = 5;
 
 absl::Status FromSqlite(sqlite3* connection, const std::string& what) {
   const int extended = sqlite3_extended_errcode(connection);
@@ -61,6 +62,19 @@ absl::Status CreatePrivateFile(const std::string& path) {
   }
   ::close(fd);
   return absl::OkStatus();
+}
+
+// A new database is switched by who opens it first. SQLite does not wait where another process switches at the same
+// moment, whatever the busy timeout: each holds what the other needs, so one is refused at once and must ask again.
+absl::Status UseWriteAheadLog(sqlite3* connection) {
+  for (int waited = 0;; waited += kSwitchPauseMillis) {
+    const int code = sqlite3_exec(connection, "PRAGMA journal_mode = WAL", nullptr, nullptr, nullptr);
+    if (code == SQLITE_OK) return absl::OkStatus();
+    if ((code & 0xff) != SQLITE_BUSY || waited >= kBusyTimeoutMillis) {
+      return FromSqlite(connection, "cannot switch to a write-ahead log");
+    }
+    sqlite3_sleep(kSwitchPauseMillis);
+  }
 }
 
 }  // namespace
@@ -146,9 +160,12 @@ absl::StatusOr<DeviceDatabase> DeviceDatabase::Open(const std::string& path) {
   if (code != SQLITE_OK) return FromSqlite(connection, "cannot open the database " + path);
   sqlite3_extended_result_codes(connection, 1);
   sqlite3_busy_timeout(connection, kBusyTimeoutMillis);
-  absl::Status status = database.Execute(
-      "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;"
-      "PRAGMA secure_delete = ON; PRAGMA trusted_schema = OFF; PRAGMA temp_store = MEMORY;");
+  absl::Status status = UseWriteAheadLog(connection);
+  if (status.ok()) {
+    status = database.Execute(
+        "PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;"
+        "PRAGMA secure_delete = ON; PRAGMA trusted_schema = OFF; PRAGMA temp_store = MEMORY;");
+  }
   if (!status.ok()) {
     return absl::Status(status.code(), path + ": " + std::string(status.message()));
   }

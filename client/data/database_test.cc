@@ -78,6 +78,32 @@ TEST_F(DeviceDatabaseTest, ASecondConnectionLeavesTheFirstOnesLock) {
   EXPECT_FALSE(AnotherProcessCouldLock(folder_.File("test.db")));
 }
 
+// As when `data add` and the daemon are the first to run on a device.
+TEST_F(DeviceDatabaseTest, ProcessesMakeANewDatabaseTogether) {
+  for (int round = 0; round < 20; ++round) {
+    const std::string path = folder_.File("new-" + std::to_string(round));
+    int start[2];
+    ASSERT_EQ(pipe(start), 0);
+    std::vector<pid_t> children;
+    for (int i = 0; i < 6; ++i) {
+      children.push_back(fork());
+      if (children.back() != 0) continue;
+      close(start[1]);
+      char byte;
+      (void)!read(start[0], &byte, 1);  // its end: all are there
+      auto database = DeviceDatabase::Open(path);
+      _exit(database.ok() && database->Migrate("test", kSteps).ok() ? 0 : 1);
+    }
+    close(start[0]);
+    close(start[1]);
+    for (const pid_t child : children) {
+      int status = -1;
+      EXPECT_EQ(waitpid(child, &status, 0), child);
+      EXPECT_EQ(status, 0);
+    }
+  }
+}
+
 TEST_F(DeviceDatabaseTest, GivesBackWhatWasBound) {
   DeviceDatabase database = Open();
   auto insert = database.Prepare("INSERT INTO things VALUES (?1, ?2, ?3, ?4)");
