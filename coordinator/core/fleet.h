@@ -62,10 +62,11 @@ class Fleet {
   absl::StatusOr<Bytes> FetchUpdate(const std::string& device, const std::string& task, const Digest& piece,
                                     uint64_t offset);
   // At most kTransferChunkBytes from `offset` of the control variates of what the round trains (c of
-  // lora/plan/control_variates.h: little-endian f32); empty at the end, and from the start while they are zeros. The
-  // bytes are booked as those of the version trained against. FailedPrecondition: the task has none, the round is over,
+  // lora/plan/control_variates.h: little-endian f32); empty at the end, and from the start while they are zeros. They stay
+  // the same until the round is over. The bytes are booked as those of the version trained against. FailedPrecondition: the task has none, the round is over,
   // or the device was not invited. InvalidArgument past the end. NotFound: no such round.
-  absl::StatusOr<Bytes> FetchControl(const std::string& device, const std::string& round, uint64_t offset);
+  absl::StatusOr<ServerControlPart> FetchControl(const std::string& device, const std::string& round,
+                                                 uint64_t offset);
   // A seat in a cell of the round, for a device whose update is ready: the one that it has, or one in a cell that is
   // filling up, or in a new one. FailedPrecondition: the round is over, does without secure aggregation, or the device
   // holds no place in it. NotFound: no such round.

@@ -4,7 +4,9 @@
 #include <cstring>
 #include <span>
 #include <string>
+#include <utility>
 
+#include "base/crypto/sha256.h"
 #include "base/status_macros.h"
 #include "coordinator/core/fleet_state.h"
 
@@ -29,7 +31,23 @@ Bytes ControlBytes(const ServerState& state, const AdapterSpec& spec, Factors fa
 
 }  // namespace
 
-absl::StatusOr<Bytes> Fleet::FetchControl(const std::string& device, const std::string& round_id, uint64_t offset) {
+absl::StatusOr<const ControlAtHand*> Fleet::State::ControlOfRound(const OpenRound& round) {
+  if (control.has_value() && control->round == round.record.id) return &*control;
+  ASSIGN_OR_RETURN(const FleetTask* const task, FindTask(round.record.task));
+  const absl::StatusOr<ServerState> state = ports.store->FindServerState(round.record.task);
+  if (!state.ok() && !absl::IsNotFound(state.status())) return state.status();
+  ControlAtHand read{.round = round.record.id, .bytes = {}, .sha256 = {}};
+  if (state.ok()) {
+    const Factors factors = TrainedFactors(task->spec.plan.trained, round.machine.from_version());
+    read.bytes = ControlBytes(*state, task->adapter, factors);
+  }
+  read.sha256 = Sha256(read.bytes);
+  control = std::move(read);
+  return &*control;
+}
+
+absl::StatusOr<ServerControlPart> Fleet::FetchControl(const std::string& device, const std::string& round_id,
+                                                      uint64_t offset) {
   RETURN_IF_ERROR(state_->Refresh());
   RETURN_IF_ERROR(state_->FindDevice(device).status());
   ASSIGN_OR_RETURN(const OpenRound round, state_->FindRound(round_id));
@@ -40,26 +58,25 @@ absl::StatusOr<Bytes> Fleet::FetchControl(const std::string& device, const std::
     return absl::FailedPreconditionError("this device was not invited to round " + round_id);
   }
   ASSIGN_OR_RETURN(FleetTask* const task, state_->FindTask(round.record.task));
-  const TrainingPlan& plan = task->spec.plan;
-  if (!plan.train.control_variates) {
-    return absl::FailedPreconditionError("task " + plan.task + " has no control variates");
+  if (!task->spec.plan.train.control_variates) {
+    return absl::FailedPreconditionError("task " + round.record.task + " has no control variates");
   }
-  const absl::StatusOr<ServerState> state = state_->ports.store->FindServerState(plan.task);
-  if (absl::IsNotFound(state.status())) return Bytes();
-  RETURN_IF_ERROR(state.status());
-  const uint32_t version = round.machine.from_version();
-  const Bytes bytes = ControlBytes(*state, task->adapter, TrainedFactors(plan.trained, version));
+  ASSIGN_OR_RETURN(const ControlAtHand* const control, state_->ControlOfRound(round));
+  const Bytes& bytes = control->bytes;
   if (offset > bytes.size()) {
     return absl::InvalidArgumentError("offset: expected at most " + std::to_string(bytes.size()) + ", got " +
                                       std::to_string(offset));
   }
   const uint64_t size = std::min<uint64_t>(kTransferChunkBytes, bytes.size() - offset);
+  const uint32_t version = round.machine.from_version();
   if (const absl::StatusOr<RoundBytes*> books = state_->BytesOf(task->versions.at(version).round); books.ok()) {
     (*books)->down += size;
     (*books)->unwritten = true;
   }
   const auto first = bytes.begin() + static_cast<ptrdiff_t>(offset);
-  return Bytes(first, first + static_cast<ptrdiff_t>(size));
+  return ServerControlPart{.bytes = Bytes(first, first + static_cast<ptrdiff_t>(size)),
+                           .size_bytes = bytes.size(),
+                           .sha256 = control->sha256};
 }
 
 uint64_t Fleet::State::DevicesOf(const FleetTask& task) const {

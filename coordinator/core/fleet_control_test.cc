@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "base/bytes.h"
+#include "base/crypto/sha256.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/support/small_fleet.h"
@@ -31,15 +32,6 @@ class FleetControlTest : public ::testing::Test {
  protected:
   // Four devices, of which each round counts two.
   void Begin(const std::string& toml = ControlledTask()) {
-    small.fleet.reset();
-    absl::StatusOr<std::unique_ptr<Fleet>> opened = Fleet::Open({.store = &small.faulty,
-                                                                 .clock = &small.clock,
-                                                                 .random = &small.random,
-                                                                 .authority = &SmallFleet::Authority(),
-                                                                 .release_key = &small.release_key,
-                                                                 .devices_keep_control_variates = true});
-    ASSERT_THAT(opened, IsOk());
-    small.fleet = *std::move(opened);
     small.AddTask(toml);
     for (int i = 0; i < 4; ++i) devices.push_back(small.AddDevice());
   }
@@ -68,10 +60,12 @@ class FleetControlTest : public ::testing::Test {
   }
 
   std::vector<float> Fetch(const std::string& device, const std::string& round) {
-    const absl::StatusOr<Bytes> bytes = small.fleet->FetchControl(device, round, 0);
-    EXPECT_THAT(bytes, IsOk());
-    std::vector<float> values(bytes->size() / sizeof(float));
-    if (!values.empty()) std::memcpy(values.data(), bytes->data(), bytes->size());
+    const absl::StatusOr<ServerControlPart> part = small.fleet->FetchControl(device, round, 0);
+    EXPECT_THAT(part, IsOk());
+    EXPECT_EQ(part->size_bytes, part->bytes.size());  // it is small
+    EXPECT_EQ(part->sha256, Sha256(part->bytes));
+    std::vector<float> values(part->bytes.size() / sizeof(float));
+    if (!values.empty()) std::memcpy(values.data(), part->bytes.data(), part->bytes.size());
     return values;
   }
 
@@ -102,7 +96,10 @@ TEST_F(FleetControlTest, InvitedDevicesFetchIt) {
   ASSERT_EQ(small.CheckIn(devices[0]), round);
   EXPECT_THAT(Fetch(devices[0], round), Each(FloatNear(1.5f, 1e-4f)));
   EXPECT_EQ(Fetch(devices[0], round).size(), kValues);
-  EXPECT_THAT(*small.fleet->FetchControl(devices[0], round, kValues * 4), IsEmpty());
+  const auto end = small.fleet->FetchControl(devices[0], round, kValues * 4);
+  ASSERT_THAT(end, IsOk());
+  EXPECT_THAT(end->bytes, IsEmpty());
+  EXPECT_EQ(end->size_bytes, kValues * 4);
   EXPECT_THAT(small.fleet->FetchControl(devices[0], round, kValues * 4 + 1),
               HasStatus(StatusCode::kInvalidArgument, "offset"));
   EXPECT_EQ(small.fleet->Round("home-1")->bytes_down, 2 * kValues * 4);
@@ -115,6 +112,26 @@ TEST_F(FleetControlTest, ZerosDoNotTravel) {
   const std::string round = small.StartRound();
   ASSERT_EQ(small.CheckIn(devices[0]), round);
   EXPECT_THAT(Fetch(devices[0], round), IsEmpty());
+}
+
+// One that was interrupted goes on at its offset, also at a coordinator that began anew meanwhile.
+TEST_F(FleetControlTest, PartsAreOfOneWholeUntilTheRoundIsOver) {
+  Begin();
+  Run(0, 0, 0.5f, 3);
+  const std::string round = small.StartRound();
+  ASSERT_EQ(small.CheckIn(devices[0]), round);
+  const Bytes whole = small.fleet->FetchControl(devices[0], round, 0)->bytes;
+  small.Reopen();
+  const auto rest = small.fleet->FetchControl(devices[0], round, 100);
+  ASSERT_THAT(rest, IsOk());
+  EXPECT_EQ(rest->bytes, Bytes(whole.begin() + 100, whole.end()));
+  EXPECT_EQ(rest->sha256, Sha256(whole));
+  // The next round's are others.
+  ASSERT_EQ(small.CheckIn(devices[1]), round);
+  for (const size_t i : {0, 1}) ASSERT_THAT(small.Send(devices[i], round, Update(round, 1, 0, 1)), IsOk());
+  const std::string next = small.StartRound();
+  ASSERT_EQ(small.CheckIn(devices[0]), next);
+  EXPECT_THAT(Fetch(devices[0], next), Each(FloatNear(2.0f, 1e-4f)));
 }
 
 TEST_F(FleetControlTest, EachFactorHasItsOwn) {
@@ -136,10 +153,11 @@ TEST_F(FleetControlTest, ARollbackLeavesThem) {
   EXPECT_THAT(small.memory.FindServerState("home")->b.control, Each(FloatNear(3.0f, 1e-4f)));
 }
 
-TEST_F(FleetControlTest, AFleetWhoseDevicesKeepNoneRefusesTheTask) {
+TEST_F(FleetControlTest, ATaskWithWhatTheyDoNotGoWithIsRefusedByName) {
   ASSERT_THAT(small.fleet->AddModel("ann", SmallModel()), IsOk());
-  EXPECT_THAT(small.fleet->CreateTask("ann", ControlledTask()),
-              HasStatus(StatusCode::kInvalidArgument, "training.control_variates"));
+  std::string toml = ControlledTask();
+  toml.replace(toml.find("lane_bits = 32"), 14, "lane_bits = 16");
+  EXPECT_THAT(small.fleet->CreateTask("ann", toml), HasStatus(StatusCode::kInvalidArgument, "lane_bits = 24 or 32"));
 }
 
 TEST_F(FleetControlTest, ATaskWithoutThemHasNoneToFetch) {

@@ -131,11 +131,6 @@ absl::StatusOr<Fleet::CreatedTask> Fleet::CreateTask(const std::string& admin, s
   record.toml = std::string(toml);
   record.releases = {0};
   ASSIGN_OR_RETURN(FleetTask task, MakeFleetTask(std::move(record), memory.models, *state_->ports.release_key));
-  if (task.spec.plan.train.control_variates && !state_->ports.devices_keep_control_variates) {
-    return absl::InvalidArgumentError(
-        "training.control_variates: expected false: the devices of this fleet keep no control variates from one round "
-        "to the next; fleetune-sim runs such a task");
-  }
   const std::string name = task.spec.plan.task;
   if (memory.tasks.contains(name)) return absl::AlreadyExistsError("there is already a task \"" + name + "\"");
   if (memory.tasks.size() >= kMaxTasks) {

@@ -95,6 +95,7 @@ absl::Status Fleet::State::Advance(const std::vector<RoundStep>& steps, std::vec
     if (after.ended) {
       memory.rounds.erase(id);
       ForgetCells(id);
+      if (control.has_value() && control->round == id) control.reset();
     } else {
       memory.rounds[id] = std::move(after.round);
     }

@@ -90,6 +90,13 @@ struct RoundBytes {
   bool unwritten = false;
 };
 
+// A round's control variates as devices get them: read once, since many fetch them in many parts.
+struct ControlAtHand {
+  std::string round;
+  Bytes bytes;
+  Digest sha256;
+};
+
 // Events that happen to one round as part of one change.
 struct RoundStep {
   std::string round;  // an open one
@@ -111,6 +118,7 @@ struct Fleet::State {
   FleetMemory memory;
   bool stale = false;  // a write failed: it may or may not have happened
   std::map<std::string, RoundBytes> round_bytes;
+  std::optional<ControlAtHand> control;            // of the round that was asked for last
   std::map<std::string, std::string> not_invited;  // by device: why
   std::map<std::string, TimePoint> written_seen;   // by device: the last_seen that the store has
 
@@ -169,6 +177,8 @@ struct Fleet::State {
   absl::StatusOr<OpenRound> FindRound(const std::string& id) const;
 
   absl::StatusOr<Adapter> LoadVersion(const FleetTask& task, uint32_t version) const;
+  // What devices of the round, an open one, correct their gradients by.
+  absl::StatusOr<const ControlAtHand*> ControlOfRound(const OpenRound& round);
   // The books of a round, from the store if they are not here.
   absl::StatusOr<RoundBytes*> BytesOf(const std::string& round);
   absl::Status WriteRoundBytes();

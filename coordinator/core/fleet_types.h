@@ -49,6 +49,12 @@ struct OfferedTask {
   Digest released_hash;
   uint64_t model_bytes = 0;
 };
+// A part of a round's control variates on their way to a device.
+struct ServerControlPart {
+  Bytes bytes;
+  uint64_t size_bytes = 0;  // of the whole; 0: all are zeros
+  Digest sha256;            // of the whole
+};
 struct RoundInvitation {
   std::string round;
   std::string task;

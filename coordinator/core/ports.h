@@ -51,9 +51,6 @@ struct FleetPorts {
   const CertificateAuthority* authority = nullptr;
   const SigningKey* release_key = nullptr;
   ParallelRunner* parallel = nullptr;  // null: one after the other
-  // Whether devices keep control variates between rounds (lora/plan/control_variates.h); if not, tasks that ask for
-  // them are refused. Those of fleetune-client do not yet; those of fleetune-sim do.
-  bool devices_keep_control_variates = false;
   // Who a device's certificate (DER) speaks for, for those that devices show each other in cells. Empty: the
   // certificates of `authority`.
   std::function<absl::StatusOr<secagg::VerifiedPeer>(std::span<const uint8_t>)> verify_peer = {};

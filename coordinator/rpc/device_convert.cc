@@ -136,6 +136,12 @@ absl::StatusOr<ModelPartQuery> FromProto(const v1::FetchModelRequest& message) {
   return ModelPartQuery{.sha256 = sha256, .offset = message.offset()};
 }
 
+absl::StatusOr<ControlPartQuery> FromProto(const v1::FetchControlRequest& message) {
+  RETURN_IF_ERROR(CheckNameField("round", message.round()));
+  RETURN_IF_ERROR(CheckRangeField("offset", message.offset(), 0, kMaxTaskParameters * sizeof(float)));
+  return ControlPartQuery{.round = message.round(), .offset = message.offset()};
+}
+
 absl::StatusOr<UploadAnnouncement> FromProto(const v1::OpenUploadRequest& message) {
   RETURN_IF_ERROR(CheckNameField("round", message.round()));
   RETURN_IF_ERROR(CheckRangeField("size", message.size(), 1, kMaxUploadBytes));
@@ -190,6 +196,14 @@ v1::PlanUpdateResponse ToProto(const std::vector<UpdatePieceRef>& pieces) {
     piece->set_version(ref.version);
     piece->set_snapshot(ref.snapshot);
   }
+  return message;
+}
+
+v1::FetchControlResponse ToProto(const ServerControlPart& part) {
+  v1::FetchControlResponse message;
+  message.set_part(part.bytes.data(), part.bytes.size());
+  message.set_size(part.size_bytes);
+  message.set_sha256(ToBytesField(part.sha256));
   return message;
 }
 

@@ -48,6 +48,10 @@ struct UploadCommit {
   std::string round;
   Digest sha256;
 };
+struct ControlPartQuery {
+  std::string round;
+  uint64_t offset = 0;
+};
 struct SeatWish {
   std::string round;
 };
@@ -66,6 +70,7 @@ absl::StatusOr<DeviceReport> FromProto(const v1::CheckInRequest& message);
 absl::StatusOr<UpdatePlanQuery> FromProto(const v1::PlanUpdateRequest& message);
 absl::StatusOr<UpdatePartQuery> FromProto(const v1::FetchUpdateRequest& message);
 absl::StatusOr<ModelPartQuery> FromProto(const v1::FetchModelRequest& message);
+absl::StatusOr<ControlPartQuery> FromProto(const v1::FetchControlRequest& message);
 absl::StatusOr<UploadAnnouncement> FromProto(const v1::OpenUploadRequest& message);
 absl::StatusOr<UploadChunk> FromProto(const v1::PutUploadChunkRequest& message);
 absl::StatusOr<UploadCommit> FromProto(const v1::CommitUploadRequest& message);
@@ -75,6 +80,7 @@ absl::StatusOr<RoundRefusal> FromProto(const v1::DeclineRoundRequest& message);
 
 v1::CheckInResponse ToProto(const CheckInAnswer& answer);
 v1::PlanUpdateResponse ToProto(const std::vector<UpdatePieceRef>& pieces);
+v1::FetchControlResponse ToProto(const ServerControlPart& part);
 v1::TakeSeatResponse ToProto(const SeatOffer& offer);
 v1::ExchangeCellResponse ToProto(CellAnswer answer);
 v1::OpenUploadResponse ToProto(const UploadState& state);

@@ -172,6 +172,21 @@ TEST(DeviceConvertTest, FetchUpdateAndModel) {
   ExpectRefused<v1::FetchModelRequest>(model, [](auto& m) { m.set_offset(kMaxModelFileBytes + 1); }, "offset");
 }
 
+TEST(DeviceConvertTest, FetchControl) {
+  v1::FetchControlRequest fetch;
+  fetch.set_round("home-1");
+  fetch.set_offset(kMaxTaskParameters * sizeof(float));
+  EXPECT_EQ(FromProto(fetch)->round, "home-1");
+  EXPECT_EQ(FromProto(fetch)->offset, kMaxTaskParameters * sizeof(float));
+  ExpectRefused<v1::FetchControlRequest>(fetch, [](auto& m) { m.clear_round(); }, "round");
+  ExpectRefused<v1::FetchControlRequest>(fetch, [](auto& m) { m.set_offset(m.offset() + 1); }, "offset");
+  const v1::FetchControlResponse part =
+      ToProto(ServerControlPart{.bytes = {1, 2}, .size_bytes = 8, .sha256 = SomeDigest('c')});
+  EXPECT_EQ(part.part(), "\x01\x02");
+  EXPECT_EQ(part.size(), 8u);
+  EXPECT_EQ(part.sha256(), std::string(32, 'c'));
+}
+
 TEST(DeviceConvertTest, Uploads) {
   v1::OpenUploadRequest open;
   open.set_round("home-1");

@@ -68,6 +68,17 @@ Reactor* DeviceServiceImpl::FetchUpdate(Context* context, const v1::FetchUpdateR
       });
 }
 
+Reactor* DeviceServiceImpl::FetchControl(Context* context, const v1::FetchControlRequest* request,
+                                         v1::FetchControlResponse* response) {
+  return desk_.AnswerDevice(
+      {context, "FetchControl"}, FromProto(*request),
+      [response](Fleet& fleet, const DevicePeer& device, const ControlPartQuery& query) -> absl::Status {
+        ASSIGN_OR_RETURN(const ServerControlPart part, fleet.FetchControl(device.id, query.round, query.offset));
+        *response = ToProto(part);
+        return absl::OkStatus();
+      });
+}
+
 Reactor* DeviceServiceImpl::TakeSeat(Context* context, const v1::TakeSeatRequest* request,
                                       v1::TakeSeatResponse* response) {
   return desk_.AnswerDevice({context, "TakeSeat"}, FromProto(*request),

@@ -22,6 +22,8 @@ class DeviceServiceImpl final : public v1::DeviceService::CallbackService {
                       v1::PlanUpdateResponse* response) override;
   Reactor* FetchUpdate(Context* context, const v1::FetchUpdateRequest* request,
                        v1::FetchUpdateResponse* response) override;
+  Reactor* FetchControl(Context* context, const v1::FetchControlRequest* request,
+                        v1::FetchControlResponse* response) override;
   Reactor* TakeSeat(Context* context, const v1::TakeSeatRequest* request, v1::TakeSeatResponse* response) override;
   Reactor* ExchangeCell(Context* context, const v1::ExchangeCellRequest* request,
                         v1::ExchangeCellResponse* response) override;

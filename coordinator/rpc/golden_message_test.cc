@@ -159,6 +159,21 @@ v1::FetchModelResponse ModelFetched() {
   return message;
 }
 
+v1::FetchControlRequest FetchControl() {
+  v1::FetchControlRequest message;
+  message.set_round("household-4");
+  message.set_offset(262'144);
+  return message;
+}
+
+v1::FetchControlResponse ControlFetched() {
+  v1::FetchControlResponse message;
+  message.set_part(std::string("\x00\x00\x80\x3f", 4));
+  message.set_size(262'148);
+  message.set_sha256(Hash('\x88'));
+  return message;
+}
+
 v1::CreateTokenRequest CreateToken() {
   v1::CreateTokenRequest message;
   message.set_uses(5);
@@ -225,6 +240,7 @@ INSTANTIATE_TEST_SUITE_P(
                     Case("decline_round_request", Decline()), Case("plan_update_request", PlanUpdate()),
                     Case("plan_update_response", UpdatePlanned()), Case("fetch_update_request", FetchUpdate()),
                     Case("fetch_model_request", FetchModel()), Case("fetch_model_response", ModelFetched()),
+                    Case("fetch_control_request", FetchControl()), Case("fetch_control_response", ControlFetched()),
                     Case("create_token_request", CreateToken()), Case("round_summary", Round())),
     [](const auto& golden) { return std::string(golden.param.first); });
 

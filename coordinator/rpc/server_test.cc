@@ -399,6 +399,11 @@ TEST_F(ServerTest, UploadGoesThroughAndItsBytesAreCounted) {
     ASSERT_THAT(Call(*stub, &v1::DeviceService::Stub::CheckIn, check_in, &checked_in), IsOk());
     ASSERT_EQ(checked_in.tasks_size(), 1);
     round = checked_in.invitation().round();
+    v1::FetchControlRequest fetch;
+    fetch.set_round(round);
+    v1::FetchControlResponse control;
+    EXPECT_THAT(Call(*stub, &v1::DeviceService::Stub::FetchControl, fetch, &control),
+                HasStatus(absl::StatusCode::kFailedPrecondition, "task home has no control variates"));
     v1::OpenUploadRequest open;
     open.set_round(round);
     open.set_size(update.size());

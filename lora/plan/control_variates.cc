@@ -1,6 +1,9 @@
 #include "lora/plan/control_variates.h"
 
+#include <cmath>
+#include <cstring>
 #include <string>
+#include <utility>
 
 #include "base/check.h"
 
@@ -37,6 +40,44 @@ absl::Status CheckControlVariates(const TrainingPlan& plan) {
 
 uint64_t UpdateValues(const TrainingPlan& plan, uint64_t trained) {
   return plan.train.control_variates ? 2 * trained : trained;
+}
+
+std::vector<float> ControlOf(const OwnControl& own, const AdapterSpec& spec, Factors factors) {
+  std::vector<float> values;
+  values.reserve(FloatsOf(spec, factors));
+  const auto append = [&](const std::vector<float>& control, uint64_t size) {
+    CHECK(control.empty() || control.size() == size);
+    values.insert(values.end(), control.begin(), control.end());
+    if (control.empty()) values.resize(values.size() + size);
+  };
+  if (HasA(factors)) append(own.a, spec.a_size());
+  if (HasB(factors)) append(own.b, spec.b_size());
+  return values;
+}
+
+OwnControl WithControl(OwnControl own, const AdapterSpec& spec, Factors factors, std::span<const float> values) {
+  CHECK(values.size() == FloatsOf(spec, factors));
+  const auto a = values.first(HasA(factors) ? spec.a_size() : 0);
+  const auto b = values.subspan(a.size());
+  if (HasA(factors)) own.a.assign(a.begin(), a.end());
+  if (HasB(factors)) own.b.assign(b.begin(), b.end());
+  return own;
+}
+
+absl::StatusOr<std::vector<float>> ReadServerControl(std::span<const uint8_t> bytes, uint64_t values) {
+  std::vector<float> control(values);
+  if (bytes.empty()) return control;
+  if (bytes.size() != values * sizeof(float)) {
+    return absl::DataLossError("control variates: expected " + std::to_string(values * sizeof(float)) + " bytes, got " +
+                               std::to_string(bytes.size()));
+  }
+  std::memcpy(control.data(), bytes.data(), bytes.size());
+  for (size_t i = 0; i < control.size(); ++i) {
+    if (!std::isfinite(control[i])) {
+      return absl::DataLossError("control variates: expected finite values, got another at " + std::to_string(i));
+    }
+  }
+  return control;
 }
 
 std::vector<float> GradientCorrection(std::span<const float> server, std::span<const float> own) {

@@ -5,6 +5,9 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "lora/adapter/adapter_spec.h"
+#include "lora/adapter/factors.h"
 #include "lora/plan/training_plan.h"
 
 namespace fleetune {
@@ -27,6 +30,24 @@ absl::Status CheckControlVariates(const TrainingPlan& plan);
 
 // Values of an update that trains so many: twice as many with control variates.
 uint64_t UpdateValues(const TrainingPlan& plan, uint64_t trained);
+
+// A device's c_i of all that is ever trained; empty: zeros.
+struct OwnControl {
+  std::vector<float> a;
+  std::vector<float> b;
+
+  friend bool operator==(const OwnControl&, const OwnControl&) = default;
+};
+
+// Those of `factors`, flat, FloatsOf(spec, factors) floats. Requires factors that are empty or of the spec's size; checked.
+std::vector<float> ControlOf(const OwnControl& own, const AdapterSpec& spec, Factors factors);
+
+// The inverse: `own` with those of `factors` replaced. Requires FloatsOf(spec, factors) values; checked.
+OwnControl WithControl(OwnControl own, const AdapterSpec& spec, Factors factors, std::span<const float> values);
+
+// c as it travels: little-endian f32, or no byte at all while each of the `values` is zero. DataLoss for another number
+// of bytes, or a value that is not finite.
+absl::StatusOr<std::vector<float>> ReadServerControl(std::span<const uint8_t> bytes, uint64_t values);
 
 // A device's: c - c_i. Requires spans of one size; checked.
 std::vector<float> GradientCorrection(std::span<const float> server, std::span<const float> own);

@@ -63,6 +63,34 @@ TEST(ControlVariatesTest, DevicesMoveByWhatTheySent) {
   EXPECT_THAT(own, ElementsAre(3.0f, 4.0f));
 }
 
+TEST(ControlVariatesTest, EachFactorHasItsOwn) {
+  BaseSizes sizes;
+  sizes.layers = 1;
+  sizes.projections.fill({.in = 2, .out = 3});
+  const AdapterSpec spec = *AdapterSpec::Create({.rank = 1, .alpha = 1, .targets = {Projection::kQ}}, sizes);
+  OwnControl own;
+  EXPECT_THAT(ControlOf(own, spec, Factors::kBoth), ElementsAre(0, 0, 0, 0, 0));
+  own = WithControl(own, spec, Factors::kB, std::vector<float>{1, 2, 3});
+  EXPECT_TRUE(own.a.empty());
+  EXPECT_THAT(ControlOf(own, spec, Factors::kBoth), ElementsAre(0, 0, 1, 2, 3));
+  own = WithControl(own, spec, Factors::kA, std::vector<float>{8, 9});
+  EXPECT_THAT(ControlOf(own, spec, Factors::kA), ElementsAre(8, 9));
+  EXPECT_THAT(ControlOf(own, spec, Factors::kB), ElementsAre(1, 2, 3));
+}
+
+TEST(ControlVariatesTest, TheServersComesAsFloatsOrNotAtAll) {
+  EXPECT_THAT(*ReadServerControl({}, 3), ElementsAre(0, 0, 0));
+  const std::vector<float> sent = {1.5f, -2};
+  const auto bytes = [](const std::vector<float>& values) {
+    const auto* first = reinterpret_cast<const uint8_t*>(values.data());
+    return std::span<const uint8_t>(first, values.size() * sizeof(float));
+  };
+  EXPECT_THAT(*ReadServerControl(bytes(sent), 2), ElementsAre(1.5f, -2.0f));
+  EXPECT_THAT(ReadServerControl(bytes(sent), 3), HasStatus(StatusCode::kDataLoss, "expected 12 bytes, got 8"));
+  EXPECT_THAT(ReadServerControl(bytes(sent).first(7), 2), HasStatus(StatusCode::kDataLoss, "got 7"));
+  EXPECT_THAT(ReadServerControl(bytes({0, INFINITY}), 2), HasStatus(StatusCode::kDataLoss, "another at 1"));
+}
+
 // With some devices counted in each round, c stays the mean over all of them.
 TEST(ControlVariatesTest, TheServersIsTheMeanOverAllDevices) {
   std::vector<std::vector<float>> own(4, {0, 0});

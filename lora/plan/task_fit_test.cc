@@ -47,6 +47,16 @@ TEST(TaskFitTest, FitsAtExactlyItsNeedAndNotAByteBelow) {
   EXPECT_THAT(below.reason, HasSubstr("would fit"));
 }
 
+TEST(TaskFitTest, ControlVariatesAreCounted) {
+  TrainingPlan plan = BigPlan();
+  const uint64_t without = Need(plan);
+  plan.train.control_variates = true;
+  const uint64_t trained = AdapterOf(plan, HalfBillion()).trained;
+  EXPECT_EQ(Need(plan), without + 2 * sizeof(float) * trained);
+  EXPECT_FALSE(FitTask(plan, HalfBillion(), Need(plan) - 1).fits);
+  EXPECT_TRUE(FitTask(plan, HalfBillion(), Need(plan)).fits);
+}
+
 TEST(TaskFitTest, SaysWhichRankOrSequenceWouldFit) {
   TrainingPlan plan = BigPlan();
   plan.rank = 16;

@@ -17,7 +17,7 @@ void Try(const uint8_t* bytes, size_t size) {
 
 namespace v1 = fleetune::v1;
 
-constexpr std::array<void (*)(const uint8_t*, size_t), 27> kMessages = {
+constexpr std::array<void (*)(const uint8_t*, size_t), 28> kMessages = {
     Try<v1::EnrollRequest>,         Try<v1::RenewCertificateRequest>, Try<v1::CheckInRequest>,
     Try<v1::PlanUpdateRequest>,     Try<v1::FetchUpdateRequest>,      Try<v1::FetchModelRequest>,
     Try<v1::OpenUploadRequest>,     Try<v1::PutUploadChunkRequest>,   Try<v1::CommitUploadRequest>,
@@ -26,7 +26,8 @@ constexpr std::array<void (*)(const uint8_t*, size_t), 27> kMessages = {
     Try<v1::ListTasksRequest>,      Try<v1::PauseTaskRequest>,        Try<v1::StartRoundRequest>,
     Try<v1::GetRoundRequest>,       Try<v1::ListRoundsRequest>,       Try<v1::AbortRoundRequest>,
     Try<v1::ListVersionsRequest>,   Try<v1::DiffVersionsRequest>,     Try<v1::ExportVersionRequest>,
-    Try<v1::ReleaseVersionRequest>, Try<v1::RollbackReleaseRequest>,  Try<v1::ReadAuditRequest>};
+    Try<v1::ReleaseVersionRequest>, Try<v1::RollbackReleaseRequest>,  Try<v1::ReadAuditRequest>,
+    Try<v1::FetchControlRequest>};
 
 }  // namespace
 

@@ -18,8 +18,7 @@ absl::StatusOr<std::unique_ptr<SimCoordinator>> SimCoordinator::Open(const std::
                                                      .clock = &coordinator->clock_,
                                                      .random = &coordinator->random_,
                                                      .authority = &coordinator->authority_,
-                                                     .release_key = &coordinator->release_key_,
-                                                     .devices_keep_control_variates = true}));
+                                                     .release_key = &coordinator->release_key_}));
   return coordinator;
 }
 

@@ -1,15 +1,9 @@
 #include "tools/sim/sim_device.h"
 
-#include <algorithm>
-#include <cstring>
 #include <utility>
 
-#include "aggregation/encode/lanes.h"
-#include "aggregation/encode/update_encoder.h"
 #include "base/status_macros.h"
 #include "lora/adapter/delta.h"
-#include "lora/plan/control_variates.h"
-#include "lora/plan/update_options.h"
 #include "lora/update/adapter_update.h"
 #include "tools/sim/upload.h"
 
@@ -52,15 +46,14 @@ absl::StatusOr<milliseconds> SimDevice::Train(const RoundInvitation& invitation,
   options.factors = TrainedFactors(plan.trained, invitation.version);
   LocalTraining training{.start = *adapter_, .options = options, .examples = parts_.examples->train};
   if (options.control_variates) {
-    const std::vector<float> own = Control(options.factors);
+    const std::vector<float> own = ControlOf(control_, adapter_->spec(), options.factors);
     ASSIGN_OR_RETURN(const std::vector<float> server, FetchControl(invitation.round, own.size()));
     training.correction = GradientCorrection(server, own);
   }
   ASSIGN_OR_RETURN(const LocallyTrained trained, parts_.trainer->Train(training));
   totals_.tokens += trained.tokens;
-  ASSIGN_OR_RETURN(EncodedUpdate update, Encode(trained, invitation, plan));
-  ready_.emplace(
-      Ready{.round = invitation.round, .update = std::move(update), .factors = options.factors, .masked = {}});
+  ASSIGN_OR_RETURN(RoundUpdate update, Encode(trained, invitation, plan));
+  ready_.emplace(Ready{.round = invitation.round, .update = std::move(update), .masked = {}});
   if (parts_.task->spec.secure()) {
     ready_->masked.emplace(MaskedUpload::Device{.id = id_,
                                                 .certificate = certificate_,
@@ -108,44 +101,27 @@ absl::StatusOr<Bytes> SimDevice::Fetch(const UpdatePieceRef& piece) {
 absl::StatusOr<std::vector<float>> SimDevice::FetchControl(const std::string& round, uint64_t values) {
   Bytes bytes;
   for (;;) {
-    ASSIGN_OR_RETURN(const Bytes part, parts_.coordinator->fleet().FetchControl(id_, round, bytes.size()));
-    if (part.empty()) break;
-    bytes.insert(bytes.end(), part.begin(), part.end());
+    ASSIGN_OR_RETURN(const ServerControlPart part, parts_.coordinator->fleet().FetchControl(id_, round, bytes.size()));
+    if (part.bytes.empty()) break;
+    bytes.insert(bytes.end(), part.bytes.begin(), part.bytes.end());
   }
   totals_.bytes_down += bytes.size();
-  std::vector<float> control(values);
-  if (bytes.empty()) return control;  // zeros
-  if (bytes.size() != values * sizeof(float)) {
-    return absl::DataLossError("control variates: expected " + std::to_string(values * sizeof(float)) +
-                               " bytes, got " + std::to_string(bytes.size()));
-  }
-  std::memcpy(control.data(), bytes.data(), bytes.size());
-  return control;
+  return ReadServerControl(bytes, values);
 }
 
-absl::StatusOr<EncodedUpdate> SimDevice::Encode(const LocallyTrained& trained, const RoundInvitation& invitation,
-                                                const TrainingPlan& plan) {
-  const Factors factors = TrainedFactors(plan.trained, invitation.version);
-  ASSIGN_OR_RETURN(Delta values, MakeDelta(*adapter_, trained.adapter, factors));
-  EncodedUpdate update;
-  if (plan.train.control_variates) {
-    update.change = ControlChange(trained.mean_gradient, Control(factors));
-    values.insert(values.end(), update.change.begin(), update.change.end());
-  }
-  ASSIGN_OR_RETURN(EncodingOptions options, UpdateOptions({.plan = plan,
-                                                           .spec = adapter_->spec(),
-                                                           .from_version = invitation.version,
-                                                           .round = invitation.round}));
-  ASSIGN_OR_RETURN(const UpdateEncoder encoder, UpdateEncoder::Create(std::move(options)));
-  ASSIGN_OR_RETURN(EncodedInput encoded,
-                   encoder.Encode({.values = std::move(values),
-                                   .weight = UpdateWeight(plan, parts_.examples->records),
-                                   .trained_groups = TrainedGroups(plan, 0)},
-                                  random_));
-  update.packed = PackLanes(encoded.ring, encoder.options().lane);
-  update.ring = std::move(encoded.ring);
-  update.norm = encoded.norm;
-  return update;
+absl::StatusOr<RoundUpdate> SimDevice::Encode(const LocallyTrained& trained, const RoundInvitation& invitation,
+                                              const TrainingPlan& plan) {
+  ASSIGN_OR_RETURN(Delta delta,
+                   MakeDelta(*adapter_, trained.adapter, TrainedFactors(plan.trained, invitation.version)));
+  return EncodeRoundUpdate({.plan = plan,
+                            .spec = adapter_->spec(),
+                            .from_version = invitation.version,
+                            .round = invitation.round,
+                            .delta = std::move(delta),
+                            .examples = parts_.examples->records,
+                            .mean_gradient = trained.mean_gradient,
+                            .own = &control_},
+                           random_);
 }
 
 absl::StatusOr<milliseconds> SimDevice::Send() {
@@ -162,25 +138,8 @@ absl::StatusOr<milliseconds> SimDevice::Send() {
   return next_check_in_;
 }
 
-std::vector<float> SimDevice::Control(Factors factors) const {
-  std::vector<float> control;
-  const auto append = [&](const std::vector<float>& own, uint64_t size) {
-    control.insert(control.end(), own.begin(), own.end());
-    if (own.empty()) control.resize(control.size() + size);
-  };
-  if (HasA(factors)) append(control_a_, parts_.task->adapter.a_size());
-  if (HasB(factors)) append(control_b_, parts_.task->adapter.b_size());
-  return control;
-}
-
 void SimDevice::Counted() {
-  if (ready_->update.change.empty()) return;
-  const Factors factors = ready_->factors;
-  std::vector<float> control = Control(factors);
-  MoveControl(control, ready_->update.change, ready_->update.norm, parts_.task->spec.plan.encoding.clip_norm);
-  const auto a_end = control.begin() + static_cast<ptrdiff_t>(HasA(factors) ? parts_.task->adapter.a_size() : 0);
-  if (HasA(factors)) control_a_.assign(control.begin(), a_end);
-  if (HasB(factors)) control_b_.assign(a_end, control.end());
+  if (parts_.task->spec.plan.train.control_variates) control_ = ready_->update.control;
 }
 
 }  // namespace fleetune

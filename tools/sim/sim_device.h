@@ -8,8 +8,9 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "aggregation/encode/ring.h"
 #include "base/random.h"
+#include "lora/plan/control_variates.h"
+#include "lora/plan/round_update.h"
 #include "lora/plan/training_plan.h"
 #include "tools/sim/local_trainer.h"
 #include "tools/sim/masked_upload.h"
@@ -17,14 +18,6 @@
 #include "tools/sim/sim_task.h"
 
 namespace fleetune {
-
-// How a device's update becomes one: what it trained, as it is encoded.
-struct EncodedUpdate {
-  RingVector ring;
-  Bytes packed;
-  std::vector<float> change;  // of its control variate, as sent
-  double norm = 0;            // of the whole, before clipping
-};
 
 // A device of the fleet, over the coordinator's calls: checks in, brings its version up to date, trains, encodes and
 // sends, by the libraries that real devices run for each of these. Keeps its control variates, if the task has some.
@@ -56,8 +49,7 @@ class SimDevice {
   // An update that is ready, and what becomes of it if it is counted.
   struct Ready {
     std::string round;
-    EncodedUpdate update;
-    Factors factors = Factors::kB;
+    RoundUpdate update;
     std::optional<MaskedUpload> masked;
   };
 
@@ -69,10 +61,8 @@ class SimDevice {
   absl::Status BringTo(uint32_t version, const Digest& hash, const TrainingPlan& plan);
   absl::StatusOr<Bytes> Fetch(const UpdatePieceRef& piece);
   absl::StatusOr<std::vector<float>> FetchControl(const std::string& round, uint64_t values);
-  absl::StatusOr<EncodedUpdate> Encode(const LocallyTrained& trained, const RoundInvitation& invitation,
-                                       const TrainingPlan& plan);
-  // Its control variates of these factors, A before B; zeros at first.
-  std::vector<float> Control(Factors factors) const;
+  absl::StatusOr<RoundUpdate> Encode(const LocallyTrained& trained, const RoundInvitation& invitation,
+                                     const TrainingPlan& plan);
   void Counted();
 
   const Parts parts_;
@@ -83,8 +73,7 @@ class SimDevice {
   uint32_t version_ = 0;
   Digest hash_;
   std::shared_ptr<const Adapter> adapter_;  // null: it holds none yet
-  std::vector<float> control_a_;            // empty: zeros
-  std::vector<float> control_b_;
+  OwnControl control_;
   std::optional<Ready> ready_;
   std::chrono::milliseconds next_check_in_{};
   Totals totals_;
