@@ -334,6 +334,9 @@ class RoundLink final : public CoordinatorLink {
   uint32_t lost_percent = 0;
   std::set<std::string> declined;
 
+  absl::StatusOr<ControlPart> FetchControl(const std::string&, uint64_t) override {
+    return absl::UnimplementedError("not here");
+  }
   absl::StatusOr<OfferedSeat> TakeSeat(const std::string&) override {
     return Call<absl::StatusOr<OfferedSeat>>([&] { return round_->TakeSeat(peer_.device); });
   }

@@ -29,6 +29,9 @@ class ScriptedCell final : public CoordinatorLink {
   absl::Status failure;
   std::vector<Bytes> heard;
 
+  absl::StatusOr<ControlPart> FetchControl(const std::string&, uint64_t) override {
+    return absl::UnimplementedError("not here");
+  }
   absl::StatusOr<OfferedSeat> TakeSeat(const std::string&) override {
     if (!failure.ok()) return failure;
     return offer;

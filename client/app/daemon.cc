@@ -20,6 +20,7 @@
 #include "client/app/step_performer.h"
 #include "client/data/audit_log.h"
 #include "client/data/checkpoint_files.h"
+#include "client/data/control_files.h"
 #include "client/data/example_store.h"
 #include "client/governor/machine_readings.h"
 #include "client/transport/device_channel.h"
@@ -78,7 +79,8 @@ class Daemon {
   Daemon(const DaemonOptions& options, const Clock& clock, StopSignal& stop, DaemonStores& stores, DaemonParts parts)
       : options_(options), clock_(clock), stop_(stop), identity_(std::move(parts.identity)),
         neighbours_(std::move(parts.neighbours)), budget_(std::move(parts.budget)), stores_(stores), link_(Connect()),
-        checkpoints_(options.folder.root, &stores.examples), saved_(parts.state), agent_(std::move(parts.state), OptionsOf(options.settings), &random_),
+        checkpoints_(options.folder.root, &stores.examples), controls_(options.folder.root, &stores.examples),
+        saved_(parts.state), agent_(std::move(parts.state), OptionsOf(options.settings), &random_),
         books_(&stores.state, &clock, options.settings.privacy.limit),
         cells_({.link = link_.get(), .payloads = &stores.payloads, .random = &random_, .books = &books_},
                {.release_key = parts.release_key,
@@ -92,6 +94,7 @@ class Daemon {
                     .examples = &stores.examples,
                     .payloads = &stores.payloads,
                     .checkpoints = &checkpoints_,
+                    .controls = &controls_,
                     .adapters = &stores.adapters,
                     .models = &stores.models,
                     .random = &random_,
@@ -107,7 +110,7 @@ class Daemon {
   absl::Status Run() {
     ASSIGN_OR_RETURN(conditions_, ReadConditions());
     ASSIGN_OR_RETURN(beat_, stores_.state.ReadHeartbeat());
-    RETURN_IF_ERROR(KeepCheckpointOfWork());
+    RETURN_IF_ERROR(KeepWhatIsWanted());
     std::vector<AgentEvent> events = {Started()};
     while (!stop_.Wait(milliseconds(0))) {
       const AgentDecision decision = agent_.Apply(events, clock_.Now());
@@ -182,20 +185,25 @@ class Daemon {
       RETURN_IF_ERROR(Audit(note));
     }
     for (const std::string& remark : decision.remarks) spdlog::info("{}", remark);
+    // Before the state forgets that it was to be done. If this is repeated, it changes nothing.
+    if (decision.counted.has_value()) {
+      RETURN_IF_ERROR(controls_.Accept(decision.counted->task, decision.counted->round));
+    }
     if (agent_.state() != saved_) {
       RETURN_IF_ERROR(stores_.state.Save(agent_.state()));
       saved_ = agent_.state();
       RETURN_IF_ERROR(stores_.payloads.KeepOnly(PayloadsOf(saved_)));
-      RETURN_IF_ERROR(KeepCheckpointOfWork());
+      RETURN_IF_ERROR(KeepWhatIsWanted());
     }
     if (decision.stop_training) performer_.EndRun();
     if (performer_.run() != nullptr) performer_.run()->Hold(decision.hold_training);
     return absl::OkStatus();
   }
 
-  // A round that has its update, or is over, needs none.
-  absl::Status KeepCheckpointOfWork() {
-    return checkpoints_.KeepOnly(saved_.work.has_value() ? saved_.work->order.round : "");
+  // A round that has its update, or is over, needs no checkpoint; and only an update needs what it proposed.
+  absl::Status KeepWhatIsWanted() {
+    RETURN_IF_ERROR(checkpoints_.KeepOnly(saved_.work.has_value() ? saved_.work->order.round : ""));
+    return controls_.KeepProposal(saved_.pending.has_value() ? saved_.pending->order.round : "");
   }
 
   absl::Status Audit(const std::string& text) {
@@ -309,9 +317,13 @@ class Daemon {
 
   void NoteTasks(const std::vector<KnownTask>& known) {
     std::vector<TaskPrivacy> tasks;
+    std::vector<std::string> names;
     for (const KnownTask& task : known) {
+      names.push_back(task.plan.task);
       tasks.push_back({.task = task.plan.task, .secure = task.plan.secure, .privacy = task.plan.privacy});
     }
+    const absl::Status noted = controls_.NoteOffered(names, clock_.Now());
+    if (!noted.ok()) spdlog::warn("control variates: {}", Words(noted));
     if (tasks == tasks_) return;
     const absl::Status written = stores_.state.WriteTasks(tasks);
     if (!written.ok()) return spdlog::warn("tasks: {}", Words(written));
@@ -388,7 +400,10 @@ class Daemon {
 
   static const char* PhaseOf(const AgentStep& step) {
     if (std::holds_alternative<CheckInNow>(step)) return "checking in";
-    if (std::holds_alternative<FetchBaseModel>(step) || std::holds_alternative<BringAdapter>(step)) return "downloading";
+    if (std::holds_alternative<FetchBaseModel>(step) || std::holds_alternative<BringAdapter>(step) ||
+        std::holds_alternative<BringControl>(step)) {
+      return "downloading";
+    }
     if (std::holds_alternative<ExamineTask>(step)) return "idle";
     if (std::holds_alternative<TakeCellSeat>(step) || std::holds_alternative<ExchangeInCell>(step)) return "averaging";
     if (std::holds_alternative<TrainRound>(step)) return "training";
@@ -430,6 +445,7 @@ class Daemon {
   SecureRandom random_;
   std::unique_ptr<CoordinatorLink> link_;
   CheckpointFiles checkpoints_;
+  ControlFiles controls_;
   DeviceState saved_;  // as it is on the disk
   Agent agent_;
   PrivacyBooks books_;

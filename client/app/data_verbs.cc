@@ -7,6 +7,7 @@
 #include "client/app/verbs.h"
 #include "client/data/audit_log.h"
 #include "client/data/checkpoint_files.h"
+#include "client/data/control_files.h"
 #include "client/data/example_store.h"
 #include "lora/records/record.h"
 
@@ -80,11 +81,12 @@ absl::Status PurgeDataVerb(const VerbContext& context) {
   absl::StatusOr<ExampleStore> store = ExampleStore::Open(context.folder.root, clock);
   RETURN_IF_ERROR(store.ok() ? store->Purge() : ExampleStore::PurgeFolder(context.folder.root));
   RETURN_IF_ERROR(CheckpointFiles::DeleteAll(context.folder.root));
-  RETURN_IF_ERROR(Audit(context.folder, clock, "all examples and the key to them were destroyed"));
+  RETURN_IF_ERROR(ControlFiles::DeleteAll(context.folder.root));
+  RETURN_IF_ERROR(Audit(context.folder, clock, "all examples, what trainings on them kept on this device, and the key to both were destroyed"));
   if (context.json) {
     PrintJson({{"purged", true}});
   } else {
-    PrintLine("all examples and the key to them are destroyed; the audit log stays");
+    PrintLine("all examples, what trainings on them kept here, and the key to both are destroyed; the audit log stays");
   }
   return absl::OkStatus();
 }

@@ -9,6 +9,7 @@
 #include "client/app/base_model.h"
 #include "client/update/plan_check.h"
 #include "client/update/version_fetch.h"
+#include "lora/plan/control_variates.h"
 #include "lora/records/record.h"
 
 namespace fleetune {
@@ -26,6 +27,7 @@ std::optional<AgentEvent> StepPerformer::Perform(const AgentStep& step, const Ch
     std::optional<AgentEvent> operator()(const FetchBaseModel& s) { return self.Fetch(s); }
     std::optional<AgentEvent> operator()(const BringAdapter& s) { return self.Bring(s); }
     std::optional<AgentEvent> operator()(const ExamineTask& s) { return self.Examine(s); }
+    std::optional<AgentEvent> operator()(const BringControl& s) { return self.Bring(s); }
     std::optional<AgentEvent> operator()(const TrainRound& s) { return self.Train(s); }
     std::optional<AgentEvent> operator()(const TakeCellSeat& s) { return self.ports_.cells->TakeSeat(s); }
     std::optional<AgentEvent> operator()(const ExchangeInCell& s) { return self.ports_.cells->Exchange(s); }
@@ -87,6 +89,20 @@ AgentEvent StepPerformer::Examine(const ExamineTask& step) {
   return TaskExamined{.task = plan.task, .model = *model, .examples = *examples, .affordable = std::move(affordable)};
 }
 
+AgentEvent StepPerformer::Bring(const BringControl& step) {
+  if (!control_.has_value() || control_->round() != step.order.round) {
+    absl::StatusOr<ModelFootprint> model = Footprint(step.plan.base);
+    if (!model.ok()) return StepFailed{model.status()};
+    const absl::StatusOr<AdapterSpec> spec = AdapterSpec::Create(AdapterOptionsOf(step.plan), model->sizes);
+    if (!spec.ok()) return StepFailed{spec.status()};
+    control_.emplace(step.order.round, FloatsOf(*spec, TrainedFactors(step.plan.trained, step.order.version)));
+  }
+  const absl::StatusOr<bool> done = control_->Fetch(kPartsAStep, *ports_.link);
+  if (!done.ok()) return StepFailed{done.status()};
+  if (!*done) return StepProgressed{};
+  return ControlReady{step.order.round};
+}
+
 std::optional<AgentEvent> StepPerformer::Train(const TrainRound& step) {
   const ServedVersion version{step.order.task, step.order.version, step.order.version_hash};
   absl::StatusOr<std::string> path = ports_.models->Path(step.plan.base);
@@ -104,22 +120,40 @@ std::optional<AgentEvent> StepPerformer::Train(const TrainRound& step) {
 }
 
 absl::Status StepPerformer::Begin(const TrainRound& step, const std::string& model_path, Adapter before) {
-  ASSIGN_OR_RETURN(Bytes checkpoint, ports_.checkpoints->Begin(step.order.round));
-  ASSIGN_OR_RETURN(std::vector<std::string> records, Records(step.plan.data_tag));
-  ASSIGN_OR_RETURN(Bytes held_out_secret, ports_.examples->HeldOutSecret());
-  ASSIGN_OR_RETURN(run_, TrainingRun::Start({.order = step,
-                                             .plan_text = FormatTrainingPlan(step.plan),
-                                             .model_path = model_path,
-                                             .before = std::move(before),
-                                             .records = std::move(records),
-                                             .held_out_secret = std::move(held_out_secret),
-                                             .threads = settings_.threads,
-                                             .trainer = settings_.trainer,
-                                             .checkpoint_steps = settings_.checkpoint_steps,
-                                             .checkpoint = std::move(checkpoint)},
-                                            {.payloads = ports_.payloads,
-                                             .checkpoints = ports_.checkpoints,
-                                             .random = ports_.random}));
+  TrainingInputs inputs{.order = step,
+                        .plan_text = FormatTrainingPlan(step.plan),
+                        .model_path = model_path,
+                        .before = std::move(before),
+                        .records = {},
+                        .threads = settings_.threads,
+                        .trainer = settings_.trainer,
+                        .checkpoint_steps = settings_.checkpoint_steps};
+  ASSIGN_OR_RETURN(inputs.checkpoint, ports_.checkpoints->Begin(step.order.round));
+  if (step.plan.train.control_variates) RETURN_IF_ERROR(PutControl(step, inputs));
+  ASSIGN_OR_RETURN(inputs.records, Records(step.plan.data_tag));
+  ASSIGN_OR_RETURN(inputs.held_out_secret, ports_.examples->HeldOutSecret());
+  ASSIGN_OR_RETURN(run_, TrainingRun::Start(std::move(inputs), {.payloads = ports_.payloads,
+                                                                .checkpoints = ports_.checkpoints,
+                                                                .random = ports_.random,
+                                                                .controls = ports_.controls}));
+  return absl::OkStatus();
+}
+
+// A checkpoint has no mean of the gradients: such a training begins anew, whatever it is interrupted by.
+absl::Status StepPerformer::PutControl(const TrainRound& step, TrainingInputs& inputs) {
+  if (!control_.has_value() || !control_->done() || control_->round() != step.order.round) {
+    return absl::UnavailableError("the server's control variates must be brought again");
+  }
+  const AdapterSpec& spec = inputs.before.spec();
+  const Factors factors = TrainedFactors(step.plan.trained, step.order.version);
+  ASSIGN_OR_RETURN(const std::vector<float> server, ReadServerControl(control_->bytes(), FloatsOf(spec, factors)));
+  ASSIGN_OR_RETURN(inputs.control, ports_.controls->Begin({.task = step.order.task,
+                                                           .base = step.plan.base,
+                                                           .a_size = spec.a_size(),
+                                                           .b_size = spec.b_size()}));
+  inputs.correction = GradientCorrection(server, ControlOf(inputs.control, spec, factors));
+  inputs.checkpoint_steps = 0;
+  inputs.checkpoint.clear();
   return absl::OkStatus();
 }
 

@@ -17,6 +17,7 @@
 #include "client/data/example_store.h"
 #include "client/trainer/trainer_process.h"
 #include "client/update/adapter_shelf.h"
+#include "client/update/control_fetch.h"
 #include "client/update/model_shelf.h"
 
 namespace fleetune {
@@ -27,6 +28,7 @@ struct StepPorts {
   ExampleStore* examples = nullptr;
   PayloadStore* payloads = nullptr;
   CheckpointStore* checkpoints = nullptr;
+  ControlStore* controls = nullptr;
   AdapterShelf* adapters = nullptr;
   ModelShelf* models = nullptr;
   RandomSource* random = nullptr;  // of the encoding: cryptographic
@@ -38,7 +40,7 @@ struct StepSettings {
   std::string downloads;           // a folder
   TrainerProcess::Options trainer;
   uint32_t threads = 0;
-  uint32_t checkpoint_steps = 0;   // of a training, between two checkpoints; 0: none
+  uint32_t checkpoint_steps = 0;   // of a training, between two checkpoints; 0: none. With control variates there are none
   VerifyKey release_key;
   std::function<void(const std::string&)> warn;  // for the log: a plan was refused
 };
@@ -63,18 +65,21 @@ class StepPerformer {
   AgentEvent Fetch(const FetchBaseModel& step);
   AgentEvent Bring(const BringAdapter& step);
   AgentEvent Examine(const ExamineTask& step);
+  AgentEvent Bring(const BringControl& step);
   std::optional<AgentEvent> Train(const TrainRound& step);
   AgentEvent Open(const OpenRoundUpload& step);
   AgentEvent Send(const SendChunk& step);
   AgentEvent Commit(const CommitRoundUpload& step);
   AgentEvent Tell(const TellDecline& step);
   absl::Status Begin(const TrainRound& step, const std::string& model_path, Adapter before);
+  absl::Status PutControl(const TrainRound& step, TrainingInputs& inputs);
   absl::StatusOr<ModelFootprint> Footprint(const Digest& model);
   absl::StatusOr<std::vector<std::string>> Records(const std::string& tag);
 
   StepPorts ports_;
   const StepSettings settings_;
   std::unique_ptr<TrainingRun> run_;
+  std::optional<ControlFetch> control_;                         // of the round that was asked for last
   std::optional<std::pair<Digest, ModelFootprint>> footprint_;  // of the last model that was looked at
   std::optional<std::pair<Digest, Bytes>> payload_;             // of the upload at hand, verified
 };

@@ -10,8 +10,10 @@
 #include "client/app/app_fixture.h"
 #include "client/app/payload_files.h"
 #include "client/data/checkpoint_files.h"
+#include "client/data/control_files.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "lora/update/adapter_update.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/tiny_llama.h"
 
@@ -28,6 +30,7 @@ class ScriptedLink final : public CoordinatorLink {
   absl::Status failure;  // of every call, if it is one
   CheckInReply reply;
   std::map<Digest, Bytes> models;
+  Bytes control;
   OpenedUpload opened{.chunk_bytes = 4, .missing_chunks = {0, 1, 2}};
 
   uint32_t fetches = 0;
@@ -49,6 +52,12 @@ class ScriptedLink final : public CoordinatorLink {
   }
   absl::StatusOr<Bytes> FetchUpdate(const std::string&, const Digest&, uint64_t) override {
     return absl::UnavailableError("no updates here");
+  }
+  absl::StatusOr<ControlPart> FetchControl(const std::string&, uint64_t offset) override {
+    if (!failure.ok()) return failure;
+    return ControlPart{.bytes = {control.begin() + static_cast<ptrdiff_t>(offset), control.end()},
+                       .size = control.size(),
+                       .sha256 = Sha256(control)};
   }
   absl::StatusOr<OfferedSeat> TakeSeat(const std::string&) override { return absl::UnimplementedError("not here"); }
   absl::StatusOr<CellNews> ExchangeCell(const std::string&, std::span<const uint8_t>) override {
@@ -119,6 +128,7 @@ class StepPerformerTest : public testing::Test {
   ScriptedLink link_;
   ExampleStore examples_ = *ExampleStore::Open(device_.path(), clock_);
   CheckpointFiles checkpoints_{device_.path(), &examples_};
+  ControlFiles controls_{device_.path(), &examples_};
   PayloadFiles payloads_{device_.path() + "/uploads", Secret32()};
   AdapterShelf adapters_{device_.path() + "/adapters"};
   std::vector<std::string> problems_;
@@ -129,6 +139,7 @@ class StepPerformerTest : public testing::Test {
                             .examples = &examples_,
                             .payloads = &payloads_,
                             .checkpoints = &checkpoints_,
+                            .controls = &controls_,
                             .adapters = &adapters_,
                             .models = &models_,
                             .random = &random_},
@@ -227,6 +238,55 @@ TEST_F(StepPerformerTest, NothingIsSentOfAnUploadThatIsNotOpenOrDamaged) {
 TEST_F(StepPerformerTest, ADeclineIsTold) {
   (void)Perform<DeclineHeard>(TellDecline{{.round = "t-1", .reason = "too large"}});
   EXPECT_THAT(link_.told, ElementsAre("decline t-1: too large"));
+}
+
+class StepPerformerControlTest : public StepPerformerTest {
+ protected:
+  // A round over a model that is here, of 2 layers' q: rank 8 of B trained.
+  TrainRound ControlledRound() {
+    const Digest base = Offered(TinyLlama{}.ToBytes());
+    (void)Perform<ModelReady>(FetchBaseModel{.sha256 = base});
+    TrainRound round = Round(base);
+    round.plan.train.control_variates = true;
+    round.plan.encoding.lane_bits = 24;
+    values_ = AdapterSpec::Create(AdapterOptionsOf(round.plan), Perform<TaskExamined>(ExamineTask{round.plan}).model.sizes)
+                  ->b_size();
+    round.order.version = 0;
+    round.order.version_hash = AdapterHash(Initial(round.plan), round.plan.seed);
+    return round;
+  }
+  Adapter Initial(const TrainingPlan& plan) {
+    const ModelFootprint model = Perform<TaskExamined>(ExamineTask{plan}).model;
+    return Adapter::Initial(*AdapterSpec::Create(AdapterOptionsOf(plan), model.sizes), plan.seed);
+  }
+  uint64_t values_ = 0;
+};
+
+TEST_F(StepPerformerControlTest, TheServersComeOrAreRefused) {
+  const TrainRound round = ControlledRound();
+  const BringControl bring{.order = round.order, .plan = round.plan};
+  link_.control = Bytes(values_ * 4 - 4, 0);
+  EXPECT_THAT(Perform<StepFailed>(bring).status, HasStatus(absl::StatusCode::kInvalidArgument, "t-1"));
+  link_.control.resize(values_ * 4);
+  EXPECT_EQ(Perform<ControlReady>(bring).round, "t-1");
+  link_.failure = absl::UnavailableError("away");
+  EXPECT_EQ(Perform<ControlReady>(bring).round, "t-1");  // they are here
+  BringControl next = bring;
+  next.order.round = "t-2";
+  EXPECT_THAT(Perform<StepFailed>(next).status, HasStatus(absl::StatusCode::kUnavailable, "away"));
+}
+
+TEST_F(StepPerformerControlTest, NoTrainingBeginsWithoutThem) {
+  const TrainRound round = ControlledRound();
+  const ServedVersion version{"t", 0, round.order.version_hash};
+  ASSERT_EQ(Perform<AdapterReady>(BringAdapter{.plan = round.plan, .version = version}).version, version);
+  EXPECT_THAT(Perform<AttemptFailed>(round).status, HasStatus(absl::StatusCode::kUnavailable, "brought again"));
+  (void)Perform<ControlReady>(BringControl{.order = round.order, .plan = round.plan});
+  // Now it is the trainer that is missing.
+  EXPECT_THAT(Perform<AttemptFailed>(round).status, HasStatus(absl::StatusCode::kNotFound, "/nonexistent/trainer"));
+  TrainRound later = round;
+  later.order.round = "t-2";
+  EXPECT_THAT(Perform<AttemptFailed>(later).status, HasStatus(absl::StatusCode::kUnavailable, "brought again"));
 }
 
 }  // namespace

@@ -2,13 +2,11 @@
 
 #include <fmt/format.h>
 
-#include "aggregation/encode/lanes.h"
-#include "aggregation/encode/update_encoder.h"
 #include "base/crypto/sha256.h"
 #include "base/status_macros.h"
 #include "client/data/checkpoint_files.h"
 #include "lora/adapter/delta.h"
-#include "lora/plan/update_options.h"
+#include "lora/plan/round_update.h"
 #include "lora/update/adapter_update.h"
 
 namespace fleetune {
@@ -28,7 +26,8 @@ absl::StatusOr<std::unique_ptr<TrainingRun>> TrainingRun::Start(TrainingInputs i
                   .memory_limit_bytes = inputs.order.memory_bytes,
                   .checkpoint_steps = inputs.checkpoint_steps,
                   .checkpoint = std::exchange(inputs.checkpoint, {}),
-                  .held_out_secret = std::move(inputs.held_out_secret)};
+                  .held_out_secret = std::move(inputs.held_out_secret),
+                  .correction = std::exchange(inputs.correction, {})};
   if (!HasAOfSeed(before, inputs.order.plan.seed)) job.a.assign(before.a().begin(), before.a().end());
   ASSIGN_OR_RETURN(std::unique_ptr<TrainerProcess> process, TrainerProcess::Start(inputs.trainer, job));
   return std::unique_ptr<TrainingRun>(new TrainingRun(std::move(inputs), std::move(process), ports));
@@ -93,27 +92,31 @@ absl::StatusOr<UpdateEncoded> TrainingRun::Encode(const TrainingDone& done) {
   if (!after.ok()) {
     return absl::InternalError("the trained adapter cannot be used: " + std::string(after.status().message()));
   }
-  const Factors trained = TrainedFactors(round.plan.trained, round.order.version);
-  absl::StatusOr<Delta> delta = MakeDelta(before, *after, trained);
+  absl::StatusOr<Delta> delta =
+      MakeDelta(before, *after, TrainedFactors(round.plan.trained, round.order.version));
   if (!delta.ok()) {
     return absl::InternalError("the trained delta cannot be used: " + std::string(delta.status().message()));
   }
-  const uint64_t parameters = delta->size();
-  const UpdateOf update_of{.plan = round.plan, .spec = before.spec(), .from_version = round.order.version,
-                           .round = round.order.round};
-  ASSIGN_OR_RETURN(EncodingOptions options, UpdateOptions(update_of));
-  ASSIGN_OR_RETURN(const UpdateEncoder encoder, UpdateEncoder::Create(std::move(options)));
-  const double weight = UpdateWeight(round.plan, done.examples);
-  ASSIGN_OR_RETURN(const EncodedInput update,
-                   encoder.Encode({.values = *std::move(delta),
-                                   .weight = weight,
-                                   .trained_groups = TrainedGroups(round.plan, round.ranks)},
-                                  *ports_.random));
-  const Bytes payload = PackLanes(update.ring, encoder.options().lane);
-  const Digest sha256 = Sha256(payload);
-  RETURN_IF_ERROR(ports_.payloads->Put(sha256, payload));
-  return UpdateEncoded{
-      .sha256 = sha256, .size = payload.size(), .parameters = parameters, .examples = done.examples};
+  ASSIGN_OR_RETURN(const RoundUpdate update, EncodeRoundUpdate({.plan = round.plan,
+                                                                .spec = before.spec(),
+                                                                .from_version = round.order.version,
+                                                                .round = round.order.round,
+                                                                .delta = *std::move(delta),
+                                                                .ranks = round.ranks,
+                                                                .examples = done.examples,
+                                                                .mean_gradient = done.mean_gradient,
+                                                                .own = &inputs_.control},
+                                                               *ports_.random));
+  // Before the update, so that there is none without it.
+  if (round.plan.train.control_variates) {
+    RETURN_IF_ERROR(ports_.controls->Propose(round.order.round, update.control));
+  }
+  const Digest sha256 = Sha256(update.packed);
+  RETURN_IF_ERROR(ports_.payloads->Put(sha256, update.packed));
+  return UpdateEncoded{.sha256 = sha256,
+                       .size = update.packed.size(),
+                       .parameters = update.parameters,
+                       .examples = done.examples};
 }
 
 }  // namespace fleetune

@@ -28,6 +28,8 @@ struct TrainingInputs {
   TrainerProcess::Options trainer = {};
   uint32_t checkpoint_steps = 0;     // between two checkpoints; 0: none
   Bytes checkpoint = {};             // of an earlier attempt; empty: none
+  OwnControl control = {};           // of a plan with control variates: this device's
+  std::vector<float> correction = {};  // of such a plan: GradientCorrection
 };
 
 // What a run is made with. All borrowed.
@@ -35,10 +37,11 @@ struct TrainingPorts {
   PayloadStore* payloads = nullptr;
   CheckpointStore* checkpoints = nullptr;  // begun for this round
   RandomSource* random = nullptr;          // of the encoding: cryptographic
+  ControlStore* controls = nullptr;        // of a plan with control variates: begun for its task
 };
 
 // One attempt at a round's training: a fleetune-trainer at work, its checkpoints, and what becomes of its result: delta,
-// encoded update, durable payload. Killed when it is destroyed. Not thread-safe.
+// encoded update, durable payload, and what this device's control variates become if it is counted. Killed when it is destroyed. Not thread-safe.
 class TrainingRun {
  public:
   // Errors of TrainerProcess::Start.

@@ -10,6 +10,7 @@
 #include "client/app/app_fixture.h"
 #include "client/app/payload_files.h"
 #include "client/data/checkpoint_files.h"
+#include "client/data/control_files.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/support/status_matchers.h"
@@ -34,7 +35,8 @@ Adapter TinyAdapter() {
 class TrainingRunTest : public testing::Test {
  protected:
   // Of a trainer that says `messages`, then does `after`.
-  std::unique_ptr<TrainingRun> Start(const std::vector<JobMessage>& messages, const std::string& after) {
+  std::unique_ptr<TrainingRun> Start(const std::vector<JobMessage>& messages, const std::string& after,
+                                     bool controlled = false) {
     const std::string frames = device_.path() + "/frames", program = device_.path() + "/trainer";
     std::ofstream file(frames, std::ios::binary);
     for (const JobMessage& message : messages) {
@@ -47,6 +49,9 @@ class TrainingRunTest : public testing::Test {
     TrainRound order;
     order.order.round = "t-1";
     order.plan.task = "t";
+    order.plan.train.control_variates = controlled;
+    order.plan.encoding.lane_bits = 32;
+    order.plan.rank = 1;
     order.memory_bytes = 300'000'000;
     EXPECT_THAT(checkpoints_.Begin("t-1"), IsOk());
     auto run = TrainingRun::Start({.order = order,
@@ -54,8 +59,12 @@ class TrainingRunTest : public testing::Test {
                                    .model_path = "m",
                                    .before = TinyAdapter(),
                                    .records = {"r"},
-                                   .trainer = {.program = program}},
-                                  {.payloads = &payloads_, .checkpoints = &checkpoints_, .random = &random_});
+                                   .trainer = {.program = program},
+                                   .control = control_},
+                                  {.payloads = &payloads_,
+                                   .checkpoints = &checkpoints_,
+                                   .random = &random_,
+                                   .controls = &controls_});
     EXPECT_THAT(run, IsOk());
     return *std::move(run);
   }
@@ -72,6 +81,8 @@ class TrainingRunTest : public testing::Test {
   const SystemClock clock_;
   ExampleStore examples_ = *ExampleStore::Open(device_.path(), clock_);
   CheckpointFiles checkpoints_{device_.path(), &examples_};
+  ControlFiles controls_{device_.path(), &examples_};
+  OwnControl control_;  // of this device
   PayloadFiles payloads_{device_.path() + "/uploads", Secret32()};
   SplitMix64 random_{1};
 };
@@ -131,6 +142,41 @@ TEST_F(TrainingRunTest, DeathsAreToldWithTheirMemory) {
     EXPECT_THAT(status, HasStatus(absl::StatusCode::kUnavailable, words));
     EXPECT_THAT(status, HasStatus(absl::StatusCode::kUnavailable, "300 MB of its own were allowed"));
   }
+}
+
+const ControlledTask kTask{.task = "t", .base = Digest{}, .a_size = 2, .b_size = 2};
+
+// The new control variates lie here before there is an update, and are not this device's until it is counted.
+TEST_F(TrainingRunTest, AnUpdateComesWithWhatItProposes) {
+  control_ = *controls_.Begin(kTask);
+  const auto run = Start({TrainingBegun{}, TrainingDone{.b = {0.5f, 1}, .examples = 3, .mean_gradient = {2, -1}}}, "exit 0",
+                         /*controlled=*/true);
+  std::optional<AgentEvent> end;
+  while (!end.has_value()) end = run->Poll(kLong);
+  ASSERT_TRUE(std::holds_alternative<UpdateEncoded>(*end)) << std::get<AttemptFailed>(*end).status;
+  EXPECT_EQ(std::get<UpdateEncoded>(*end).parameters, 2u);
+  EXPECT_THAT(payloads_.Get(std::get<UpdateEncoded>(*end).sha256), IsOk());
+  EXPECT_EQ(*controls_.Begin(kTask), OwnControl{});
+  ASSERT_THAT(controls_.Accept("t", "t-1"), IsOk());
+  // The norm of (0.5, 1, 2, -1) is over the default clip norm: all is scaled to it.
+  const auto shrink = static_cast<float>(TrainingPlan{}.encoding.clip_norm / 2.5);
+  ASSERT_LT(shrink, 1);
+  const OwnControl moved = *controls_.Begin(kTask);
+  EXPECT_THAT(moved.b, ElementsAre(testing::FloatEq(2 * shrink), testing::FloatEq(-shrink)));
+}
+
+TEST_F(TrainingRunTest, AResultWithoutAMeanGradientIsNoUpdate) {
+  control_ = *controls_.Begin(kTask);
+  const auto run = Start({TrainingDone{.b = {0.5f, 1}, .examples = 3}}, "exit 0", /*controlled=*/true);
+  EXPECT_THAT(FailureOf(*run), HasStatus(absl::StatusCode::kInvalidArgument, "mean gradient: expected 2 values, got 0"));
+}
+
+TEST_F(TrainingRunTest, NothingIsProposedOfExamplesThatArePurged) {
+  control_ = *controls_.Begin(kTask);
+  const auto run = Start({TrainingDone{.b = {0.5f, 1}, .examples = 3, .mean_gradient = {2, -1}}}, "exit 0",
+                         /*controlled=*/true);
+  ASSERT_THAT(examples_.Purge(), IsOk());
+  EXPECT_THAT(FailureOf(*run), HasStatus(absl::StatusCode::kFailedPrecondition, "were destroyed"));
 }
 
 }  // namespace

@@ -101,6 +101,11 @@ void Agent::On(const TaskExamined& event) {
   }
 }
 
+void Agent::On(const ControlReady& event) {
+  failures_ = 0;
+  if (std::holds_alternative<BringControl>(last_step_)) control_round_ = event.round;
+}
+
 void Agent::On(const DeclineHeard&) {
   failures_ = 0;
   state_.decline.reset();
@@ -115,6 +120,7 @@ void Agent::On(const StepFailed& event) {
   if (std::holds_alternative<SendChunk>(last_step_) || std::holds_alternative<CommitRoundUpload>(last_step_)) {
     return UploadFailed(status, /*opening=*/false);
   }
+  if (std::holds_alternative<BringControl>(last_step_)) return ControlFailed(status);
   if (std::holds_alternative<TellDecline>(last_step_) && !IsTransient(status)) {
     state_.decline.reset();  // the round is over: nobody waits for it
     return;
@@ -153,6 +159,18 @@ void Agent::BackOff(const absl::Status& status) {
   decision_.remarks.push_back(fmt::format("trying again in {} ms: {}", delay.count(), Words(status)));
 }
 
+// Bytes that were damaged on the way are asked for again; a round that is over is not.
+void Agent::ControlFailed(const absl::Status& status) {
+  if (IsTransient(status) || absl::IsDataLoss(status)) return BackOff(status);
+  const std::string& round = std::get<BringControl>(last_step_).order.round;
+  if (!state_.work.has_value() || state_.work->order.round != round) return;
+  Decline(round, "cannot have the round's control variates: " + Words(status));
+}
+
+bool Agent::LacksControl() const {
+  return work_plan_->train.control_variates && control_round_ != state_.work->order.round;
+}
+
 AgentStep Agent::Next() {
   TimePoint until = TimePoint::max();
   if (held_since_.has_value()) until = std::min(*held_since_ + options_.longest_hold, state_.work->order.deadline);
@@ -180,6 +198,7 @@ std::optional<AgentStep> Agent::LocalStep() {
   const bool here = base_ == wanted || (served != served_.end() && served->second == wanted);
   if (!here || !models_.contains(work_plan_->base)) return std::nullopt;
   if (!fit_.has_value()) return ExamineTask{.plan = *work_plan_};
+  if (LacksControl()) return std::nullopt;
   training_ = true;
   ++state_.work->attempts;
   const uint64_t used = std::min(fit_->memory.weights, conditions_.memory_bytes);
@@ -225,8 +244,10 @@ std::optional<AgentStep> Agent::WorkStep() {
   }
   const ServedVersion wanted{order.task, order.version, order.version_hash};
   const auto served = served_.find(order.task);
-  if (base_ == wanted || (served != served_.end() && served->second == wanted)) return std::nullopt;
-  return BringAdapter{.plan = *work_plan_, .version = wanted, .serve = false};
+  const bool here = base_ == wanted || (served != served_.end() && served->second == wanted);
+  if (!here) return BringAdapter{.plan = *work_plan_, .version = wanted, .serve = false};
+  if (LacksControl()) return BringControl{.order = order, .plan = *work_plan_};
+  return std::nullopt;
 }
 
 }  // namespace fleetune

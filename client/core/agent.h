@@ -60,6 +60,7 @@ struct TaskExamined {
   uint64_t examples = 0;
   absl::Status affordable = absl::OkStatus();  // PrivacyBooks::CanAfford
 };
+struct ControlReady { std::string round; };  // the server's control variates are here
 struct CheckpointKept {};  // of the training at hand: the next attempt goes on from there
 struct AttemptFailed { absl::Status status; };  // the training ended without a result
 struct UpdateEncoded {  // the training ended, its encoded delta lies in the PayloadStore
@@ -100,7 +101,7 @@ struct StepFailed { absl::Status status; };  // of any step but TrainRound
 struct AgentStopping {};  // a clean end: a running attempt is given back
 using AgentEvent =
     std::variant<AgentStarted, Woke, ConditionsChanged, CheckInAnswered, StepProgressed, ModelReady, AdapterReady, AdapterLost,
-                 ModelLost, TaskExamined, CheckpointKept, AttemptFailed, UpdateEncoded, UploadOpened, ChunkStored, UpdateCounted, PayloadLost,
+                 ModelLost, TaskExamined, ControlReady, CheckpointKept, AttemptFailed, UpdateEncoded, UploadOpened, ChunkStored, UpdateCounted, PayloadLost,
                  CellJoined, CellRefused, PrivacyIsSpent, CellWaits, CellAnswered, CellMasked, CellOver, DeclineHeard,
                  StepFailed, AgentStopping>;
 
@@ -114,6 +115,11 @@ struct BringAdapter {  // to hold `version`; `serve`: prompts are answered with 
   bool serve = false;
 };
 struct ExamineTask { TrainingPlan plan; };  // read the model's shape, count the examples
+struct BringControl {  // the server's control variates, that the training corrects its gradients by; at hand until another
+                       // round's are brought
+  RoundOrder order;
+  TrainingPlan plan;
+};
 struct TrainRound {  // begin, and go on; UpdateEncoded or AttemptFailed is told whenever it ends
   RoundOrder order;
   TrainingPlan plan;
@@ -142,14 +148,18 @@ struct OpenRoundUpload { std::string round; uint64_t size = 0; Digest sha256; };
 struct SendChunk { std::string round; Digest sha256; uint32_t index = 0; uint32_t chunk_bytes = 0; };
 struct CommitRoundUpload { std::string round; Digest sha256; };
 struct TellDecline { DeclineNotice notice; };
-using AgentStep = std::variant<WaitUntil, CheckInNow, FetchBaseModel, BringAdapter, ExamineTask, TrainRound,
+using AgentStep = std::variant<WaitUntil, CheckInNow, FetchBaseModel, BringAdapter, ExamineTask, BringControl, TrainRound,
                                TakeCellSeat, ExchangeInCell, OpenRoundUpload, SendChunk, CommitRoundUpload, TellDecline>;
 
-// To be performed in this order: the notes into the audit log, state() made durable (and payloads and checkpoints that it
-// does not name deleted), the training killed if so, or paused, or gone on with, then the step.
+// An update with control variates that was counted.
+struct CountedControl { std::string task; std::string round; };
+
+// To be performed in this order: the notes into the audit log, the control variates moved (ControlStore::Accept), state()
+// made durable (and payloads, checkpoints and proposals that it does not name deleted), the training killed if so, or paused, or gone on with, then the step.
 struct AgentDecision {
   std::vector<std::string> notes;    // what leaves, or does not, in plain words
   std::vector<std::string> remarks;  // for the log only
+  std::optional<CountedControl> counted;
   bool stop_training = false;
   bool hold_training = false;        // the training at hand, if any, is to pause as long as this is so
   AgentStep step = WaitUntil{};
@@ -172,7 +182,9 @@ struct AgentOptions {
 // update is ever encoded, and sent in one form to the round or, masked, in one form to each cell; an update of a task
 // with secure aggregation never leaves without masks; a session goes on from where it answered last; an update is
 // dropped only when it was counted, its round is over, another round took its place, too many cells failed, the owner's
-// policy or privacy limit forbids it, or its bytes are damaged, and each drop leaves a note.
+// policy or privacy limit forbids it, or its bytes are damaged, and each drop leaves a note. This device's control variates
+// move once for each update that was counted, and for no other; so one that was begun to be sent goes first, whatever
+// other round is asked for, until its end is known.
 class Agent {
  public:
   // Borrows `random`.
@@ -197,6 +209,7 @@ class Agent {
   void On(const AdapterLost& event);
   void On(const ModelLost& event);
   void On(const TaskExamined& event);
+  void On(const ControlReady& event);
   void On(const CheckpointKept&);
   void On(const AttemptFailed& event);
   void On(const UpdateEncoded& event);
@@ -223,6 +236,9 @@ class Agent {
   void DropAndDecline(const std::string& why, const std::string& reason);
   void GiveUpWork(const std::string& why);
   void Decline(const std::string& round, const std::string& reason);
+  bool MustBeSettled() const;
+  void CallAgain();
+  std::string ContentOfPending() const;
   void StopTraining();
   void HoldTraining();
   void GiveBackAttempt();
@@ -250,6 +266,8 @@ class Agent {
 
   // agent.cc
   void BackOff(const absl::Status& status);
+  void ControlFailed(const absl::Status& status);
+  bool LacksControl() const;
   AgentStep Next();
   std::optional<AgentStep> LocalStep();
   std::optional<AgentStep> ExamineStep();
@@ -271,6 +289,8 @@ class Agent {
   std::optional<TrainingPlan> work_plan_;     // of state_.work
   std::optional<TrainingPlan> pending_plan_;  // of state_.pending
   std::optional<ServedVersion> base_;      // the version to train against, when it is here
+  std::string control_round_;              // whose control variates of the server are here; empty: none
+  bool call_waits_ = false;                // for the pending update to be settled
   std::optional<TaskFit> fit_;             // of state_.work, when it was examined
   std::set<std::string> examined_;         // tasks of which it was said whether they fit
   bool training_ = false;

@@ -34,6 +34,13 @@ inline TrainingPlan MaskedPlanOf(const std::string& task) {
   return plan;
 }
 
+inline TrainingPlan ControlledPlanOf(const std::string& task) {
+  TrainingPlan plan = PlanOf(task);
+  plan.train.control_variates = true;
+  plan.encoding.lane_bits = 24;
+  return plan;
+}
+
 inline ModelFootprint SmallModel() {
   ModelFootprint model{.file_bytes = 1'000'000, .sizes = {}, .vocabulary = 512, .heads = 8, .context = 512};
   model.sizes.layers = 5;

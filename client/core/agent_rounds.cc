@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "client/core/agent.h"
 #include "client/core/step_status.h"
@@ -74,6 +75,10 @@ void Agent::Consider(const RoundCall& call) {
   }
   if (state_.pending.has_value()) {
     if (same(state_.pending->order)) return;
+    if (MustBeSettled()) {
+      call_waits_ = true;
+      return;
+    }
     const bool same_round = state_.pending->order.round == call.round;
     DropPending(fmt::format("the coordinator asks for round {} against version {} instead", call.round, call.version));
     if (same_round) return Decline(call.round, "the round asks for another version than the update was trained on");
@@ -114,15 +119,35 @@ void Agent::Accept(const RoundOrder& order) {
 void Agent::CountUpdate() {
   const PendingUpdate& update = *state_.pending;
   const bool masked = pending_plan_.has_value() && pending_plan_->secure.mode != SecureMode::kOff;
+  const bool controlled = pending_plan_.has_value() && pending_plan_->train.control_variates;
+  if (controlled) decision_.counted = CountedControl{.task = update.order.task, .round = update.order.round};
   decision_.notes.push_back(fmt::format(
-      "the coordinator counted the {} of {} parameters trained on {} examples for "
-      "task {}, round {}: {}",
-      masked ? "masked update" : "encoded adapter delta", update.parameters, update.examples, update.order.task,
-      update.order.round,
-      masked ? "it learned a sum over devices alone" : fmt::format("{} bytes sent; no masks", update.size)));
+      "the coordinator counted the {} of {} for task {}, round {}: {}{}",
+      masked ? "masked update" : "encoded adapter delta", ContentOfPending(), update.order.task, update.order.round,
+      masked ? "it learned a sum over devices alone" : fmt::format("{} bytes sent; no masks", update.size),
+      controlled ? "; the control variates that stay on this device moved by what was sent" : ""));
   Settle(update.order.round, RoundEnd::kCounted);
   state_.pending.reset();
   upload_.reset();
+  CallAgain();
+}
+
+// Whether the pending update may have been counted, and it matters whether it was.
+bool Agent::MustBeSettled() const {
+  return state_.pending->sending && pending_plan_.has_value() && pending_plan_->train.control_variates;
+}
+
+// What the coordinator asked for meanwhile, it will ask for again.
+void Agent::CallAgain() {
+  if (!std::exchange(call_waits_, false)) return;
+  next_check_in_ = now_;
+}
+
+std::string Agent::ContentOfPending() const {
+  const PendingUpdate& update = *state_.pending;
+  const bool controlled = pending_plan_.has_value() && pending_plan_->train.control_variates;
+  return fmt::format("{} parameters{} trained on {} examples", update.parameters,
+                     controlled ? ", and of the change of their control variates," : "", update.examples);
 }
 
 void Agent::DropPending(const std::string& why) {
@@ -137,6 +162,7 @@ void Agent::DropPending(const std::string& why) {
   Settle(update.order.round, RoundEnd::kDropped);
   state_.pending.reset();
   upload_.reset();
+  CallAgain();
 }
 
 // For what will not get better by asking again.

@@ -17,10 +17,12 @@ namespace fleetune {
 namespace {
 
 using agent_fixture::CallTo;
+using agent_fixture::ControlledPlanOf;
 using agent_fixture::DigestOf;
 using agent_fixture::GoodConditions;
 using agent_fixture::SmallModel;
 using agent_fixture::TaskAt;
+using agent_fixture::TaskOf;
 using std::chrono::milliseconds;
 
 constexpr uint64_t kPayloadBytes = 10;
@@ -50,7 +52,11 @@ struct FakeRound {
 
 class Simulation {
  public:
-  explicit Simulation(uint64_t seed) : random_(seed) { Restart(); }
+  // `controlled`: the task has control variates.
+  explicit Simulation(uint64_t seed, bool controlled = false)
+      : random_(seed), task_(controlled ? TaskOf(ControlledPlanOf("t"), 0) : TaskAt("t", 0)) {
+    Restart();
+  }
 
   // Until `rounds` rounds ended for the device, one way or the other.
   void Run(const Faults& faults, size_t rounds) {
@@ -80,6 +86,7 @@ class Simulation {
   void Restart() {
     agent_ = std::make_unique<Agent>(disk_, AgentOptions{}, &random_);
     trained_at_.reset();
+    control_here_.clear();
     events_ = {AgentStarted{.served = served_, .models = {DigestOf(0xba)}, .conditions = conditions_}};
   }
 
@@ -103,8 +110,14 @@ class Simulation {
     const AgentDecision decision = agent_->Apply(events_, now_);
     events_.clear();
     CheckPending(before, decision);
+    CheckControl();
+    if (Chance(faults_.killed)) return Restart();  // before anything is durable
+    if (decision.counted.has_value()) Accept(*decision.counted);
     if (Chance(faults_.killed)) return Restart();  // before the state is durable
     disk_ = agent_->state();
+    std::erase_if(proposals_, [this](const auto& proposal) {
+      return !disk_.pending.has_value() || disk_.pending->order.round != proposal.first;
+    });
     if (decision.stop_training) trained_at_.reset();
     if (Chance(faults_.killed)) return Restart();  // before the step
     EXPECT_FALSE(decision.hold_training && !agent_->training());
@@ -132,12 +145,38 @@ class Simulation {
     }
   }
 
+  // As ControlFiles.
+  void Accept(const CountedControl& counted) {
+    const auto proposal = proposals_.find(counted.round);
+    if (proposal == proposals_.end()) return;
+    moves_.push_back(*proposal);
+    proposals_.erase(proposal);
+  }
+
+  // Whatever was lost, repeated or killed: what the device keeps moved once for each update that the coordinator counted,
+  // or is about to, and for no other.
+  void CheckControl() {
+    if (!task_.plan.train.control_variates) return;
+    std::map<std::string, Digest> moved;
+    for (const auto& [round, payload] : moves_) {
+      EXPECT_TRUE(rounds_[round].committed && rounds_[round].announced == payload) << "moved without being counted";
+      EXPECT_TRUE(moved.emplace(round, payload).second) << "moved twice by round " << round;
+    }
+    for (const auto& [name, round] : rounds_) {
+      if (!round.committed || moved.contains(name)) continue;
+      const bool waits = disk_.pending.has_value() && disk_.pending->order.round == name &&
+                         proposals_.contains(name) && proposals_.at(name) == round.announced;
+      EXPECT_TRUE(waits) << "round " << name << " was counted, and the device forgot";
+    }
+  }
+
   void EndTraining() {
     if (Chance(faults_.fails)) {
       events_.push_back(AttemptFailed{absl::UnavailableError("killed")});
       return;
     }
     // No two trainings have the same result.
+    proposals_[disk_.work->order.round] = DigestOf(static_cast<uint8_t>(payloads_ + 1));
     events_.push_back(UpdateEncoded{.sha256 = DigestOf(++payloads_), .size = kPayloadBytes, .parameters = 2,
                                     .examples = 7});
   }
@@ -170,7 +209,16 @@ class Simulation {
       });
     } else if (std::holds_alternative<ExamineTask>(step)) {
       events_.push_back(TaskExamined{.task = "t", .model = SmallModel(), .examples = 7});
-    } else if (std::holds_alternative<TrainRound>(step)) {
+    } else if (const auto* control = std::get_if<BringControl>(&step)) {
+      Call([&]() -> AgentEvent {
+        if (rounds_[control->order.round].over) return StepFailed{absl::FailedPreconditionError("over")};
+        control_here_ = control->order.round;
+        return ControlReady{control->order.round};
+      });
+    } else if (const auto* train = std::get_if<TrainRound>(&step)) {
+      if (task_.plan.train.control_variates) {
+        EXPECT_EQ(control_here_, train->order.round);
+      }
       trained_at_ = now_ + std::chrono::seconds(30);
     } else if (const auto* open = std::get_if<OpenRoundUpload>(&step)) {
       Sent(open->round, open->sha256);
@@ -201,9 +249,11 @@ class Simulation {
       ++round_;
     }
     return CheckInAnswered{.next_check_in = std::chrono::seconds(5),
-                           .tasks = {TaskAt("t", version_)},
+                           .tasks = {Offered()},
                            .invitation = CallTo(AskedFor(), version_)};
   }
+
+  KnownTask Offered() const { return TaskOf(task_.plan, version_); }
 
   std::string AskedFor() {
     if (!Chance(faults_.looks_back) || sent_.empty()) return Current();
@@ -241,6 +291,7 @@ class Simulation {
   std::string Current() const { return "r" + std::to_string(round_); }
 
   SplitMix64 random_;
+  const KnownTask task_;
   Faults faults_;
   TimePoint now_ = FromMillis(1'000'000);
 
@@ -251,6 +302,9 @@ class Simulation {
   std::vector<AgentEvent> events_;
   std::optional<TimePoint> trained_at_;
   uint8_t payloads_ = 0;
+  std::string control_here_;  // the round whose control variates of the server are in the agent's process
+  std::map<std::string, Digest> proposals_;            // by round: durable
+  std::vector<std::pair<std::string, Digest>> moves_;  // what became of them
 
   uint32_t round_ = 1;
   uint32_t version_ = 0;
@@ -268,6 +322,15 @@ TEST_P(AgentSimTest, SendsOnePayloadARoundAndLosesNoneBeforeItIsAcknowledged) {
 TEST_P(AgentSimTest, IsCountedInEachRoundOnceTheNetworkIsGood) {
   Simulation simulation(GetParam());
   simulation.Run(kHostile, 1);
+  const size_t ended = simulation.Ended();
+  const size_t counted = simulation.Counted();
+  simulation.Run({}, 3);
+  EXPECT_GE(simulation.Counted() - counted, simulation.Ended() - ended - 1);
+}
+
+TEST_P(AgentSimTest, ControlVariatesMoveOnceForEachUpdateThatIsCounted) {
+  Simulation simulation(GetParam(), /*controlled=*/true);
+  simulation.Run(kHostile, 5);
   const size_t ended = simulation.Ended();
   const size_t counted = simulation.Counted();
   simulation.Run({}, 3);

@@ -22,9 +22,9 @@ void Agent::On(const UploadOpened& event) {
     masked->sending = true;
     update.sending = true;
     decision_.notes.push_back(fmt::format(
-        "sending the masked update of {} parameters trained on {} examples for task {}, round {}, cell {}: {} bytes; "
+        "sending the masked update of {} for task {}, round {}, cell {}: {} bytes; "
         "the coordinator can read it only in a sum of at least {} devices{}",
-        update.parameters, update.examples, update.order.task, update.order.round, Seat()->cell, masked->size,
+        ContentOfPending(), update.order.task, update.order.round, Seat()->cell, masked->size,
         Seat()->min_inputs,
         pending_plan_->privacy.on()
             ? fmt::format(", with noise of {:g} times the most that one device adds", pending_plan_->privacy.noise_multiplier)
@@ -32,9 +32,8 @@ void Agent::On(const UploadOpened& event) {
   } else if (masked == nullptr && !update.sending) {
     update.sending = true;
     decision_.notes.push_back(fmt::format(
-        "sending the encoded adapter delta of {} parameters trained on {} examples for task {}, round {}: {} bytes; "
-        "no masks",
-        update.parameters, update.examples, update.order.task, update.order.round, update.size));
+        "sending the encoded adapter delta of {} for task {}, round {}: {} bytes; no masks", ContentOfPending(),
+        update.order.task, update.order.round, update.size));
   }
 }
 

@@ -15,6 +15,7 @@
 #include "base/digest.h"
 #include "client/core/check_in.h"
 #include "client/core/device_state.h"
+#include "lora/plan/control_variates.h"
 
 namespace fleetune {
 
@@ -60,6 +61,13 @@ struct CellEnded {
 };
 using CellNews = std::variant<CellQuiet, CellSays, CellEnded>;
 
+// A part of the server's control variates of a round (lora/plan/control_variates.h), as it came.
+struct ControlPart {
+  Bytes bytes;
+  uint64_t size = 0;  // of the whole; 0: all are zeros
+  Digest sha256;      // of the whole
+};
+
 struct UpdateWish {
   std::string task;
   uint32_t have_version = 0;
@@ -79,6 +87,7 @@ class CoordinatorLink {
   virtual absl::StatusOr<ModelPart> FetchModel(const Digest& sha256, uint64_t offset) = 0;
   virtual absl::StatusOr<std::vector<OfferedPiece>> PlanUpdate(const UpdateWish& wish) = 0;
   virtual absl::StatusOr<Bytes> FetchUpdate(const std::string& task, const Digest& sha256, uint64_t offset) = 0;
+  virtual absl::StatusOr<ControlPart> FetchControl(const std::string& round, uint64_t offset) = 0;
   virtual absl::StatusOr<OfferedSeat> TakeSeat(const std::string& round) = 0;
   // `message`: of the device's session; empty: only asks.
   virtual absl::StatusOr<CellNews> ExchangeCell(const std::string& cell, std::span<const uint8_t> message) = 0;
@@ -118,6 +127,31 @@ class CheckpointStore {
   // Durable when it returns, in place of the one before. FailedPrecondition if the examples were purged since Begin().
   virtual absl::Status Put(std::span<const uint8_t> checkpoint) = 0;
   virtual absl::Status KeepOnly(const std::string& round) = 0;  // deletes all others; empty: all
+};
+
+// Whose control variates: those of an adapter of this shape over this base model.
+struct ControlledTask {
+  std::string task;
+  Digest base;
+  uint64_t a_size = 0;
+  uint64_t b_size = 0;
+};
+
+// This device's control variates, one set a task, as secret as the examples that they were learned from.
+class ControlStore {
+ public:
+  virtual ~ControlStore() = default;
+  // Before the examples of a training are read. Gives what the task's are now: zeros if there are none, or none that can
+  // be read any more.
+  virtual absl::StatusOr<OwnControl> Begin(const ControlledTask& task) = 0;
+  // What they become if the update of `round`, of the task begun with, is counted; until then they stay as they are.
+  // Durable when it returns, in the place of an earlier proposal for the round. FailedPrecondition if the examples were
+  // purged since Begin().
+  virtual absl::Status Propose(const std::string& round, const OwnControl& control) = 0;
+  // The update was counted: what was proposed for it holds from now on. Durable when it returns. Once only: the same call
+  // again, or one without a proposal, changes nothing.
+  virtual absl::Status Accept(const std::string& task, const std::string& round) = 0;
+  virtual absl::Status KeepProposal(const std::string& round) = 0;  // deletes all others; empty: all
 };
 
 // Encoded updates, masked or not, and sessions with their answers, named by their hash. All of it is secret.

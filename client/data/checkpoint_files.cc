@@ -8,6 +8,7 @@
 #include "base/crypto/sha256.h"
 #include "base/files.h"
 #include "base/status_macros.h"
+#include "client/data/delete_files.h"
 
 namespace fleetune {
 
@@ -25,19 +26,6 @@ Bytes AssociatedBytes(const std::string& round) {
   writer.WriteBytes(AsBytes("fleetune v1 checkpoint"));
   writer.WriteBlob(AsBytes(round));
   return writer.Take();
-}
-
-absl::Status DeleteAllBut(const std::string& folder, const std::string& kept) {
-  std::error_code error;
-  bool deleted = false;
-  for (const fs::directory_entry& entry : fs::directory_iterator(folder, error)) {
-    if (entry.path() == fs::path(kept)) continue;
-    std::error_code failed;
-    fs::remove_all(entry.path(), failed);
-    if (failed) return absl::UnavailableError("cannot delete " + entry.path().string() + ": " + failed.message());
-    deleted = true;
-  }
-  return deleted ? SyncFolderOf(folder + "/any") : absl::OkStatus();
 }
 
 }  // namespace
@@ -74,9 +62,12 @@ absl::Status CheckpointFiles::Put(std::span<const uint8_t> checkpoint) {
 }
 
 absl::Status CheckpointFiles::KeepOnly(const std::string& round) {
-  return DeleteAllBut(folder_, round.empty() ? "" : PathOf(folder_, round));
+  const std::string kept = round.empty() ? "" : PathOf(folder_, round);
+  return DeleteFiles(folder_, [&kept](const std::string& path) { return path != kept; });
 }
 
-absl::Status CheckpointFiles::DeleteAll(const std::string& dir) { return DeleteAllBut(FolderIn(dir), ""); }
+absl::Status CheckpointFiles::DeleteAll(const std::string& dir) {
+  return DeleteFiles(FolderIn(dir), [](const std::string&) { return true; });
+}
 
 }  // namespace fleetune

@@ -21,6 +21,7 @@ struct ExampleKeys {
   Secret32 seal;         // AES-256-GCM of the records
   Secret32 duplicates;   // HMAC-SHA256 that finds equal records
   Secret32 checkpoints;  // AES-256-GCM of what trainings on them leave behind
+  Secret32 controls;     // AES-256-GCM of the control variates that were learned from them
   Secret32 held_out;     // draws what is never learned from (lora/examples/held_out.h)
 };
 

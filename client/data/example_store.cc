@@ -272,6 +272,11 @@ absl::StatusOr<Secret32> ExampleStore::CheckpointKey() {
   return Secret32(keys_->checkpoints.bytes());
 }
 
+absl::StatusOr<Secret32> ExampleStore::ControlKey() {
+  RETURN_IF_ERROR(database_.Read([&] { return RefreshKeys(); }));
+  return Secret32(keys_->controls.bytes());
+}
+
 absl::Status ExampleStore::Purge() { return PurgeDatabase(database_, key_file_); }
 
 absl::Status ExampleStore::PurgeFolder(const std::string& dir) {

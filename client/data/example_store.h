@@ -71,6 +71,8 @@ class ExampleStore {
 
   // The key of checkpoints of trainings on these examples (checkpoint_files.h): another one after a purge.
   absl::StatusOr<Secret32> CheckpointKey();
+  // The key of control variates learned from these examples (control_files.h): another one after a purge.
+  absl::StatusOr<Secret32> ControlKey();
   // What the part of the examples that is never learned from is drawn by: the same until a purge.
   absl::StatusOr<Bytes> HeldOutSecret();
 

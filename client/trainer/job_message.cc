@@ -55,7 +55,8 @@ class FrameWriter {
     }
     writer_.Write(job.checkpoint_steps);
     RETURN_IF_ERROR(Blob("checkpoint", job.checkpoint, kMaxJobCheckpointBytes));
-    return Blob("held_out_secret", job.held_out_secret, kMaxHeldOutSecretBytes);
+    RETURN_IF_ERROR(Blob("held_out_secret", job.held_out_secret, kMaxHeldOutSecretBytes));
+    return Floats("correction", job.correction);
   }
 
   absl::Status operator()(const StopTraining&) { return absl::OkStatus(); }
@@ -95,7 +96,7 @@ class FrameWriter {
     writer_.Write(done.steps);
     Optional(done.held_out_before);
     Optional(done.held_out_after);
-    return absl::OkStatus();
+    return Floats("mean_gradient", done.mean_gradient);
   }
 
   absl::Status operator()(const TrainingFailed& failed) {
@@ -207,6 +208,7 @@ absl::StatusOr<JobMessage> ReadJob(ByteReader& reader) {
   ASSIGN_OR_RETURN(job.checkpoint_steps, reader.Read<uint32_t>());
   ASSIGN_OR_RETURN(job.checkpoint, ReadBlob(reader, kMaxJobCheckpointBytes));
   ASSIGN_OR_RETURN(job.held_out_secret, ReadBlob(reader, kMaxHeldOutSecretBytes));
+  ASSIGN_OR_RETURN(job.correction, ReadFiniteFloats(reader, "correction"));
   return job;
 }
 
@@ -250,6 +252,7 @@ absl::StatusOr<JobMessage> ReadDone(ByteReader& reader) {
   ASSIGN_OR_RETURN(done.steps, reader.Read<uint32_t>());
   ASSIGN_OR_RETURN(done.held_out_before, ReadOptional(reader, "held_out_before"));
   ASSIGN_OR_RETURN(done.held_out_after, ReadOptional(reader, "held_out_after"));
+  ASSIGN_OR_RETURN(done.mean_gradient, ReadFiniteFloats(reader, "mean_gradient"));
   return done;
 }
 

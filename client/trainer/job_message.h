@@ -30,6 +30,7 @@ struct TrainingJob {
   uint32_t checkpoint_steps = 0;     // a TrainingCheckpoint each so many steps; 0: none
   Bytes checkpoint = {};             // of an earlier attempt, to go on from; empty: from the start
   Bytes held_out_secret = {};        // draws the records of the plan's held_out_share; at most kMaxHeldOutSecretBytes
+  std::vector<float> correction = {};  // of a plan with control variates: what is added to each gradient; all finite
 
   friend bool operator==(const TrainingJob&, const TrainingJob&) = default;
 };
@@ -90,6 +91,7 @@ struct TrainingDone {
   uint32_t steps = 0;      // fewer than planned if it was stopped
   std::optional<double> held_out_before = {};  // loss over the held-out part, if there is one
   std::optional<double> held_out_after = {};   // none if it was stopped, too
+  std::vector<float> mean_gradient = {};  // of a plan with control variates: of A, then of B, as far as trained; all finite
 
   friend bool operator==(const TrainingDone&, const TrainingDone&) = default;
 };

@@ -29,14 +29,15 @@ TrainingJob SomeJob() {
           .memory_limit_bytes = 1ull << 33,
           .checkpoint_steps = 20,
           .checkpoint = {1, 2, 3},
-          .held_out_secret = {9, 8, 7}};
+          .held_out_secret = {9, 8, 7},
+          .correction = {0.5f, -0.5f, 2.0f}};
 }
 
 std::vector<JobMessage> OneOfEachKind() {
   return {SomeJob(), StopTraining{},
           TrainingProgress{.step = 3, .steps = 10, .loss = 1.25, .tokens = 4096},
           TrainingDone{.a = {2.0f}, .b = {0.5f, 1.0f}, .first_loss = 3, .last_loss = 2, .tokens = 99, .examples = 7, .steps = 10},
-          TrainingDone{.b = {1.0f}, .steps = 2, .held_out_before = 1.5, .held_out_after = 1.25},
+          TrainingDone{.b = {1.0f}, .steps = 2, .held_out_before = 1.5, .held_out_after = 1.25, .mean_gradient = {-3.0f}},
           TrainingFailed{absl::ResourceExhaustedError("out of memory")},
           PauseTraining{},
           ResumeTraining{},
@@ -168,8 +169,14 @@ TEST(JobFrameTest, NonsenseIsRefused) {
   std::memcpy(done.data() + 13, &nan, sizeof(nan));
   EXPECT_THAT(DecodeJobFrame(done), HasStatus(kInvalid, "b[1] is not finite"));
   done = PayloadOf(TrainingDone{.b = {1, 2}});
-  done[done.size() - 1] = 2;
+  done[done.size() - 1 - sizeof(uint32_t)] = 2;  // before the mean gradient
   EXPECT_THAT(DecodeJobFrame(done), HasStatus(kInvalid, "held_out_after: expected 0 or 1"));
+  done = PayloadOf(TrainingDone{.b = {1, 2}, .mean_gradient = {1, 2}});
+  std::memcpy(done.data() + done.size() - sizeof(nan), &nan, sizeof(nan));
+  EXPECT_THAT(DecodeJobFrame(done), HasStatus(kInvalid, "mean_gradient[1] is not finite"));
+  Bytes job = PayloadOf(SomeJob());
+  std::memcpy(job.data() + job.size() - sizeof(nan), &nan, sizeof(nan));
+  EXPECT_THAT(DecodeJobFrame(job), HasStatus(kInvalid, "correction[2] is not finite"));
   Bytes progress = PayloadOf(TrainingProgress{});
   const double infinite = std::numeric_limits<double>::infinity();
   std::memcpy(progress.data() + 9, &infinite, sizeof(infinite));

@@ -84,6 +84,7 @@ class JobRun {
     ASSIGN_OR_RETURN(const std::unique_ptr<AdapterTrainer> trainer,
                      AdapterTrainer::Create(*model_, examples.learned, *start, options, machine, examples.held_out));
     start.reset();  // it may be large
+    if (!job_.correction.empty()) RETURN_IF_ERROR(trainer->CorrectGradient(std::exchange(job_.correction, {})));
     RETURN_IF_ERROR(GoOn(*trainer));
     JobControl control(&daemon_, trainer.get(), job_.checkpoint_steps);
     trainer->AskBeforePass([&control] { return control.GoOn(); });
@@ -144,7 +145,7 @@ class JobRun {
   }
 
   absl::StatusOr<TrainingDone> Done(const AdapterTrainer& trainer, Factors trained) const {
-    ASSIGN_OR_RETURN(const TrainResult result, trainer.Result());
+    ASSIGN_OR_RETURN(TrainResult result, trainer.Result());
     const auto if_trained = [](bool is_trained, std::span<const float> values) {
       return is_trained ? std::vector<float>(values.begin(), values.end()) : std::vector<float>();
     };
@@ -156,7 +157,8 @@ class JobRun {
                         .examples = records_,
                         .steps = result.steps,
                         .held_out_before = result.held_out_before,
-                        .held_out_after = result.held_out_after};
+                        .held_out_after = result.held_out_after,
+                        .mean_gradient = std::move(result.mean_gradient)};
   }
 
   // An estimate said that it fits, and it did not.

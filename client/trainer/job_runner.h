@@ -11,8 +11,8 @@ namespace fleetune {
 // gives what was learned so far. Limits this process's memory to what the job says, for good, once the threads run.
 // Of the plan's held_out_share of the records it learns nothing: they are measured.
 //
-// FailedPrecondition (all records are held out); InvalidArgument (plan, record by number, A, B or spec that does not fit the
-// model); ResourceExhausted (what is allowed, what is needed and what would fit); errors of GgufFile::Open,
+// FailedPrecondition (all records are held out, a correction for a plan without control variates); InvalidArgument (plan, record by number, A, B, correction or spec that does not
+// fit the model); ResourceExhausted (what is allowed, what is needed and what would fit); errors of GgufFile::Open,
 // Tokenizer::FromGguf and AdapterTrainer. A checkpoint that cannot be used is no error: TrainingBegun says so.
 absl::StatusOr<TrainingDone> RunTrainingJob(TrainingJob job, JobChannel& daemon);
 

@@ -136,5 +136,30 @@ TEST(RealTrainerTest, APoisonedRecordIsNamed) {
   EXPECT_THAT(Train(JobOf(SomePlan())), IsOk());  // the next one is none the worse
 }
 
+// The mean is of the gradients as they came, and what is added to them is heeded: one that takes the only step's gradient
+// away leaves nothing to learn.
+TEST(RealTrainerTest, CorrectsGradientsAndGivesTheirMean) {
+  TrainingPlan plan = SomePlan();
+  plan.train.steps = 1;
+  plan.train.control_variates = true;
+  plan.encoding.lane_bits = 24;
+  TrainingJob job = JobOf(plan);
+  const auto first = Train(job);
+  ASSERT_THAT(first, IsOk());
+  ASSERT_EQ(first->mean_gradient.size(), job.b.size());
+  EXPECT_NE(first->b, job.b);
+  job.correction = first->mean_gradient;
+  for (float& value : job.correction) value = -value;
+  const auto second = Train(job);
+  ASSERT_THAT(second, IsOk());
+  EXPECT_EQ(second->mean_gradient, first->mean_gradient);
+  EXPECT_EQ(second->b, job.b);
+  job.correction.pop_back();
+  EXPECT_THAT(Train(job), HasStatus(absl::StatusCode::kInvalidArgument, "correction"));
+  plan.train.control_variates = false;
+  job.plan = FormatTrainingPlan(plan);
+  EXPECT_THAT(Train(job), HasStatus(absl::StatusCode::kFailedPrecondition, "control_variates"));
+}
+
 }  // namespace
 }  // namespace fleetune

@@ -177,6 +177,26 @@ absl::StatusOr<Bytes> FromProto(const v1::FetchUpdateResponse& response) {
   return ToPart(response.part(), "update part");
 }
 
+absl::StatusOr<ControlPart> FromProto(const v1::FetchControlResponse& response, uint64_t offset) {
+  ControlPart part;
+  ASSIGN_OR_RETURN(part.bytes, ToPart(response.part(), "control variates"));
+  ASSIGN_OR_RETURN(part.sha256, ToDigest(response.sha256(), "sha256"));
+  part.size = response.size();
+  if (part.size > kMaxControlBytes) {
+    return absl::ResourceExhaustedError(
+        fmt::format("control variates: expected at most {} bytes, got {}", kMaxControlBytes, part.size));
+  }
+  if (offset > part.size || part.bytes.size() > part.size - offset) {
+    return absl::InvalidArgumentError(fmt::format("control variates: {} bytes from {} do not fit {}", part.bytes.size(),
+                                                  offset, part.size));
+  }
+  if (part.bytes.empty() && offset < part.size) {
+    return absl::InvalidArgumentError(
+        fmt::format("control variates: expected bytes from {} of {}, got none", offset, part.size));
+  }
+  return part;
+}
+
 absl::StatusOr<OpenedUpload> FromProto(const v1::OpenUploadResponse& response, uint64_t size) {
   OpenedUpload upload;
   upload.committed = response.committed();

@@ -20,6 +20,7 @@ inline constexpr int kMaxOffers = 256;
 inline constexpr size_t kMaxRoundIdBytes = 64;
 inline constexpr int kMaxPieces = 4096;
 inline constexpr size_t kMaxPartBytes = 256 * 1024;
+inline constexpr uint64_t kMaxControlBytes = kMaxAdapterParameters * sizeof(float);
 inline constexpr uint64_t kMaxModelBytes = 1ull << 40;
 inline constexpr uint32_t kMaxUploadChunkBytes = 2 * 1024 * 1024;  // below gRPC's 4 MiB for a message
 // A roster of kMaxCohort devices and its neighbours' entries are a third of it. Below gRPC's 4 MiB for a message.
@@ -40,6 +41,9 @@ absl::StatusOr<std::vector<OfferedPiece>> FromProto(const v1::PlanUpdateResponse
 // A part of a file of which the device has `offset` bytes: not empty unless that is all.
 absl::StatusOr<ModelPart> FromProto(const v1::FetchModelResponse& response, uint64_t offset);
 absl::StatusOr<Bytes> FromProto(const v1::FetchUpdateResponse& response);
+
+// A part of a round's control variates of which the device has `offset` bytes: not empty unless that is all.
+absl::StatusOr<ControlPart> FromProto(const v1::FetchControlResponse& response, uint64_t offset);
 
 absl::StatusOr<OfferedSeat> FromProto(const v1::TakeSeatResponse& response);
 

@@ -139,6 +139,32 @@ TEST(ConvertTest, AModelsPartFitsItsFile) {
   EXPECT_THAT(FromProto(response, 0), HasStatus(kTooMuch, "model part"));
 }
 
+TEST(ConvertTest, APartOfControlVariatesFitsTheWhole) {
+  v1::FetchControlResponse response;
+  response.set_part("abcd");
+  response.set_size(8);
+  response.set_sha256(std::string(32, 's'));
+  EXPECT_EQ(FromProto(response, 4)->bytes.size(), 4u);
+  EXPECT_EQ(FromProto(response, 0)->size, 8u);
+  EXPECT_THAT(FromProto(response, 5), HasStatus(absl::StatusCode::kInvalidArgument, "4 bytes from 5 do not fit 8"));
+  EXPECT_THAT(FromProto(response, 9), HasStatus(absl::StatusCode::kInvalidArgument, "do not fit"));
+  response.set_sha256("short");
+  EXPECT_THAT(FromProto(response, 0), HasStatus(absl::StatusCode::kInvalidArgument, "sha256"));
+  response.set_sha256(std::string(32, 's'));
+  response.clear_part();
+  EXPECT_THAT(FromProto(response, 8), IsOk());
+  EXPECT_THAT(FromProto(response, 4), HasStatus(absl::StatusCode::kInvalidArgument, "expected bytes from 4 of 8"));
+  response.set_size(0);
+  EXPECT_THAT(FromProto(response, 0), IsOk());  // all are zeros
+  response.set_part(std::string(kMaxPartBytes, 'p'));
+  response.set_size(kMaxControlBytes);
+  EXPECT_THAT(FromProto(response, 0), IsOk());
+  response.set_size(kMaxControlBytes + 1);
+  EXPECT_THAT(FromProto(response, 0), HasStatus(absl::StatusCode::kResourceExhausted, "control variates"));
+  response.set_part(std::string(kMaxPartBytes + 1, 'p'));
+  EXPECT_THAT(FromProto(response, 0), HasStatus(absl::StatusCode::kResourceExhausted, "control variates"));
+}
+
 TEST(ConvertTest, AnUpdatesPartHasItsLimit) {
   v1::FetchUpdateResponse response;
   response.set_part(std::string(kMaxPartBytes, 'x'));

@@ -63,6 +63,15 @@ class DeviceChannel final : public CoordinatorLink {
     return Sensible(FromProto(response), "fetch update");
   }
 
+  absl::StatusOr<ControlPart> FetchControl(const std::string& round, uint64_t offset) override {
+    v1::FetchControlRequest request;
+    request.set_round(round);
+    request.set_offset(offset);
+    ASSIGN_OR_RETURN(v1::FetchControlResponse response,
+                     Call("fetch control", &DeviceService::Stub::FetchControl, request, deadlines_.transfer));
+    return Sensible(FromProto(response, offset), "fetch control");
+  }
+
   absl::StatusOr<OfferedSeat> TakeSeat(const std::string& round) override {
     v1::TakeSeatRequest request;
     request.set_round(round);

@@ -58,6 +58,13 @@ class FakeDeviceService final : public v1::DeviceService::Service {
     *response = exchange;
     return next;
   }
+  grpc::Status FetchControl(grpc::ServerContext*, const v1::FetchControlRequest* request,
+                            v1::FetchControlResponse* response) override {
+    response->set_part(request->round() + " from " + std::to_string(request->offset()));
+    response->set_size(100);
+    response->set_sha256(std::string(32, 's'));
+    return next;
+  }
   size_t chunk_bytes = 0;
   v1::ExchangeCellResponse exchange;
   std::string said;
@@ -144,6 +151,17 @@ TEST_F(DeviceChannelTest, TakesSeatsAndSpeaksInCells) {
   EXPECT_EQ(std::get<CellSays>(*news).message.size(), size_t{3} * 1024 * 1024);
   service_.next = grpc::Status(grpc::StatusCode::FAILED_PRECONDITION, "no seat left");
   EXPECT_THAT(link->ExchangeCell("r-1.1", {}), HasStatus(absl::StatusCode::kFailedPrecondition, "no seat left"));
+}
+
+TEST_F(DeviceChannelTest, FetchesControlVariates) {
+  const auto link = ConnectDevice(Credentials());
+  const auto part = link->FetchControl("r-1", 8);
+  ASSERT_THAT(part, IsOk());
+  EXPECT_EQ(AsText(part->bytes), "r-1 from 8");
+  EXPECT_EQ(part->size, 100u);
+  EXPECT_THAT(link->FetchControl("r-1", 99), HasStatus(absl::StatusCode::kInternal, "makes no sense"));
+  service_.next = grpc::Status(grpc::StatusCode::FAILED_PRECONDITION, "round r-1 is over");
+  EXPECT_THAT(link->FetchControl("r-1", 0), HasStatus(absl::StatusCode::kFailedPrecondition, "round r-1 is over"));
 }
 
 TEST_F(DeviceChannelTest, RefusesACoordinatorOfAnotherCa) {

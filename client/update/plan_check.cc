@@ -14,10 +14,6 @@ absl::StatusOr<KnownTask> VerifyOffer(const SignedOffer& offer, const VerifyKey&
                                       "enrolled with, got another");
   }
   ASSIGN_OR_RETURN(TrainingPlan plan, ParseTrainingPlan(offer.plan));
-  if (plan.train.control_variates) {
-    return absl::FailedPreconditionError("training plan of " + plan.task +
-                                         ": control_variates: this device keeps none between rounds");
-  }
   return KnownTask{.plan = std::move(plan),
                    .plan_text = offer.plan,
                    .released_version = offer.released_version,

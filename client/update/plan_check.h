@@ -7,8 +7,7 @@
 namespace fleetune {
 
 // A task whose plan was signed by the release key for exactly this purpose. Unauthenticated if the signature is
-// another's; errors of ParseTrainingPlan; FailedPrecondition for a plan with control variates, which devices do not
-// keep yet (fleetune-sim's do).
+// another's; errors of ParseTrainingPlan.
 absl::StatusOr<KnownTask> VerifyOffer(const SignedOffer& offer, const VerifyKey& release_key);
 
 }  // namespace fleetune

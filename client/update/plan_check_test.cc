@@ -36,19 +36,6 @@ TEST(PlanCheckTest, RefusesAnotherKeyAnotherPurposeAndAChangedPlan) {
   EXPECT_THAT(VerifyOffer(changed, key.verify_key()), HasStatus(absl::StatusCode::kUnauthenticated, "training plan"));
 }
 
-// Whoever signed it: between rounds this device would forget what the method rests on.
-TEST(PlanCheckTest, RefusesControlVariatesByName) {
-  const SigningKey key = SigningKey::Generate();
-  TrainingPlan plan = update_fixture::SmallPlan();
-  plan.train.control_variates = true;
-  plan.encoding.lane_bits = 24;
-  SignedOffer offer;
-  offer.plan = FormatTrainingPlan(plan);
-  offer.plan_signature = key.Sign(SignPurpose::kTrainingPlan, AsBytes(offer.plan));
-  EXPECT_THAT(VerifyOffer(offer, key.verify_key()),
-              HasStatus(absl::StatusCode::kFailedPrecondition, "control_variates"));
-}
-
 TEST(PlanCheckTest, ASignedPlanThatMakesNoSenseIsRefusedAllTheSame) {
   const SigningKey key = SigningKey::Generate();
   SignedOffer offer;

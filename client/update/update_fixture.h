@@ -120,6 +120,19 @@ class FakePublisher final : public CoordinatorLink {
     return part;
   }
 
+  Bytes control;                          // of every round
+  std::vector<uint64_t> control_offsets;  // that were asked for, and answered
+  absl::StatusOr<ControlPart> FetchControl(const std::string&, uint64_t offset) override {
+    if (parts >= fail_after_parts) return absl::UnavailableError("away");
+    ++parts;
+    control_offsets.push_back(offset);
+    const auto first = control.begin() + static_cast<ptrdiff_t>(offset);
+    const auto size = static_cast<ptrdiff_t>(std::min<size_t>(part_bytes, control.size() - offset));
+    ControlPart part{.bytes = {first, first + size}, .size = control.size(), .sha256 = Sha256(control)};
+    if (flip_a_bit && offset == 0) part.bytes.back() ^= 1;
+    return part;
+  }
+
   absl::StatusOr<ModelPart> FetchModel(const Digest& sha256, uint64_t offset) override {
     if (parts >= fail_after_parts) return absl::UnavailableError("away");
     ++parts;
