@@ -118,7 +118,7 @@ void LoopbackFleet::CreateTask(const TaskSettings& settings) {
   WriteText(path, "name = \"t\"\nbase = \"stories\"\nsecure_aggregation = \"" + settings.secure_aggregation +
                       "\"\n"
                       "[adapter]\n" +
-                      settings.adapter + "[server]\n" + settings.server + "[training]\n" +
+                      settings.adapter + "[server]\n" + settings.server + "[update]\n" + settings.update + "[training]\n" +
                       settings.training + "[round]\ninvited = " + std::to_string(settings.devices) +
                       "\nneeded = " + std::to_string(settings.needed) +
                       "\ndeadline_seconds = " + std::to_string(settings.deadline_seconds) +

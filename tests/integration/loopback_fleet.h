@@ -47,6 +47,7 @@ class LoopbackFleet {
     std::string secure_aggregation = "off";
     std::string privacy = "";  // lines of [privacy]
     std::string server = "";
+    std::string update = "";   // lines of [update]
   };
   void CreateTask(const TaskSettings& settings);
   std::string StartRound() const;
