@@ -40,6 +40,9 @@ struct Faults {
 };
 constexpr Faults kHostile = {.lost = 0.15, .unanswered = 0.15, .killed = 0.08, .fails = 0.3, .moves_on = 0.02,
                              .held = 0.1, .looks_back = 0.1};
+// Most trainings end with an update, and most answers about it are lost.
+constexpr Faults kForgetful = {.lost = 0.05, .unanswered = 0.4, .killed = 0.02, .fails = 0.05, .moves_on = 0.003,
+                               .held = 0.02, .looks_back = 0.02};
 
 // What the coordinator knows of one device.
 struct FakeRound {
@@ -330,7 +333,7 @@ TEST_P(AgentSimTest, IsCountedInEachRoundOnceTheNetworkIsGood) {
 
 TEST_P(AgentSimTest, ControlVariatesMoveOnceForEachUpdateThatIsCounted) {
   Simulation simulation(GetParam(), /*controlled=*/true);
-  simulation.Run(kHostile, 5);
+  simulation.Run(kForgetful, 8);
   const size_t ended = simulation.Ended();
   const size_t counted = simulation.Counted();
   simulation.Run({}, 3);
