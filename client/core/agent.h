@@ -155,11 +155,12 @@ using AgentStep = std::variant<WaitUntil, CheckInNow, FetchBaseModel, BringAdapt
 struct CountedControl { std::string task; std::string round; };
 
 // To be performed in this order: the notes into the audit log, the control variates moved (ControlStore::Accept), state()
-// made durable (and payloads, checkpoints and proposals that it does not name deleted), the training killed if so, or paused, or gone on with, then the step.
+// made durable (and payloads, checkpoints and proposals that it does not name deleted), the training killed if so, or
+// paused, or gone on with, then the step.
 struct AgentDecision {
   std::vector<std::string> notes;    // what leaves, or does not, in plain words
   std::vector<std::string> remarks;  // for the log only
-  std::optional<CountedControl> counted;
+  std::optional<CountedControl> counted;  // of a task with control variates
   bool stop_training = false;
   bool hold_training = false;        // the training at hand, if any, is to pause as long as this is so
   AgentStep step = WaitUntil{};
