@@ -78,7 +78,7 @@ TEST(RoundTest, RoundsReleaseRollbackAndHealing) {
 TEST(RoundTest, AnswersOfflineWithTheReleasedAdapter) {
   LoopbackFleet fleet;
   fleet.CreateTask(
-      {.devices = 1, .needed = 1, .training = "epochs = 4\nlearning_rate = 0.01\nsequence_length = 128\n"});
+      {.devices = 1, .needed = 1, .training = "epochs = 1\nlearning_rate = 0.01\nsequence_length = 128\n"});
   fleet.AddDevice("romeo", SpeakerText("romeo"));
   Background romeo = fleet.RunDevice("romeo");
   FinishRound(fleet, 1, {"romeo"});
