@@ -21,7 +21,7 @@ struct TrainingJob {
   std::string plan;                  // FormatTrainingPlan (lora/plan); at most kMaxPlanBytes
   std::string model_path;            // the base model's GGUF file; at most kMaxModelPathBytes
   uint32_t version = 0;              // to start from: what is trained against it, the plan's method says
-  uint32_t ranks = 0;                // of B: the first so many are trained; 0: all
+  uint32_t ranks = 0;                // of what is trained: the first so many; 0: all
   std::vector<float> a = {};         // A of that version, in the order of its spec; empty: the one of the plan's seed
   std::vector<float> b;              // its B
   std::vector<std::string> records;  // JSON lines (lora/records); each at most kMaxRecordBytes

@@ -71,12 +71,15 @@ uint64_t WeightBlockRows(uint64_t rows, uint64_t columns) {
   return (rows + blocks - 1) / blocks;
 }
 
-AdapterFootprint AdapterOf(const AdapterSpec& spec, Factors trained) {
+AdapterFootprint AdapterOf(const AdapterSpec& spec, Factors trained, uint32_t ranks) {
+  const uint32_t rows = ranks == 0 ? spec.rank() : std::min(ranks, spec.rank());
   uint64_t lines = 0;
   for (const LoraModule& module : spec.modules()) {
-    lines += (HasA(trained) ? module.in + spec.rank() : 0) + (HasB(trained) ? module.out + spec.rank() : 0);
+    lines += (HasA(trained) ? module.in + rows : 0) + (HasB(trained) ? module.out + rows : 0);
   }
-  return {.parameters = FloatsOf(spec, Factors::kBoth), .trained = FloatsOf(spec, trained), .lines = lines};
+  return {.parameters = FloatsOf(spec, Factors::kBoth),
+          .trained = FloatsOf(spec, trained) / spec.rank() * rows,
+          .lines = lines};
 }
 
 AdapterFootprint AdapterOf(const TrainingPlan& plan, const ModelFootprint& model) {

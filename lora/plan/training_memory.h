@@ -39,7 +39,8 @@ struct AdapterFootprint {
   uint64_t trained = 0;     // of them
   uint64_t lines = 0;       // rows and columns of what is trained, in all matrices together
 };
-AdapterFootprint AdapterOf(const AdapterSpec& spec, Factors trained);
+// `ranks` are trained of each module; 0: all.
+AdapterFootprint AdapterOf(const AdapterSpec& spec, Factors trained, uint32_t ranks = 0);
 // Without a spec: of a plan's rank and targets over `model`, in the round that trains most.
 AdapterFootprint AdapterOf(const TrainingPlan& plan, const ModelFootprint& model);
 

@@ -53,6 +53,9 @@ TEST(TrainingMemoryTest, OptimizersRememberWhatTheyNeed) {
   const AdapterSpec spec =
       *AdapterSpec::Create({.rank = 16, .alpha = 16, .targets = {Projection::kDown}}, HalfBillion().sizes);
   EXPECT_EQ(AdapterOf(spec, Factors::kBoth).lines, adapter.lines);
+  EXPECT_EQ(AdapterOf(spec, Factors::kBoth, spec.rank() / 4).trained, adapter.trained / 4);
+  EXPECT_EQ(AdapterOf(spec, Factors::kBoth, spec.rank() / 4).parameters, adapter.parameters);
+  EXPECT_EQ(AdapterOf(spec, Factors::kBoth, spec.rank() + 1).trained, adapter.trained);
   EXPECT_EQ(AdapterOf(spec, Factors::kA).lines, 24u * (16 + 4864));
   EXPECT_EQ(AdapterOf(spec, Factors::kB).lines, 24u * (16 + 896));
 

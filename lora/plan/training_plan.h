@@ -41,7 +41,7 @@ struct TrainOptions {
   uint32_t micro_batch = 1;          // sequences a forward pass, 1 .. 256
   uint32_t accumulate = 1;           // micro-batches an optimizer step, 1 .. 1024
   Factors factors = Factors::kB;     // what is trained. No key of a plan, where TrainedFactors says it
-  uint32_t ranks = 0;                // of B: the first so many, 0: all; A is trained whole. No key of a plan, either
+  uint32_t ranks = 0;                // of them: the first so many, 0: all. No key of a plan, either
   // Examples that are only measured, at the start and at the end; lora/examples/held_out.h draws them.
   double held_out_share = 0.0;       // of the records, [0, 0.5]
   uint32_t patience = 0;             // ends after so many measurements without a better one, with the best; 0: never.

@@ -125,32 +125,35 @@ void AdaptedWeights::LoadAdapter(const Adapter& adapter) {
   float* values = parameters_.data_ptr<float>();
   std::copy(adapter.a().begin(), adapter.a().end(), values);
   std::copy(adapter.b().begin(), adapter.b().end(), values + spec_.a_size());
-  if (HasB(trained_) && ranks_ < spec_.rank()) {
-    std::vector<float> leading(values, values + (HasA(trained_) ? spec_.a_size() : 0));
-    for (const LoraModule& module : spec_.modules()) {
-      const std::span<const float> b = adapter.b(module);
-      leading.insert(leading.end(), b.begin(), b.begin() + static_cast<ptrdiff_t>(LeadingB(b.size())));
-    }
+  if (ranks_ < spec_.rank()) {
+    std::vector<float> leading;
+    ForEachLeading([&](uint64_t offset, uint64_t floats) {
+      leading.insert(leading.end(), values + offset, values + offset + floats);
+    });
     leading_ = at::tensor(at::ArrayRef<float>(leading), at::kFloat);
   }
   gradient_ = at::zeros({static_cast<int64_t>(Trained().size())}, at::kFloat);
   product_parameters_ = parameters_.to(type_);
 }
 
-void AdaptedWeights::PutLeading() {
-  const float* from = leading_.data_ptr<float>();
-  float* values = parameters_.data_ptr<float>();
-  if (HasA(trained_)) std::copy_n(from, spec_.a_size(), values);
-  from += HasA(trained_) ? spec_.a_size() : 0;
+void AdaptedWeights::ForEachLeading(absl::FunctionRef<void(uint64_t offset, uint64_t floats)> each) const {
   for (const LoraModule& module : spec_.modules()) {
-    const uint64_t size = LeadingB(uint64_t{spec_.rank()} * module.out);
-    std::copy_n(from, size, values + spec_.a_size() + module.b_offset);
-    from += size;
+    if (HasA(trained_)) each(module.a_offset, uint64_t{ranks_} * module.in);
+  }
+  for (const LoraModule& module : spec_.modules()) {
+    if (HasB(trained_)) each(spec_.a_size() + module.b_offset, uint64_t{ranks_} * module.out);
   }
 }
 
 void AdaptedWeights::TrainedChanged() {
-  if (leading_.defined()) PutLeading();
+  if (leading_.defined()) {
+    const float* from = leading_.data_ptr<float>();
+    float* values = parameters_.data_ptr<float>();
+    ForEachLeading([&](uint64_t offset, uint64_t floats) {
+      std::copy_n(from, floats, values + offset);
+      from += floats;
+    });
+  }
   if (type_ != at::kFloat) product_parameters_.copy_(parameters_);
 }
 
@@ -185,7 +188,7 @@ LoraLinearArgs::Output AdaptedWeights::Output(uint32_t layer, Projection project
   const auto b_offset = static_cast<int64_t>(spec_.a_size() + module->b_offset);
   output.b = Part(product_parameters_, b_offset, spec_.rank(), module->out);
   if (HasB(trained_)) {
-    const uint64_t begin = (HasA(trained_) ? spec_.a_size() : 0) + LeadingB(module->b_offset);
+    const uint64_t begin = Leading((HasA(trained_) ? spec_.a_size() : 0) + module->b_offset);
     output.b_gradient = Part(gradient_, static_cast<int64_t>(begin), ranks_, module->out);
   }
   return output;
@@ -216,7 +219,10 @@ std::vector<at::Tensor> AdaptedWeights::Linear(uint32_t layer, std::span<const P
   if (first != nullptr) {
     const auto offset = static_cast<int64_t>(first->a_offset);
     args.a = Part(product_parameters_, offset, ranks, first->in);
-    if (HasA(trained_)) args.a_gradient = Part(gradient_, offset, ranks, first->in);
+    if (HasA(trained_)) {
+      args.a_gradient = Part(gradient_, static_cast<int64_t>(Leading(first->a_offset)),
+                             ranks / spec_.rank() * ranks_, first->in);
+    }
   }
   return LoraLinear(x, std::move(args));
 }

@@ -8,6 +8,7 @@
 #include <span>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "inference/gguf/gguf_file.h"
@@ -34,7 +35,7 @@ class AdaptedWeights final : public LlamaWeights {
  public:
   struct Options {
     Factors trained = Factors::kB;
-    uint32_t ranks = 0;  // of B that are trained, from the first; 0: all
+    uint32_t ranks = 0;  // that are trained, from the first; 0: all
     ProductType products = ProductType::kFloat32;
   };
 
@@ -45,7 +46,7 @@ class AdaptedWeights final : public LlamaWeights {
   // From here on inputs of A are dropped with this probability; each micro-batch gets a seed of its own.
   void SetDropout(double probability, uint64_t seed);
 
-  // What is trained, in the order of FloatsOf, of B the trained ranks of each module; and its gradient, which backward
+  // What is trained, in the order of FloatsOf, of each module the trained ranks; and its gradient, which backward
   // passes add to. Whoever changes the former says so before the next pass or ToAdapter, which read a copy.
   std::span<float> Trained();
   std::span<float> Gradient();
@@ -74,9 +75,11 @@ class AdaptedWeights final : public LlamaWeights {
   absl::Status LoadBase(const GgufFile& file, const LlamaShape& shape);
   void LoadAdapter(const Adapter& adapter);
   LoraLinearArgs::Output Output(uint32_t layer, Projection projection) const;
-  void PutLeading();
-  // Of so many floats of B of whole modules, those of the trained ranks.
-  uint64_t LeadingB(uint64_t floats) const { return floats / spec_.rank() * ranks_; }
+  // Calls `each` with where the trained ranks of a module's factor lie in parameters_, and how many floats they are: in
+  // the order in which leading_ has them.
+  void ForEachLeading(absl::FunctionRef<void(uint64_t offset, uint64_t floats)> each) const;
+  // Of so many floats of whole modules, those of the trained ranks.
+  uint64_t Leading(uint64_t floats) const { return floats / spec_.rank() * ranks_; }
 
   const AdapterSpec spec_;
   const Factors trained_;

@@ -37,6 +37,12 @@ class RankColumns {
   int64_t at_ = 0;
 };
 
+// Of `parts` parts that lie side by side, the first columns of each, `columns` in all.
+at::Tensor FirstColumns(const at::Tensor& z, int64_t parts, int64_t columns) {
+  if (columns == z.size(1)) return z;
+  return z.view({z.size(0), parts, z.size(1) / parts}).narrow(2, 0, columns / parts).reshape({z.size(0), columns});
+}
+
 class LoraLinearFunction : public torch::autograd::Function<LoraLinearFunction> {
  public:
   static tensor_list forward(AutogradContext* ctx, const at::Tensor& x, const c10::intrusive_ptr<HeldArgs>& held) {
@@ -85,7 +91,8 @@ class LoraLinearFunction : public torch::autograd::Function<LoraLinearFunction> 
     if (dz.empty() || !(needs_x || args.a_gradient.defined())) return {dx, at::Tensor()};
     const at::Tensor all_dz = at::cat(dz, 1).mul_(args.scale);
     if (args.a_gradient.defined()) {
-      args.a_gradient.add_(at::mm(all_dz.t(), Dropped(x, args.dropout, args.dropout_seed)));
+      const at::Tensor trained = FirstColumns(all_dz, static_cast<int64_t>(dz.size()), args.a_gradient.size(0));
+      args.a_gradient.add_(at::mm(trained.t(), Dropped(x, args.dropout, args.dropout_seed)));
     }
     if (needs_x) {
       // The same mask as forward's falls on the gradient.

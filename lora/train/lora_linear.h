@@ -21,7 +21,7 @@ struct LoraLinearArgs {
   };
   std::vector<Output> outputs;
   at::Tensor a;           // [rank * outputs with an adapter, in], in their order; undefined: none has one
-  at::Tensor a_gradient;  // f32, as `a`, added to; undefined: not trained
+  at::Tensor a_gradient;  // f32, as `a`, or of the first rows of each output's alone; added to; undefined: not trained
   double scale = 1.0;
   double dropout = 0.0;       // probability that an input of A is zero; the others grow by 1 / (1 - dropout)
   uint64_t dropout_seed = 0;  // the same seed drops the same inputs, also when a layer is computed again

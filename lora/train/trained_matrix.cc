@@ -10,11 +10,11 @@ std::vector<TrainedMatrix> TrainedMatrices(const AdapterSpec& spec, const TrainO
     const uint64_t offset = matrices.empty() ? 0 : matrices.back().offset + matrices.back().size();
     matrices.push_back({.offset = offset, .rows = rows, .columns = columns, .rate = rate});
   };
+  const uint32_t rows = options.ranks == 0 ? spec.rank() : std::min(options.ranks, spec.rank());
   if (HasA(options.factors)) {
-    for (const LoraModule& module : spec.modules()) add(spec.rank(), module.in, 1.0);
+    for (const LoraModule& module : spec.modules()) add(rows, module.in, 1.0);
   }
   if (HasB(options.factors)) {
-    const uint32_t rows = options.ranks == 0 ? spec.rank() : std::min(options.ranks, spec.rank());
     for (const LoraModule& module : spec.modules()) add(rows, module.out, options.lora_plus_ratio);
   }
   return matrices;

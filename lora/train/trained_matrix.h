@@ -20,7 +20,7 @@ struct TrainedMatrix {
 };
 
 // What a training changes of an adapter, one after another without a gap: the A of all modules if they are trained, then
-// their B, of which the first `ranks` (0: all), with rates of lora_plus_ratio. Pure.
+// their B, with rates of lora_plus_ratio; of either the first `ranks` (0: all). Pure.
 std::vector<TrainedMatrix> TrainedMatrices(const AdapterSpec& spec, const TrainOptions& options);
 
 }  // namespace fleetune

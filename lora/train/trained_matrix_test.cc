@@ -29,11 +29,11 @@ TEST(TrainedMatrixTest, LiesAsParametersAreTrained) {
 TEST(TrainedMatrixTest, OfOneFactorAndOfSomeRanksThereIsLess) {
   const AdapterSpec spec = TwoTargets();
   for (const auto& [factors, ranks, floats] : {std::tuple{Factors::kA, 0u, spec.a_size()},
-                                               std::tuple{Factors::kA, 2u, spec.a_size()},
+                                               std::tuple{Factors::kA, 2u, spec.a_size() / 2},
                                                std::tuple{Factors::kB, 0u, spec.b_size()},
                                                std::tuple{Factors::kB, 9u, spec.b_size()},
                                                std::tuple{Factors::kB, 2u, spec.b_size() / 2},
-                                               std::tuple{Factors::kBoth, 1u, spec.a_size() + spec.b_size() / 4}}) {
+                                               std::tuple{Factors::kBoth, 1u, (spec.a_size() + spec.b_size()) / 4}}) {
     uint64_t end = 0;
     for (const TrainedMatrix& matrix : TrainedMatrices(spec, {.factors = factors, .ranks = ranks})) {
       EXPECT_EQ(matrix.offset, end);

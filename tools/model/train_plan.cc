@@ -47,7 +47,7 @@ absl::Status PrintTrainPlan(const TrainArguments& arguments, const TrainOptions&
                             const GgufFile& model, const Adapter& start) {
   ASSIGN_OR_RETURN(const LlamaShape shape, ReadLlamaShape(model));
   ASSIGN_OR_RETURN(const ModelFootprint footprint, FootprintOf(model));
-  const AdapterFootprint adapter = AdapterOf(start.spec(), options.factors);
+  const AdapterFootprint adapter = AdapterOf(start.spec(), options.factors, options.ranks);
   const TrainerLayout layout = ChooseLayout(footprint, adapter, options, machine.products, machine.memory_bytes);
   const TrainingMemory memory = EstimateTrainingMemory(footprint, adapter, options, layout);
   const TaskFit fit = FitTask(AsPlan(options, start.spec()), footprint, machine.memory_bytes, machine.products);

@@ -221,7 +221,8 @@ absl::Status RunTraining(const TrainArguments& arguments) {
   if (arguments.bench && arguments.micro_batch_option->empty()) {
     ASSIGN_OR_RETURN(const ModelFootprint footprint, FootprintOf(*task.model));
     task.options.micro_batch = kMostRowsAPass;
-    task.options.micro_batch = ChooseLayout(footprint, AdapterOf(start->spec(), task.options.factors), task.options,
+    task.options.micro_batch = ChooseLayout(footprint, AdapterOf(start->spec(), task.options.factors, task.options.ranks),
+                                            task.options,
                                             task.machine.products, task.machine.memory_bytes)
                                    .rows;
   }
