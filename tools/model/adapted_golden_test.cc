@@ -6,9 +6,11 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "base/random.h"
 #include "gtest/gtest.h"
 #include "inference/gguf/gguf_file.h"
 #include "inference/runtime/perplexity.h"
+#include "lora/adapter/joined.h"
 #include "lora/formats/adapter_file.h"
 #include "lora/formats/fleetune_adapter_file.h"
 #include "tests/support/status_matchers.h"
@@ -105,6 +107,34 @@ TEST_F(AdaptedGoldenTest, MergedIntoItsBase) {
   const std::vector<double> got = PredictMerged(peft_);
   ExpectNear(got, expected, 2e-3);
   ExpectNear(got, PredictWith(peft_), 1e-3);
+}
+
+// One adapter merged into the weights and another beside them, against both joined beside the base.
+TEST_F(AdaptedGoldenTest, JoinedIsTheSumOfBoth) {
+  const auto fleet = LoadAdapter(peft_, base_);
+  ASSERT_THAT(fleet, IsOk());
+  const AdapterSpec spec = *AdapterSpec::Create(
+      {.rank = 3, .alpha = 5, .targets = {Projection::kQ, Projection::kO, Projection::kUp}}, base_.sizes);
+  SplitMix64 random(6);
+  std::vector<float> b(spec.b_size());
+  for (float& value : b) value = static_cast<float>(0.2 * (random.NextUnit() - 0.5));
+  const auto personal = std::make_shared<const Adapter>(*Adapter::Create(spec, DeriveA(spec, 7), b));
+
+  const auto pairs = LoadAdapterPairs(peft_, base_);
+  ASSERT_THAT(pairs, IsOk());
+  GgufWriter writer;
+  ASSERT_THAT(RewriteModel(model_->file(), {.type = std::nullopt, .changes = MergeRows(*pairs)}, writer), IsOk());
+  const auto merged = Model::Load(*GgufFile::FromBytes(writer.Finish()));
+  ASSERT_THAT(merged, IsOk());
+
+  const auto joined = Joined(*personal, *fleet);
+  ASSERT_THAT(joined, IsOk());
+  const std::vector<double> got = Predict(model_, std::make_shared<const Adapter>(*joined));
+  ExpectNear(got, Predict(*merged, personal), 1e-4);
+  const std::vector<double> without = PredictWith(peft_);
+  double largest = 0;
+  for (size_t i = 0; i < got.size(); ++i) largest = std::max(largest, std::abs(got[i] - without[i]));
+  EXPECT_GT(largest, 0.1);  // what the personal one does is no rounding
 }
 
 // Adapters that PEFT made, and what it computed with them: tests/outside/peft_check.py --write-golden.

@@ -5,6 +5,7 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <vector>
 
 #include "base/status_macros.h"
 #include "inference/runtime/generator.h"
@@ -16,7 +17,7 @@ namespace {
 
 struct GenerateArguments {
   std::string model;
-  std::string adapter;
+  std::vector<std::string> adapters;
   std::string prompt;
   GenerateOptions options;
   EngineArguments engine;
@@ -28,7 +29,7 @@ absl::Status RunGenerate(const GenerateArguments& arguments) {
   ASSIGN_OR_RETURN(EngineOptions engine, ToOptions(arguments.engine));
   engine.exact = arguments.exact;
   ASSIGN_OR_RETURN(const std::unique_ptr<const Generator> generator, Generator::Open(arguments.model, engine));
-  ASSIGN_OR_RETURN(const std::shared_ptr<const Adapter> adapter, OpenAdapter(arguments.adapter, *generator->model()));
+  ASSIGN_OR_RETURN(const std::shared_ptr<const Adapter> adapter, OpenAdapters(arguments.adapters, *generator->model()));
   const auto begin = std::chrono::steady_clock::now();
   const auto show = [&arguments](std::string_view text) {
     if (arguments.json) return;
@@ -56,7 +57,10 @@ void AddGenerateCommand(CLI::App& app, int& exit_code) {
   const auto arguments = std::make_shared<GenerateArguments>();
   CLI::App* command = app.add_subcommand("generate", "Streams a model's answer to a prompt");
   command->add_option("--model", arguments->model, "GGUF file")->required();
-  command->add_option("--adapter", arguments->adapter, "LoRA adapter: a .fta or GGUF file, or a PEFT folder");
+  command
+      ->add_option("--adapter", arguments->adapters,
+                   "LoRA adapter: a .fta or GGUF file, or a PEFT folder; another one goes on top of the first")
+      ->allow_extra_args(false);
   command->add_option("--max-tokens", arguments->options.max_tokens, "Tokens of the answer at most")
       ->capture_default_str();
   command->add_option("--temperature", arguments->options.temperature, "0 to 10; 0: the likeliest token always")

@@ -3,6 +3,7 @@
 #include <cstdio>
 
 #include "base/status_macros.h"
+#include "lora/adapter/joined.h"
 
 namespace fleetune {
 
@@ -14,10 +15,16 @@ AdapterBase AdapterBaseOf(const LlamaShape& shape) {
           .permuted_qk = shape.architecture == "llama"};
 }
 
-absl::StatusOr<std::shared_ptr<const Adapter>> OpenAdapter(const std::string& path, const Model& model) {
-  if (path.empty()) return nullptr;
-  ASSIGN_OR_RETURN(Adapter adapter, LoadAdapter(path, AdapterBaseOf(model.shape())));
-  return std::make_shared<const Adapter>(std::move(adapter));
+absl::StatusOr<std::shared_ptr<const Adapter>> OpenAdapters(const std::vector<std::string>& paths, const Model& model) {
+  std::shared_ptr<const Adapter> all;
+  for (const std::string& path : paths) {
+    ASSIGN_OR_RETURN(Adapter adapter, LoadAdapter(path, AdapterBaseOf(model.shape())));
+    if (all != nullptr) {
+      ASSIGN_OR_RETURN(adapter, Joined(adapter, *all));
+    }
+    all = std::make_shared<const Adapter>(std::move(adapter));
+  }
+  return all;
 }
 
 int ReportStatus(const absl::Status& status) {

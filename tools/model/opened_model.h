@@ -2,6 +2,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -14,8 +15,9 @@ namespace fleetune {
 // What adapter formats must know of a model.
 AdapterBase AdapterBaseOf(const LlamaShape& shape);
 
-// The adapter at `path` over `model`; null if `path` is empty. Errors of LoadAdapter.
-absl::StatusOr<std::shared_ptr<const Adapter>> OpenAdapter(const std::string& path, const Model& model);
+// The adapters at `paths` over `model`, each on top of those before it, as one (lora/adapter/joined.h); null if there is
+// none. Errors of LoadAdapter and Joined.
+absl::StatusOr<std::shared_ptr<const Adapter>> OpenAdapters(const std::vector<std::string>& paths, const Model& model);
 
 // Prints the error for people, on standard error; returns the program's exit code for it: 0 if OK, else 1.
 int ReportStatus(const absl::Status& status);

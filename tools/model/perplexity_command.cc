@@ -24,7 +24,7 @@ constexpr uint64_t kMaxIdsBytes = 1u << 28;
 
 struct PerplexityArguments {
   std::string model;
-  std::string adapter;
+  std::vector<std::string> adapters;
   std::string tokens;
   std::vector<std::string> texts;
   std::vector<std::string> data;
@@ -44,7 +44,7 @@ absl::StatusOr<LoadedModel> LoadFor(const PerplexityArguments& arguments) {
   options.exact = !arguments.fast;
   LoadedModel loaded;
   ASSIGN_OR_RETURN(loaded.model, OpenModel(arguments.model, options));
-  ASSIGN_OR_RETURN(loaded.adapter, OpenAdapter(arguments.adapter, *loaded.model));
+  ASSIGN_OR_RETURN(loaded.adapter, OpenAdapters(arguments.adapters, *loaded.model));
   return loaded;
 }
 
@@ -128,7 +128,10 @@ void AddPerplexityCommand(CLI::App& app, int& exit_code) {
   const auto arguments = std::make_shared<PerplexityArguments>();
   CLI::App* command = app.add_subcommand("perplexity", "How well a model foresees a text");
   command->add_option("--model", arguments->model, "GGUF file")->required();
-  command->add_option("--adapter", arguments->adapter, "LoRA adapter: a .fta or GGUF file, or a PEFT folder");
+  command
+      ->add_option("--adapter", arguments->adapters,
+                   "LoRA adapter: a .fta or GGUF file, or a PEFT folder; another one goes on top of the first")
+      ->allow_extra_args(false);
   CLI::App* what = command->add_option_group("what to score");
   what->add_option("--tokens", arguments->tokens, "JSON list of token ids, scored as one sequence");
   what->add_option("--text", arguments->texts, "Text file, scored window by window; may be repeated")

@@ -21,6 +21,8 @@ void AddFileOptions(CLI::App& command, TrainArguments& arguments) {
   command.add_option("--held-out", arguments.held_out, "Records to measure before and after; may be repeated")
       ->allow_extra_args(false);
   command.add_option("--start", arguments.start, "Adapter to go on from, instead of a new one");
+  command.add_option("--on-top-of", arguments.on_top_of,
+                     "Adapter that stays as it is, and counts: what is trained goes on top of it, and into --out alone");
   command.add_option("--out", arguments.out, "Adapter to write; may be left out with --bench and --plan");
   command.add_option("--format", arguments.format, "fleetune, peft or gguf")->capture_default_str();
   command.add_flag("--json", arguments.json, "The result as JSON");

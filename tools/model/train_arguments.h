@@ -15,6 +15,7 @@ struct TrainArguments {
   std::vector<std::string> data;
   std::vector<std::string> held_out;
   std::string start;
+  std::string on_top_of;
   std::string out;
   std::string format = "fleetune";
   std::string optimizer = "adamw";

@@ -141,6 +141,33 @@ TEST_F(TrainCommand, GoesOnFromACheckpointToTheSameAdapter) {
   EXPECT_EQ(Train(with + " --resume").exit_code, 1);
 }
 
+// What training says of the loss before and after is what others measure with the one adapter, and with both.
+TEST_F(TrainCommand, TrainsOnTopOfAnAdapterThatStays) {
+  const std::string own = stem_ + ".own.txt", below = stem_ + ".below.fta", above = stem_ + ".above.fta";
+  std::string text;
+  for (int i = 0; i < 30; ++i) text += "my cat sleeps " + std::to_string(i) + "\n\n";
+  WriteText(own, text);
+  Result(Train("--steps 10 --learning-rate 0.02 --rank 4 --targets q,v --out " + below));
+  const std::string before = ReadText(below);
+
+  const auto result = Result(RunTool("train --model " + model_ + " --data " + own + " --held-out " + own +
+                                     " --on-top-of " + below + " --out " + above +
+                                     " --rank 2 --alpha 8 --targets v,down --steps 20 --learning-rate 0.02 --seed 1" +
+                                     " --sequence 16 --micro-batch 2 --threads 1 --products f32 --json"));
+  EXPECT_EQ(ReadText(below), before);
+  EXPECT_LT(result["held_out_loss"].get<double>(), result["held_out_loss_before"].get<double>());
+  const auto measured = [&](const std::string& adapters) {
+    return Result(RunTool("perplexity --model " + model_ + " --data " + own + " --window 16 --json" + adapters))["mean_loss"]
+        .get<double>();
+  };
+  EXPECT_NEAR(measured(" --adapter " + below), result["held_out_loss_before"].get<double>(), 1e-4);
+  EXPECT_NEAR(measured(" --adapter " + below + " --adapter " + above), result["held_out_loss"].get<double>(), 1e-4);
+  EXPECT_GT(measured(" --adapter " + above), result["held_out_loss"].get<double>() + 1e-4);  // what is below counts
+  const Outcome answer = RunTool("generate --model " + model_ + " --adapter " + below + " --adapter " + above +
+                                 " --max-tokens 4 --json \"my cat\"");
+  EXPECT_EQ(answer.exit_code, 0) << answer.out;
+}
+
 TEST_F(TrainCommand, PlanSaysWhatIsNeededAndWhatWouldFit) {
   const auto plan = Result(Train("--steps 2 --plan"));
   EXPECT_TRUE(plan["fits"].get<bool>());

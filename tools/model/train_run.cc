@@ -12,9 +12,11 @@
 
 #include "base/bytes.h"
 #include "base/files.h"
+#include "base/random.h"
 #include "base/status_macros.h"
 #include "fmt/format.h"
 #include "inference/tokenizer/tokenizer.h"
+#include "lora/adapter/joined.h"
 #include "lora/examples/held_out.h"
 #include "lora/formats/adapter_file.h"
 #include "lora/records/record_paths.h"
@@ -40,6 +42,7 @@ struct Task {
   std::vector<TokenExample> held_out;
   TrainOptions options;
   TrainMachine machine;
+  std::optional<AdapterSpec> above;  // of --on-top-of: what is trained is this part of the adapter
 };
 
 absl::StatusOr<std::vector<Projection>> ReadTargets(const std::vector<std::string>& names) {
@@ -61,7 +64,17 @@ absl::StatusOr<Adapter> StartAdapter(const TrainArguments& arguments, const Adap
       arguments.rank_stabilized ? RankStabilizedAlpha(arguments.alpha, arguments.rank) : arguments.alpha;
   ASSIGN_OR_RETURN(options.targets, ReadTargets(arguments.targets));
   ASSIGN_OR_RETURN(AdapterSpec spec, AdapterSpec::Create(options, base.sizes));
-  return Adapter::Initial(std::move(spec), arguments.train.seed);
+  // The adapter below may have been made with the same seed: another A reaches what that one does not.
+  const uint64_t seed = arguments.train.seed;
+  return Adapter::Initial(std::move(spec), arguments.on_top_of.empty() ? seed : SplitMix64(seed).Next());
+}
+
+// What is trained from `start` on, on top of the frozen adapter of --on-top-of.
+absl::StatusOr<Adapter> OnTop(const TrainArguments& arguments, const Adapter& start, Task& task) {
+  ASSIGN_OR_RETURN(const Adapter below, LoadAdapter(arguments.on_top_of, task.base));
+  task.options.ranks = start.spec().rank();
+  task.above = start.spec();
+  return Joined(start, below);
 }
 
 // What the held-out part is drawn by.
@@ -195,6 +208,9 @@ absl::Status TrainAndSave(const TrainArguments& arguments, const Task& task, std
   const nlohmann::ordered_json figures =
       arguments.bench ? bench.Figures(task.shape, trainer->layout()) : nlohmann::ordered_json::object();
   ASSIGN_OR_RETURN(TrainResult result, trainer->Result());
+  if (task.above.has_value()) {
+    ASSIGN_OR_RETURN(result.adapter, AboveOf(result.adapter, *task.above));
+  }
   if (!arguments.out.empty()) {
     RETURN_IF_ERROR(SaveAdapter(arguments.out, format, result.adapter, task.base,
                                 std::filesystem::path(arguments.model).filename().string()));
@@ -217,14 +233,16 @@ absl::Status RunTraining(const TrainArguments& arguments) {
   SetTrainingThreads(arguments.threads);
   ASSIGN_OR_RETURN(Task task, ReadTask(arguments));
   ASSIGN_OR_RETURN(Adapter initial, StartAdapter(arguments, task.base));
+  if (!arguments.on_top_of.empty()) {
+    ASSIGN_OR_RETURN(initial, OnTop(arguments, initial, task));
+  }
   auto start = std::make_unique<const Adapter>(std::move(initial));
   if (arguments.bench && arguments.micro_batch_option->empty()) {
     ASSIGN_OR_RETURN(const ModelFootprint footprint, FootprintOf(*task.model));
     task.options.micro_batch = kMostRowsAPass;
-    task.options.micro_batch = ChooseLayout(footprint, AdapterOf(start->spec(), task.options.factors, task.options.ranks),
-                                            task.options,
-                                            task.machine.products, task.machine.memory_bytes)
-                                   .rows;
+    const AdapterFootprint adapter = AdapterOf(start->spec(), task.options.factors, task.options.ranks);
+    task.options.micro_batch =
+        ChooseLayout(footprint, adapter, task.options, task.machine.products, task.machine.memory_bytes).rows;
   }
   if (arguments.plan) return PrintTrainPlan(arguments, task.options, task.machine, *task.model, *start);
   return TrainAndSave(arguments, task, std::move(start), *format);
