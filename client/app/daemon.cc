@@ -174,6 +174,11 @@ class Daemon {
     conditions.may_train = permission.allowed;
     conditions.memory_is_short = permission.memory_is_short;
     conditions.reason = conditions.paused ? "paused by the owner" : permission.reason;
+    // The reason goes to the coordinator, which is not told what for.
+    if (conditions.may_train && DaemonLock::IsHeld(options_.folder.personal_lock())) {
+      conditions.may_train = false;
+      conditions.reason = "the owner needs the device";
+    }
     conditions.memory_bytes = TrainingMemoryBytes(readings, limits);
     return conditions;
   }

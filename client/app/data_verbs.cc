@@ -9,6 +9,7 @@
 #include "client/data/checkpoint_files.h"
 #include "client/data/control_files.h"
 #include "client/data/example_store.h"
+#include "client/personal/personal_shelf.h"
 #include "lora/records/record.h"
 
 namespace fleetune {
@@ -82,11 +83,14 @@ absl::Status PurgeDataVerb(const VerbContext& context) {
   RETURN_IF_ERROR(store.ok() ? store->Purge() : ExampleStore::PurgeFolder(context.folder.root));
   RETURN_IF_ERROR(CheckpointFiles::DeleteAll(context.folder.root));
   RETURN_IF_ERROR(ControlFiles::DeleteAll(context.folder.root));
-  RETURN_IF_ERROR(Audit(context.folder, clock, "all examples, what trainings on them kept on this device, and the key to both were destroyed"));
+  ASSIGN_OR_RETURN(const uint32_t personal, PersonalShelf::DeleteAll(context.folder.root));
+  const std::string what = std::string("all examples, what trainings on them kept on this device, ") +
+                           (personal > 0 ? "the personal adapter that was learned from them, " : "") + "and the key to all of it";
+  RETURN_IF_ERROR(Audit(context.folder, clock, what + " were destroyed"));
   if (context.json) {
-    PrintJson({{"purged", true}});
+    PrintJson({{"purged", true}, {"personal_adapters", personal}});
   } else {
-    PrintLine("all examples, what trainings on them kept here, and the key to both are destroyed; the audit log stays");
+    PrintLine(what + " are destroyed; the audit log stays");
   }
   return absl::OkStatus();
 }

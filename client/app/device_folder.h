@@ -20,7 +20,10 @@ struct DeviceFolder {
   std::string models() const { return root + "/models"; }            // client/update/model_shelf.h
   std::string downloads() const { return root + "/downloads"; }
   std::string lock() const { return root + "/daemon.lock"; }
-  // Examples and audit log lie in `root` itself: client/data/example_store.h; "checkpoints": checkpoint_files.h there.
+  // Held while a personal adapter is trained: no two at once, and the daemon trains nothing meanwhile.
+  std::string personal_lock() const { return root + "/personal.lock"; }
+  // Examples and audit log lie in `root` itself: client/data/example_store.h; "checkpoints": checkpoint_files.h there;
+  // "personal": client/personal/personal_shelf.h.
 };
 
 }  // namespace fleetune

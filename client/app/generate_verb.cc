@@ -6,9 +6,10 @@
 
 #include "base/status_macros.h"
 #include "client/app/print.h"
+#include "client/app/served_version.h"
 #include "client/app/settings.h"
 #include "client/app/verbs.h"
-#include "client/update/adapter_shelf.h"
+#include "client/personal/personal_shelf.h"
 #include "client/update/model_shelf.h"
 #include "inference/runtime/generator.h"
 
@@ -21,29 +22,13 @@ struct Answerer {
   std::optional<StoredVersion> version;  // none: the base model alone
 };
 
-absl::StatusOr<std::optional<StoredVersion>> ChooseVersion(const DeviceFolder& folder, const std::string& task) {
-  const AdapterShelf shelf(folder.adapters());
-  if (!task.empty()) {
-    ASSIGN_OR_RETURN(StoredVersion stored, shelf.Serving(task));
-    return std::optional<StoredVersion>(std::move(stored));
-  }
-  std::vector<StoredVersion> all = shelf.Serving();
-  if (all.size() > 1) {
-    std::string names;
-    for (const StoredVersion& stored : all) names += (names.empty() ? "" : ", ") + stored.version.task;
-    return absl::InvalidArgumentError("this device has adapters of several tasks: choose one with --task: " + names);
-  }
-  if (all.empty()) return std::optional<StoredVersion>();
-  return std::optional<StoredVersion>(std::move(all.front()));
-}
-
 absl::StatusOr<Answerer> Choose(const VerbContext& context, const GenerateRequest& request) {
   ASSIGN_OR_RETURN(ClientSettings settings, LoadSettings(context.folder.settings()));
   std::vector<std::string> problems;
   ASSIGN_OR_RETURN(ModelShelf models, ModelShelf::Open(context.folder.models(), settings.models, problems));
   for (const std::string& problem : problems) std::fprintf(stderr, "%s\n", problem.c_str());
   Answerer answerer;
-  ASSIGN_OR_RETURN(answerer.version, ChooseVersion(context.folder, request.task));
+  ASSIGN_OR_RETURN(answerer.version, ServedVersionOf(context.folder, request.task));
   if (answerer.version.has_value()) {
     ASSIGN_OR_RETURN(answerer.model_path, models.Path(answerer.version->base));
     if (request.base) answerer.version.reset();
@@ -59,14 +44,32 @@ absl::StatusOr<Answerer> Choose(const VerbContext& context, const GenerateReques
   return answerer;
 }
 
+// Puts the device's personal adapter on top of `adapter`, if there is one. One that cannot be read is told, and left out.
+absl::StatusOr<bool> PutPersonalOn(const DeviceFolder& folder, const StoredVersion& version, Adapter& adapter) {
+  const absl::StatusOr<std::optional<PersonalAdapter>> personal =
+      PersonalShelf::Find(folder.root, version.version.task, version.base);
+  if (!personal.ok()) {
+    std::fprintf(stderr, "%s; the answer is without it (`personal drop` deletes it)\n",
+                 std::string(personal.status().message()).c_str());
+    return false;
+  }
+  if (!personal->has_value()) return false;
+  ASSIGN_OR_RETURN(adapter, PutOnTop(**personal, adapter));
+  return true;
+}
+
 }  // namespace
 
 absl::Status GenerateVerb(const VerbContext& context, const GenerateRequest& request) {
   ASSIGN_OR_RETURN(Answerer answerer, Choose(context, request));
   ASSIGN_OR_RETURN(std::unique_ptr<const Generator> generator, Generator::Open(answerer.model_path));
   std::shared_ptr<const Adapter> adapter;
+  bool personal = false;
   if (answerer.version.has_value()) {
     ASSIGN_OR_RETURN(Adapter rebuilt, RebuildAdapter(*answerer.version, SizesOf(generator->model()->shape())));
+    if (!request.no_personal) {
+      ASSIGN_OR_RETURN(personal, PutPersonalOn(context.folder, *answerer.version, rebuilt));
+    }
     adapter = std::make_shared<const Adapter>(std::move(rebuilt));
   }
   const bool stream = !context.json && isatty(STDOUT_FILENO) != 0;
@@ -85,7 +88,8 @@ absl::Status GenerateVerb(const VerbContext& context, const GenerateRequest& req
                             {"answer_tokens", answer.answer_tokens},
                             {"stop_reason", StopReasonName(answer.reason)},
                             {"task", nullptr},
-                            {"version", nullptr}};
+                            {"version", nullptr},
+                            {"personal", personal}};
     if (answerer.version.has_value()) {
       facts["task"] = answerer.version->version.task;
       facts["version"] = answerer.version->version.version;

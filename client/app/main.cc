@@ -32,14 +32,23 @@ std::string TrainerBesideThisProgram() {
   return (self.parent_path() / "fleetune-trainer").string();
 }
 
+std::string TrainerOf(const ClientSettings& settings) {
+  return settings.trainer.empty() ? TrainerBesideThisProgram() : settings.trainer;
+}
+
 absl::Status RunVerb(const VerbContext& context) {
   ASSIGN_OR_RETURN(StopSignal stop, StopSignal::Block());
   spdlog::set_default_logger(spdlog::stderr_logger_mt("fleetune-client"));
   spdlog::set_pattern("%Y-%m-%dT%H:%M:%S.%e %l %v");
   ASSIGN_OR_RETURN(ClientSettings settings, LoadSettings(context.folder.settings()));
-  const std::string trainer = settings.trainer.empty() ? TrainerBesideThisProgram() : settings.trainer;
   const SystemClock clock;
-  return RunDaemon({.folder = context.folder, .settings = settings, .trainer = trainer}, clock, stop);
+  return RunDaemon({.folder = context.folder, .settings = settings, .trainer = TrainerOf(settings)}, clock, stop);
+}
+
+absl::Status RunPersonalTraining(const VerbContext& context) {
+  ASSIGN_OR_RETURN(StopSignal stop, StopSignal::Block());
+  ASSIGN_OR_RETURN(ClientSettings settings, LoadSettings(context.folder.settings()));
+  return TrainPersonalVerb(context, TrainerOf(settings), stop);
 }
 
 int Finish(const absl::Status& status) {
@@ -94,8 +103,14 @@ int Main(int argc, char** argv) {
       ->capture_default_str();
   generate->add_option("--seed", line.generate.seed, "Of the choice of tokens")->capture_default_str();
   generate->add_flag("--base", line.generate.base, "Without an adapter");
+  generate->add_flag("--no-personal", line.generate.no_personal, "Without this device's own adapter on top of it");
   generate->add_flag("--special", line.generate.parse_special,
                      "Read names of control tokens in the prompt as these tokens");
+  CLI::App* personal = app.add_subcommand("personal", "This device's own adapter, which never leaves it");
+  personal->require_subcommand(1);
+  CLI::App* personal_train = personal->add_subcommand("train", "Train it now, from the examples of this device");
+  CLI::App* personal_status = personal->add_subcommand("status", "Whether there is one, and what it is worth");
+  CLI::App* personal_drop = personal->add_subcommand("drop", "Delete it");
   CLI::App* status = app.add_subcommand("status", "What the device is doing");
   CLI::App* audit = app.add_subcommand("audit", "What left this device, and what came");
   audit->add_option("--last", line.audit_entries, "How many entries")
@@ -121,6 +136,9 @@ int Main(int argc, char** argv) {
   }
   if (purge->parsed()) return Finish(PurgeDataVerb(context));
   if (generate->parsed()) return Finish(GenerateVerb(context, line.generate));
+  if (personal_train->parsed()) return Finish(RunPersonalTraining(context));
+  if (personal_status->parsed()) return Finish(PersonalStatusVerb(context));
+  if (personal_drop->parsed()) return Finish(DropPersonalVerb(context));
   if (status->parsed()) return Finish(StatusVerb(context));
   if (audit->parsed()) return Finish(AuditVerb(context, line.audit_entries, line.verify));
   if (pause->parsed() || resume->parsed()) return Finish(PauseVerb(context, pause->parsed()));

@@ -154,6 +154,22 @@ absl::Status ReadPrivacy(const toml::table& table, PrivacyPolicy& policy) {
   return reader.RefuseOthers();
 }
 
+absl::StatusOr<PersonalSettings> ReadPersonal(const toml::table& table) {
+  constexpr double kAboveZero = 1e-9;
+  PersonalSettings personal;
+  TableReader reader(table, "personal.");
+  RETURN_IF_ERROR(reader.Text("task", personal.task));
+  RETURN_IF_ERROR(reader.Integer("rank", 1, 64, personal.rank));
+  RETURN_IF_ERROR(reader.Number("alpha", kAboveZero, 1000, personal.alpha));
+  RETURN_IF_ERROR(reader.Text("data_tag", personal.data_tag));
+  RETURN_IF_ERROR(reader.Number("epochs", kAboveZero, 1000, personal.epochs));
+  RETURN_IF_ERROR(reader.Number("learning_rate", kAboveZero, 1, personal.learning_rate));
+  RETURN_IF_ERROR(reader.Integer("sequence_length", 8, 32'768, personal.sequence_length));
+  RETURN_IF_ERROR(reader.Number("held_out_share", 0.01, 0.5, personal.held_out_share));
+  RETURN_IF_ERROR(reader.RefuseOthers());
+  return personal;
+}
+
 }  // namespace
 
 absl::StatusOr<ClientSettings> ParseSettings(std::string_view toml_text) {
@@ -182,6 +198,10 @@ absl::StatusOr<ClientSettings> ParseSettings(std::string_view toml_text) {
   if (governor != nullptr) RETURN_IF_ERROR(ReadGovernor(*governor, settings.governor));
   ASSIGN_OR_RETURN(const toml::table* privacy, reader.Table("privacy"));
   if (privacy != nullptr) RETURN_IF_ERROR(ReadPrivacy(*privacy, settings.privacy));
+  ASSIGN_OR_RETURN(const toml::table* personal, reader.Table("personal"));
+  if (personal != nullptr) {
+    ASSIGN_OR_RETURN(settings.personal, ReadPersonal(*personal));
+  }
   RETURN_IF_ERROR(reader.RefuseOthers());
   return settings;
 }

@@ -1,12 +1,14 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "absl/status/statusor.h"
 #include "client/core/cell_check.h"
+#include "client/core/personal_settings.h"
 #include "client/governor/governor.h"
 
 namespace fleetune {
@@ -23,6 +25,7 @@ struct ClientSettings {
   int trainer_niceness = 19;      // 0 .. 19; at 19 it trains when nobody else wants the processor
   GovernorLimits governor;        // [governor]; its max_memory_bytes follows from the two above
   PrivacyPolicy privacy;          // [privacy]
+  std::optional<PersonalSettings> personal;  // [personal]; none: no personal adapter is trained
 };
 
 inline constexpr size_t kMaxSettingsBytes = 64 * 1024;
@@ -40,6 +43,10 @@ inline constexpr size_t kMaxSettingsBytes = 64 * 1024;
 //   min_adversarial = 0.0      max_corruption = 0.5
 //   malicious_profile_only = false                   refuse_unmasked = false
 //   min_noise_multiplier = 0.0                       epsilon_limit = 8.0     epsilon_delta = 1e-6
+//   [personal]                  what its keys mean: client/core/personal_settings.h
+//   task = "household"          data_tag = "notes"   held_out_share = 0.2
+//   rank = 4                    alpha = 8.0          epochs = 3.0
+//   learning_rate = 0.001       sequence_length = 256
 // InvalidArgument naming key and line: an unknown key, a wrong type, a value out of range.
 absl::StatusOr<ClientSettings> ParseSettings(std::string_view toml);
 

@@ -24,6 +24,26 @@ TEST(SettingsTest, EveryKeyHasADefault) {
   EXPECT_THAT(Validate(settings->governor), IsOk());
   ScratchDevice device;
   EXPECT_THAT(LoadSettings(device.path() + "/client.toml"), IsOk());
+  EXPECT_EQ(settings->personal, std::nullopt);
+  EXPECT_EQ(ParseSettings("[personal]")->personal, PersonalSettings{});
+}
+
+TEST(SettingsTest, ReadsAndRefusesHowAPersonalAdapterIsTrained) {
+  const auto settings = ParseSettings("[personal]\ntask = \"household\"\nrank = 8\nalpha = 16\ndata_tag = \"notes\"\n"
+                                      "epochs = 2.5\nlearning_rate = 0.01\nsequence_length = 64\nheld_out_share = 0.3\n");
+  ASSERT_THAT(settings, IsOk());
+  EXPECT_EQ(settings->personal, (PersonalSettings{.task = "household",
+                                                  .rank = 8,
+                                                  .alpha = 16,
+                                                  .data_tag = "notes",
+                                                  .epochs = 2.5,
+                                                  .learning_rate = 0.01,
+                                                  .sequence_length = 64,
+                                                  .held_out_share = 0.3}));
+  for (const char* wrong : {"rank = 0", "rank = 65", "alpha = 0", "epochs = 0", "learning_rate = 2", "sequence_length = 7",
+                            "held_out_share = 0", "upload = true"}) {
+    EXPECT_THAT(ParseSettings(std::string("[personal]\n") + wrong), HasStatus(kInvalid, "line 2")) << wrong;
+  }
 }
 
 TEST(SettingsTest, ReadsEveryKey) {

@@ -3,6 +3,7 @@
 #include "base/status_macros.h"
 #include "client/app/daemon_lock.h"
 #include "client/app/identity.h"
+#include "client/app/personal_facts.h"
 #include "client/app/print.h"
 #include "client/app/privacy_words.h"
 #include "client/app/settings.h"
@@ -130,6 +131,7 @@ absl::StatusOr<json> Gather(const DeviceFolder& folder) {
               {"last_check_in", ToMillis(heartbeat.last_check_in)},
               {"next_check_in", ToMillis(heartbeat.next_check_in)},
               {"tasks", TasksOf(folder)},
+              {"personal", PersonalFacts(folder)},
               {"round", RoundOf(state)},
               {"updates", updates},
               {"privacy", PolicyOf(settings.privacy)},
@@ -150,6 +152,9 @@ void PrintForPeople(const json& facts) {
   for (const json& task : facts["tasks"]) {
     PrintLine(fmt::format("adapter      {} version {} ({})", Text(task["task"]), Text(task["version"]),
                           Text(task["hash"]).substr(0, 16)));
+  }
+  for (const json& personal : facts["personal"]) {
+    PrintLine(fmt::format("personal     {}", Text(personal["words"])));
   }
   if (!facts["round"].is_null()) {
     PrintLine(fmt::format("round        {} of task {}: {}", Text(facts["round"]["round"]), Text(facts["round"]["task"]),

@@ -6,6 +6,7 @@
 
 #include "absl/status/status.h"
 #include "client/app/device_folder.h"
+#include "client/app/stop_signal.h"
 
 namespace fleetune {
 
@@ -33,8 +34,15 @@ struct GenerateRequest {
   float temperature = 0;
   uint64_t seed = 1;
   bool base = false;           // without an adapter
+  bool no_personal = false;    // without the device's own, with the fleet's alone
   bool parse_special = false;  // names of control tokens in the prompt are these tokens
 };
 absl::Status GenerateVerb(const VerbContext& context, const GenerateRequest& request);
+
+// The device's own adapter, on top of the fleet's. `trainer`: path of fleetune-trainer. The training is FailedPrecondition
+// without [personal] in client.toml, while the daemon trains, and while another is trained; Cancelled by `stop`.
+absl::Status TrainPersonalVerb(const VerbContext& context, const std::string& trainer, StopSignal& stop);
+absl::Status PersonalStatusVerb(const VerbContext& context);
+absl::Status DropPersonalVerb(const VerbContext& context);
 
 }  // namespace fleetune

@@ -24,6 +24,7 @@ constexpr std::string_view kSealLabel = "fleetune v1 seal examples";
 constexpr std::string_view kDuplicatesLabel = "fleetune v1 find equal examples";
 constexpr std::string_view kCheckpointsLabel = "fleetune v1 seal checkpoints";
 constexpr std::string_view kControlsLabel = "fleetune v1 seal control variates";
+constexpr std::string_view kPersonalLabel = "fleetune v1 seal personal adapter";
 constexpr std::string_view kHeldOutLabel = "fleetune v1 draw held-out examples";
 
 absl::StatusOr<Secret32> ReadKey(const std::string& path) {
@@ -114,6 +115,7 @@ absl::StatusOr<ExampleKeys> DataKeyFile::Unwrap(std::span<const uint8_t> wrapped
                      .duplicates = DeriveKey(data_key->bytes(), {}, AsBytes(kDuplicatesLabel)),
                      .checkpoints = DeriveKey(data_key->bytes(), {}, AsBytes(kCheckpointsLabel)),
                      .controls = DeriveKey(data_key->bytes(), {}, AsBytes(kControlsLabel)),
+                     .personal = DeriveKey(data_key->bytes(), {}, AsBytes(kPersonalLabel)),
                      .held_out = DeriveKey(data_key->bytes(), {}, AsBytes(kHeldOutLabel))};
 }
 

@@ -277,6 +277,11 @@ absl::StatusOr<Secret32> ExampleStore::ControlKey() {
   return Secret32(keys_->controls.bytes());
 }
 
+absl::StatusOr<Secret32> ExampleStore::PersonalKey() {
+  RETURN_IF_ERROR(database_.Read([&] { return RefreshKeys(); }));
+  return Secret32(keys_->personal.bytes());
+}
+
 absl::Status ExampleStore::Purge() { return PurgeDatabase(database_, key_file_); }
 
 absl::Status ExampleStore::PurgeFolder(const std::string& dir) {

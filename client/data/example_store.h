@@ -73,6 +73,8 @@ class ExampleStore {
   absl::StatusOr<Secret32> CheckpointKey();
   // The key of control variates learned from these examples (control_files.h): another one after a purge.
   absl::StatusOr<Secret32> ControlKey();
+  // The key of what was learned from these examples for this device alone (client/personal): another one after a purge.
+  absl::StatusOr<Secret32> PersonalKey();
   // What the part of the examples that is never learned from is drawn by: the same until a purge.
   absl::StatusOr<Bytes> HeldOutSecret();
 

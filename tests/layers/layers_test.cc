@@ -123,6 +123,39 @@ TEST(LayersTest, EveryOutsideHeaderHasItsOwner) {
   }
 }
 
+// All that a file includes of ours, and what that includes, and so on: its headers, and the .cc beside each.
+std::set<std::string> Reach(const std::string& file) {
+  std::set<std::string> reached;
+  std::vector<std::string> left = {file};
+  while (!left.empty()) {
+    const std::string next = left.back();
+    left.pop_back();
+    if (!fs::exists(kRoot / next) || !reached.insert(next).second) continue;
+    for (const Include& include : IncludesOf(kRoot / next)) {
+      if (!IsOurs(include.target)) continue;
+      left.push_back(include.target);
+      left.push_back(fs::path(include.target).replace_extension(".cc").string());
+    }
+  }
+  return reached;
+}
+
+// Whatever makes, keeps or sends what leaves a device does not know that there is a personal adapter.
+TEST(LayersTest, NothingThatSendsReachesThePersonalAdapter) {
+  std::vector<std::string> sources = {"client/app/daemon.cc", "client/app/enroll.cc", "client/app/identity.cc"};
+  for (const char* folder : {"client/core", "client/transport", "client/update", "client/trainer", "client/data"}) {
+    for (const auto& entry : fs::directory_iterator(kRoot / folder)) {
+      if (entry.path().extension() == ".cc") sources.push_back(fs::relative(entry.path(), kRoot).string());
+    }
+  }
+  const auto personal = [](const std::set<std::string>& reached) {
+    return std::count_if(reached.begin(), reached.end(), [](const auto& file) { return Lies(file, "client/personal"); });
+  };
+  for (const std::string& source : sources) EXPECT_EQ(personal(Reach(source)), 0) << source;
+  EXPECT_TRUE(Reach("client/app/daemon.cc").contains("client/app/training_run.cc"));  // the search has teeth
+  EXPECT_GT(personal(Reach("client/app/generate_verb.cc")), 0);
+}
+
 TEST(LayersTest, EveryTestIsBuilt) {
   std::set<std::string> missing;
   for (const fs::path& path : SourceFiles()) {
