@@ -23,18 +23,17 @@ absl::Status CheckAppend(const LlamaShape& shape, std::span<const int32_t> token
   return absl::OkStatus();
 }
 
-std::vector<LogitsPart> PartsOf(const LlamaShape& shape, std::span<const int32_t> tokens, std::span<float> logits,
-                                size_t chunk) {
-  const bool all = logits.size() == tokens.size() * shape.vocabulary;
-  CHECK(all || logits.size() == shape.vocabulary);
-  std::vector<LogitsPart> parts;
+std::vector<OutputPart> PartsOf(size_t row, std::span<const int32_t> tokens, std::span<float> output, size_t chunk) {
+  const bool all = output.size() == tokens.size() * row;
+  CHECK(all || output.size() == row);
+  std::vector<OutputPart> parts;
   for (size_t begin = 0; begin < tokens.size(); begin += chunk) {
     const size_t count = std::min(chunk, tokens.size() - begin);
-    LogitsPart part = {.tokens = tokens.subspan(begin, count), .logits = {}};
+    OutputPart part = {.tokens = tokens.subspan(begin, count), .output = {}};
     if (all) {
-      part.logits = logits.subspan(begin * shape.vocabulary, count * shape.vocabulary);
+      part.output = output.subspan(begin * row, count * row);
     } else if (begin + count == tokens.size()) {
-      part.logits = logits;
+      part.output = output;
     }
     parts.push_back(part);
   }

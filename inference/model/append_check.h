@@ -13,14 +13,14 @@ namespace fleetune {
 absl::Status CheckAppend(const LlamaShape& shape, std::span<const int32_t> tokens, uint32_t position,
                          uint32_t max_tokens);
 
-// Tokens to compute together, and where their logits go: after each of them, after the last alone, or nowhere.
-struct LogitsPart {
+// Tokens to compute together, and where what follows from them goes: after each of them, after the last alone, or nowhere.
+struct OutputPart {
   std::span<const int32_t> tokens;
-  std::span<float> logits;
+  std::span<float> output;
 };
 
-// Cuts `tokens` into parts of at most `chunk`. Requires one of the two sizes of `logits` that Append takes; checked.
-std::vector<LogitsPart> PartsOf(const LlamaShape& shape, std::span<const int32_t> tokens, std::span<float> logits,
-                                size_t chunk);
+// Cuts `tokens` into parts of at most `chunk`; `output` holds rows of `row` floats. Requires a row for each token, or one
+// for the last alone; checked.
+std::vector<OutputPart> PartsOf(size_t row, std::span<const int32_t> tokens, std::span<float> output, size_t chunk);
 
 }  // namespace fleetune

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "base/check.h"
 #include "inference/kernels/blocks.h"
 #include "inference/model/append_check.h"
 
@@ -30,21 +31,50 @@ CachedSequence::CachedSequence(std::shared_ptr<const Model> model, std::shared_p
 
 absl::Status CachedSequence::Append(std::span<const int32_t> tokens, std::span<float> logits) {
   if (absl::Status valid = CheckAppend(shape_, tokens, position_, max_tokens_); !valid.ok()) return valid;
-  for (const LogitsPart& part : PartsOf(shape_, tokens, logits, kChunkTokens)) AppendChunk(part.tokens, part.logits);
+  for (const OutputPart& part : PartsOf(shape_.vocabulary, tokens, logits, kChunkTokens)) {
+    const std::vector<float> x = ReadChunk(part.tokens);
+    if (part.output.empty()) continue;
+    const size_t wanted = part.output.size() / shape_.vocabulary;
+    const std::span<const float> last = std::span<const float>(x).last(wanted * shape_.width);
+    MultiplyByRows(weights_.output, Normalize(last, weights_.output_norm), part.output);
+  }
   return absl::OkStatus();
 }
 
-void CachedSequence::AppendChunk(std::span<const int32_t> tokens, std::span<float> logits) {
+absl::Status CachedSequence::AppendStates(std::span<const int32_t> tokens, std::span<float> states) {
+  if (absl::Status valid = CheckAppend(shape_, tokens, position_, max_tokens_); !valid.ok()) return valid;
+  CHECK(states.size() == tokens.size() * shape_.width);
+  for (const OutputPart& part : PartsOf(shape_.width, tokens, states, kChunkTokens)) {
+    const std::vector<float> normalized = Normalize(ReadChunk(part.tokens), weights_.output_norm);
+    std::copy(normalized.begin(), normalized.end(), part.output.begin());
+  }
+  return absl::OkStatus();
+}
+
+std::unique_ptr<Sequence> CachedSequence::Fork(uint32_t position) const {
+  CHECK(position <= position_);
+  auto fork = std::make_unique<CachedSequence>(*this);
+  fork->position_ = position;
+  for (LayerCache& cache : fork->cache_) {
+    const size_t kept = size_t{position} * shape_.kv_heads * shape_.head_size;
+    cache.keys.resize(kept);
+    cache.values.resize(kept);
+  }
+  return fork;
+}
+
+uint64_t CachedSequence::cache_bytes() const {
+  return uint64_t{2} * sizeof(float) * shape_.layers * shape_.kv_heads * shape_.head_size * position_;
+}
+
+std::vector<float> CachedSequence::ReadChunk(std::span<const int32_t> tokens) {
   std::vector<float> x = Embed(tokens);
   for (uint32_t layer = 0; layer < shape_.layers; ++layer) {
     AttentionBlock(layer, x);
     FeedForwardBlock(layer, x);
   }
   position_ += static_cast<uint32_t>(tokens.size());
-  if (logits.empty()) return;
-  const size_t wanted = logits.size() / shape_.vocabulary;
-  const std::span<const float> last = std::span<const float>(x).last(wanted * shape_.width);
-  MultiplyByRows(weights_.output, Normalize(last, weights_.output_norm), logits);
+  return x;
 }
 
 std::vector<float> CachedSequence::Embed(std::span<const int32_t> tokens) const {

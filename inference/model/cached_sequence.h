@@ -18,10 +18,13 @@ class CachedSequence final : public Sequence {
   CachedSequence(std::shared_ptr<const Model> model, std::shared_ptr<const Adapter> adapter, uint32_t max_tokens);
 
   absl::Status Append(std::span<const int32_t> tokens, std::span<float> logits) override;
+  absl::Status AppendStates(std::span<const int32_t> tokens, std::span<float> states) override;
+  std::unique_ptr<Sequence> Fork(uint32_t position) const override;
   uint32_t position() const override { return position_; }
+  uint64_t cache_bytes() const override;
 
  private:
-  void AppendChunk(std::span<const int32_t> tokens, std::span<float> logits);
+  std::vector<float> ReadChunk(std::span<const int32_t> tokens);  // the last layer's output
   std::vector<float> Embed(std::span<const int32_t> tokens) const;
   void AttentionBlock(uint32_t layer, std::span<float> x);
   void FeedForwardBlock(uint32_t layer, std::span<float> x) const;

@@ -40,6 +40,13 @@ void HalfCache::Append(uint32_t position, std::span<const float> keys, std::span
   }
 }
 
+void HalfCache::KeepOnly(uint32_t tokens) {
+  // What is left of a forgotten token in the last block is seen by no query.
+  const size_t blocks = (size_t{tokens} + kCacheBlock - 1) / kCacheBlock;
+  keys_.resize(blocks * kv_heads_ * head_size_ * kCacheBlock);
+  values_.resize(keys_.size());
+}
+
 void HalfCache::Attend(uint32_t position, std::span<const float> q, const Compute& compute,
                        std::span<float> out) const {
   const size_t q_row = size_t{heads_} * head_size_;

@@ -18,6 +18,10 @@ class HalfCache {
   // Of tokens `position` and on: a row of kv_heads * head_size floats each. Requires what is before to be there.
   void Append(uint32_t position, std::span<const float> keys, std::span<const float> values, InstructionSet set);
 
+  // Forgets all tokens but the first `tokens`, which are in the cache.
+  void KeepOnly(uint32_t tokens);
+  uint64_t bytes() const { return (keys_.size() + values_.size()) * sizeof(uint16_t); }
+
   // Causal attention of tokens `position` and on, which are in the cache: rows of heads * head_size floats.
   void Attend(uint32_t position, std::span<const float> q, const Compute& compute, std::span<float> out) const;
 

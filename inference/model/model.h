@@ -75,7 +75,16 @@ class Sequence {
   // sizes of logits; checked.
   virtual absl::Status Append(std::span<const int32_t> tokens, std::span<float> logits) = 0;
 
-  virtual uint32_t position() const = 0;  // tokens read
+  // The same, but writes the model's state after each token instead of logits: the last layer's output, normalized as the
+  // output matrix reads it, tokens.size() * width floats (checked).
+  virtual absl::Status AppendStates(std::span<const int32_t> tokens, std::span<float> states) = 0;
+
+  // A copy as it was after its first `position` tokens, which shares nothing that changes. Requires
+  // position <= this->position(); checked.
+  virtual std::unique_ptr<Sequence> Fork(uint32_t position) const = 0;
+
+  virtual uint32_t position() const = 0;     // tokens read
+  virtual uint64_t cache_bytes() const = 0;  // of keys and values
 };
 
 }  // namespace fleetune

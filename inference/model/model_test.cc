@@ -109,6 +109,54 @@ TEST(Model, GivesTheLogitsAfterTheLastTokenAlone) {
   EXPECT_TRUE(std::equal(last.begin(), last.end(), all.end() - 259));
 }
 
+TEST(Model, AForkGoesOnWithoutItsOrigin) {
+  const auto file = *GgufFile::FromBytes(TinyLlama{}.ToBytes());
+  for (const ModelCompute& compute : {ModelCompute{}, ModelCompute{.packed = PackedModel::InMemory(*file), .workers = nullptr}}) {
+    const auto model = *Model::Load(file, compute);
+    auto origin = *Sequence::Start(model, nullptr, 32);
+    std::vector<float> logits(model->shape().vocabulary), of_fork(logits.size()), expected(logits.size());
+    ASSERT_THAT(origin->Append(kTokens, logits), IsOk());
+    const auto fork = origin->Fork(6);
+    EXPECT_EQ(fork->position(), 6u);
+    EXPECT_GT(fork->cache_bytes(), 0u);
+    const std::vector<int32_t> other = {9, 9, 31};
+    ASSERT_THAT(fork->Append(other, of_fork), IsOk());
+    auto fresh = *Sequence::Start(model, nullptr, 32);
+    ASSERT_THAT(fresh->Append(std::span(kTokens).first(6), expected), IsOk());
+    ASSERT_THAT(fresh->Append(other, expected), IsOk());
+    EXPECT_EQ(of_fork, expected);
+    // Nor does the origin notice.
+    ASSERT_THAT(origin->Append(other, logits), IsOk());
+    auto whole = *Sequence::Start(model, nullptr, 32);
+    ASSERT_THAT(whole->Append(kTokens, expected), IsOk());
+    ASSERT_THAT(whole->Append(other, expected), IsOk());
+    EXPECT_EQ(logits, expected);
+  }
+}
+
+TEST(Model, StatesAreWhatTheOutputMatrixReads) {
+  const auto file = *GgufFile::FromBytes(TinyLlama{}.ToBytes());
+  const auto model = *Model::Load(file);
+  const size_t width = model->shape().width;
+  std::vector<float> states(kTokens.size() * width), logits(model->shape().vocabulary);
+  ASSERT_THAT((*Sequence::Start(model, nullptr, 16))->AppendStates(kTokens, states), IsOk());
+  ASSERT_THAT((*Sequence::Start(model, nullptr, 16))->Append(kTokens, logits), IsOk());
+  const auto* embedding = reinterpret_cast<const float*>(file->FindTensor("token_embd.weight")->data.data());  // tied to it
+  for (size_t token = 0; token < logits.size(); ++token) {
+    double product = 0;
+    for (size_t i = 0; i < width; ++i) {
+      product += static_cast<double>(embedding[token * width + i]) *
+                 static_cast<double>(states[states.size() - width + i]);
+    }
+    EXPECT_NEAR(logits[token], product, 1e-4);
+  }
+  // The packed form's states are close.
+  const auto packed = *Model::Load(file, {.packed = PackedModel::InMemory(*file), .workers = nullptr});
+  std::vector<float> close(states.size());
+  ASSERT_THAT((*Sequence::Start(packed, nullptr, 16))->AppendStates(kTokens, close), IsOk());
+  for (size_t i = 0; i < states.size(); ++i) EXPECT_NEAR(close[i], states[i], 0.05);
+}
+
 TEST(Model, AFreshAdapterChangesNothing) {
   const auto model = LoadBytes(TinyLlama{}.ToBytes());
   const auto adapter = std::make_shared<const Adapter>(Adapter::Initial(SpecFor(*model, kAllProjections), 1));

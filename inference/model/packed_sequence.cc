@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/check.h"
 #include "inference/kernels/blocks.h"
 #include "inference/model/append_check.h"
 
@@ -28,11 +29,43 @@ PackedSequence::PackedSequence(std::shared_ptr<const Model> model, const std::sh
 
 absl::Status PackedSequence::Append(std::span<const int32_t> tokens, std::span<float> logits) {
   if (absl::Status valid = CheckAppend(shape_, tokens, position_, max_tokens_); !valid.ok()) return valid;
-  for (const LogitsPart& part : PartsOf(shape_, tokens, logits, kChunkTokens)) AppendChunk(part.tokens, part.logits);
+  for (const OutputPart& part : PartsOf(shape_.vocabulary, tokens, logits, kChunkTokens)) {
+    ReadChunk(part.tokens);
+    if (part.output.empty()) continue;
+    const size_t wanted = part.output.size() / shape_.vocabulary;
+    Normalize(std::span<const float>(x_).last(wanted * shape_.width), weights_.output_norm);
+    std::fill(part.output.begin(), part.output.end(), 0.0f);
+    products_.AddPlain(*packed_.output, normalized_, part.output);
+  }
   return absl::OkStatus();
 }
 
-void PackedSequence::AppendChunk(std::span<const int32_t> tokens, std::span<float> logits) {
+absl::Status PackedSequence::AppendStates(std::span<const int32_t> tokens, std::span<float> states) {
+  if (absl::Status valid = CheckAppend(shape_, tokens, position_, max_tokens_); !valid.ok()) return valid;
+  CHECK(states.size() == tokens.size() * shape_.width);
+  for (const OutputPart& part : PartsOf(shape_.width, tokens, states, kChunkTokens)) {
+    ReadChunk(part.tokens);
+    Normalize(x_, weights_.output_norm);
+    std::copy(normalized_.begin(), normalized_.end(), part.output.begin());
+  }
+  return absl::OkStatus();
+}
+
+std::unique_ptr<Sequence> PackedSequence::Fork(uint32_t position) const {
+  CHECK(position <= position_);
+  auto fork = std::make_unique<PackedSequence>(*this);
+  fork->position_ = position;
+  for (HalfCache& cache : fork->cache_) cache.KeepOnly(position);
+  return fork;
+}
+
+uint64_t PackedSequence::cache_bytes() const {
+  uint64_t bytes = 0;
+  for (const HalfCache& cache : cache_) bytes += cache.bytes();
+  return bytes;
+}
+
+void PackedSequence::ReadChunk(std::span<const int32_t> tokens) {
   tokens_ = tokens.size();
   Embed(tokens);
   angles_.resize(tokens_ * rotation_.angles_size());
@@ -45,11 +78,6 @@ void PackedSequence::AppendChunk(std::span<const int32_t> tokens, std::span<floa
     FeedForwardBlock(layer);
   }
   position_ += static_cast<uint32_t>(tokens_);
-  if (logits.empty()) return;
-  const size_t wanted = logits.size() / shape_.vocabulary;
-  Normalize(std::span<const float>(x_).last(wanted * shape_.width), weights_.output_norm);
-  std::fill(logits.begin(), logits.end(), 0.0f);
-  products_.AddPlain(*packed_.output, normalized_, logits);
 }
 
 void PackedSequence::Embed(std::span<const int32_t> tokens) {

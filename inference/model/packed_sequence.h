@@ -22,10 +22,13 @@ class PackedSequence final : public Sequence {
                  uint32_t max_tokens);
 
   absl::Status Append(std::span<const int32_t> tokens, std::span<float> logits) override;
+  absl::Status AppendStates(std::span<const int32_t> tokens, std::span<float> states) override;
+  std::unique_ptr<Sequence> Fork(uint32_t position) const override;
   uint32_t position() const override { return position_; }
+  uint64_t cache_bytes() const override;
 
  private:
-  void AppendChunk(std::span<const int32_t> tokens, std::span<float> logits);
+  void ReadChunk(std::span<const int32_t> tokens);  // leaves the last layer's output in x_
   void Embed(std::span<const int32_t> tokens);
   void AttentionBlock(uint32_t layer);
   void FeedForwardBlock(uint32_t layer);

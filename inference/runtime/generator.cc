@@ -1,22 +1,36 @@
 #include "inference/runtime/generator.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "base/status_macros.h"
 #include "fmt/format.h"
-#include "inference/runtime/answer_text.h"
+#include "inference/runtime/answer_run.h"
 #include "inference/runtime/sampler.h"
 
 namespace fleetune {
 namespace {
 
-std::vector<int32_t> EncodePrompt(const Tokenizer& tokenizer, std::string_view prompt, bool parse_special) {
-  std::vector<int32_t> tokens =
-      tokenizer.Encode(prompt, {.add_bos = tokenizer.adds_bos(), .parse_special = parse_special});
-  // Something must come first: an empty prompt begins a text.
-  if (tokens.empty() && tokenizer.bos()) tokens.push_back(*tokenizer.bos());
-  if (tokens.empty() && tokenizer.eos()) tokens.push_back(*tokenizer.eos());
-  return tokens;
+// Gives an answer's text to a function.
+class TextReader final : public AnswerReader {
+ public:
+  explicit TextReader(absl::FunctionRef<void(std::string_view)> on_text) : on_text_(on_text) {}
+  void Read(std::string_view text, std::span<const ChosenToken> /*tokens*/) override {
+    if (!text.empty()) on_text_(text);
+  }
+
+ private:
+  absl::FunctionRef<void(std::string_view)> on_text_;
+};
+
+absl::Status CheckPrompt(std::span<const int32_t> prompt, const LlamaShape& shape) {
+  if (prompt.empty()) return absl::InvalidArgumentError("the prompt is empty and the model has no BOS token");
+  if (prompt.size() >= shape.context) {
+    return absl::InvalidArgumentError(
+        fmt::format("the prompt has {} tokens; with an answer it must fit the context of {}", prompt.size(),
+                    shape.context));
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace
@@ -26,13 +40,20 @@ absl::Status Validate(const GenerateOptions& options) {
     return absl::InvalidArgumentError(
         fmt::format("max_tokens is {}; expected 1 to 32768", options.max_tokens));
   }
-  if (!(options.temperature >= 0 && options.temperature <= 10)) {
-    return absl::InvalidArgumentError(
-        fmt::format("temperature is {}; expected 0 to 10", options.temperature));
+  RETURN_IF_ERROR(Validate(SampleOptions{.temperature = options.temperature,
+                                         .top_k = options.top_k,
+                                         .top_p = options.top_p,
+                                         .min_p = options.min_p,
+                                         .repetition_penalty = options.repetition_penalty,
+                                         .repetition_window = options.repetition_window,
+                                         .seed = options.seed}));
+  if (options.log_probabilities.value_or(0) > GenerateOptions::kMaxAlternatives) {
+    return absl::InvalidArgumentError(fmt::format("log_probabilities is {}; expected 0 to {}",
+                                                  *options.log_probabilities, GenerateOptions::kMaxAlternatives));
   }
-  if (!(options.top_p > 0 && options.top_p <= 1)) {
+  if (options.time_budget.count() < 0) {
     return absl::InvalidArgumentError(
-        fmt::format("top_p is {}; expected above 0 and up to 1", options.top_p));
+        fmt::format("time_budget is {} ms; expected 0 or more", options.time_budget.count()));
   }
   for (const std::string& text : options.stop) {
     if (text.empty()) return absl::InvalidArgumentError("stop holds an empty string");
@@ -50,59 +71,50 @@ absl::StatusOr<std::unique_ptr<const Generator>> Generator::Open(const std::stri
 absl::StatusOr<Generated> Generator::Generate(std::string_view prompt, std::shared_ptr<const Adapter> adapter,
                                               const GenerateOptions& options,
                                               absl::FunctionRef<void(std::string_view)> on_text) const {
-  RETURN_IF_ERROR(Validate(options));
-  const std::vector<int32_t> prompt_tokens = EncodePrompt(*tokenizer_, prompt, options.parse_special);
-  const LlamaShape& shape = model_->shape();
-  if (prompt_tokens.empty())
-    return absl::InvalidArgumentError("the prompt is empty and the model has no BOS token");
-  if (prompt_tokens.size() >= shape.context) {
-    return absl::InvalidArgumentError(
-        fmt::format("the prompt has {} tokens; with an answer it must fit the context of {}",
-                    prompt_tokens.size(), shape.context));
-  }
-  const uint32_t prompt_size = static_cast<uint32_t>(prompt_tokens.size());
-  const uint32_t room = std::min(options.max_tokens, shape.context - prompt_size);
+  TextReader reader(on_text);
+  return Answer({.prompt = EncodePrompt(prompt, options.parse_special),
+                 .adapter = std::move(adapter),
+                 .begins_text = prompt.empty(),
+                 .options = options},
+                reader);
+}
 
+absl::StatusOr<Generated> Generator::Answer(const AnswerRequest& request, AnswerReader& reader,
+                                            PromptCache* cache) const {
+  RETURN_IF_ERROR(Validate(request.options));
+  RETURN_IF_ERROR(CheckPrompt(request.prompt, model_->shape()));
+  return AnswerRun(*this, request, reader, cache).Run();
+}
+
+std::vector<int32_t> Generator::EncodePrompt(std::string_view prompt, bool parse_special) const {
+  std::vector<int32_t> tokens =
+      tokenizer_->Encode(prompt, {.add_bos = tokenizer_->adds_bos(), .parse_special = parse_special});
+  // Something must come first: an empty prompt begins a text.
+  if (tokens.empty() && tokenizer_->bos()) tokens.push_back(*tokenizer_->bos());
+  if (tokens.empty() && tokenizer_->eos()) tokens.push_back(*tokenizer_->eos());
+  return tokens;
+}
+
+absl::StatusOr<std::vector<float>> Generator::Embed(std::span<const int32_t> tokens,
+                                                    std::shared_ptr<const Adapter> adapter) const {
+  RETURN_IF_ERROR(CheckPrompt(tokens, model_->shape()));
   ASSIGN_OR_RETURN(const std::unique_ptr<Sequence> sequence,
-                   Sequence::Start(model_, std::move(adapter), prompt_size + room));
-  std::vector<float> logits(shape.vocabulary);
-  RETURN_IF_ERROR(sequence->Append(prompt_tokens, logits));
-
-  Sampler sampler({.temperature = options.temperature,
-                   .top_k = options.top_k,
-                   .top_p = options.top_p,
-                   .seed = options.seed});
-  AnswerText answer(options.stop);
-  Generated result;
-  result.prompt_tokens = prompt_size;
-  const auto give = [&](std::string_view text) {
-    if (text.empty()) return;
-    result.text += text;
-    on_text(text);
-  };
-  while (true) {
-    ASSIGN_OR_RETURN(const int32_t token, sampler.Sample(logits));
-    if (tokenizer_->IsEndOfText(token)) {
-      result.reason = StopReason::kEndOfText;
-      break;
-    }
-    ++result.answer_tokens;
-    // Only a text that begins here loses the space that the encoder would add to it.
-    const bool begins = prompt.empty() && result.answer_tokens == 1;
-    ASSIGN_OR_RETURN(const std::string piece, tokenizer_->Decode({&token, 1}, begins));
-    give(answer.Push(piece));
-    if (answer.stopped()) {
-      result.reason = StopReason::kStopString;
-      break;
-    }
-    if (result.answer_tokens == room) {
-      result.reason = room < options.max_tokens ? StopReason::kContextFull : StopReason::kMaxTokens;
-      break;
-    }
-    RETURN_IF_ERROR(sequence->Append({&token, 1}, logits));
+                   Sequence::Start(model_, std::move(adapter), static_cast<uint32_t>(tokens.size())));
+  const size_t width = model_->shape().width;
+  std::vector<double> sum(width);
+  std::vector<float> states;
+  for (size_t begin = 0; begin < tokens.size(); begin += GenerateOptions::kPromptPart) {
+    const size_t count = std::min(GenerateOptions::kPromptPart, tokens.size() - begin);
+    states.resize(count * width);
+    RETURN_IF_ERROR(sequence->AppendStates(tokens.subspan(begin, count), states));
+    for (size_t i = 0; i < states.size(); ++i) sum[i % width] += static_cast<double>(states[i]);
   }
-  give(answer.Finish());
-  return result;
+  double squares = 0;
+  for (const double value : sum) squares += value * value;
+  if (!std::isfinite(squares) || squares == 0) return absl::InternalError("the model's states are not finite, or zero");
+  std::vector<float> embedding;
+  for (const double value : sum) embedding.push_back(static_cast<float>(value / std::sqrt(squares)));
+  return embedding;
 }
 
 std::string_view StopReasonName(StopReason reason) {
@@ -111,6 +123,8 @@ std::string_view StopReasonName(StopReason reason) {
     case StopReason::kStopString: return "stop_string";
     case StopReason::kMaxTokens: return "max_tokens";
     case StopReason::kContextFull: return "context_full";
+    case StopReason::kTimeBudget: return "time_budget";
+    case StopReason::kCancelled: return "cancelled";
   }
   return "";
 }

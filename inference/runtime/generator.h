@@ -1,7 +1,11 @@
 #pragma once
 
+#include <chrono>
 #include <cstdint>
+#include <functional>
 #include <memory>
+#include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -10,29 +14,77 @@
 #include "absl/status/statusor.h"
 #include "inference/model/model.h"
 #include "inference/runtime/engine.h"
+#include "inference/runtime/json_schema.h"
+#include "inference/runtime/prompt_cache.h"
 #include "inference/tokenizer/tokenizer.h"
 
 namespace fleetune {
 
 struct GenerateOptions {
   uint32_t max_tokens = 128;  // of the answer, 1 .. 32,768
-  float temperature = 0.0f;   // 0: the likeliest token always; at most 10
-  uint32_t top_k = 0;         // 0: all
-  float top_p = 1.0f;         // (0, 1]
+  float temperature = 0.0f;   // this and the next five: SampleOptions
+  uint32_t top_k = 0;
+  float top_p = 1.0f;
+  float min_p = 0.0f;
+  float repetition_penalty = 1.0f;
+  uint32_t repetition_window = 64;
   uint64_t seed = 1;
   std::vector<std::string> stop = {};  // the answer ends before any of these
   bool parse_special = false;  // names of control tokens in the prompt become these tokens; only for trusted prompts
+  // The log-probability of each token of the answer, and so many of the likeliest in its place, 0 .. kMaxAlternatives.
+  std::optional<uint32_t> log_probabilities = {};
+  // The answer ends, as it is, with the first token past this time since the call; 0: never. Reading a long prompt may take a
+  // part of the prompt (kPromptPart tokens) longer.
+  std::chrono::milliseconds time_budget{0};
+  // The answer is a value that fits, and ends with it; only max_tokens, the budget or the context cut it off. Null: any text.
+  std::shared_ptr<const JsonValueSchema> json = {};
+  std::function<std::chrono::steady_clock::time_point()> now = std::chrono::steady_clock::now;
+
+  static constexpr uint32_t kMaxAlternatives = 20;
+  static constexpr size_t kPromptPart = 256;
 };
+// InvalidArgument naming the first field out of its range.
 absl::Status Validate(const GenerateOptions& options);
 
-enum class StopReason { kEndOfText, kStopString, kMaxTokens, kContextFull };
-std::string_view StopReasonName(StopReason reason);  // "end_of_text", "stop_string", "max_tokens", "context_full"
+enum class StopReason { kEndOfText, kStopString, kMaxTokens, kContextFull, kTimeBudget, kCancelled };
+// "end_of_text", "stop_string", "max_tokens", "context_full", "time_budget", "cancelled"
+std::string_view StopReasonName(StopReason reason);
+
+// One token of an answer with what the model said of it.
+struct ChosenToken {
+  struct Candidate {
+    std::string bytes;  // maybe a part of a character
+    double log_probability = 0;
+  };
+  Candidate chosen;
+  std::vector<Candidate> likeliest;  // likeliest first
+};
 
 struct Generated {
   std::string text;
   uint32_t prompt_tokens = 0;
+  uint32_t cached_tokens = 0;  // of the prompt, that were not computed again
   uint32_t answer_tokens = 0;
   StopReason reason = StopReason::kEndOfText;
+  std::vector<ChosenToken> tokens = {};  // if options.log_probabilities
+};
+
+// Who reads an answer while it is made, called by the thread that makes it.
+class AnswerReader {
+ public:
+  virtual ~AnswerReader() = default;
+  // Text that is certain, in whole UTF-8 characters; the pieces together are Generated::text. `tokens`: those chosen since the
+  // last call, of which the text may be held back still. Not called if there is neither.
+  virtual void Read(std::string_view text, std::span<const ChosenToken> tokens) = 0;
+  // Asked before each token and each part of the prompt. false: the answer ends as StopReason::kCancelled.
+  virtual bool Wanted() { return true; }
+};
+
+struct AnswerRequest {
+  std::vector<int32_t> prompt = {};               // tokens, at least one
+  std::shared_ptr<const Adapter> adapter = {};    // null: the base alone
+  bool begins_text = false;  // nobody wrote anything before the answer: its first token loses the encoder's space
+  GenerateOptions options = {};                   // parse_special has no meaning here
 };
 
 // A model with its tokenizer, ready to answer. Immutable, so thread-safe; each call has its own state.
@@ -48,6 +100,19 @@ class Generator {
   absl::StatusOr<Generated> Generate(std::string_view prompt, std::shared_ptr<const Adapter> adapter,
                                      const GenerateOptions& options,
                                      absl::FunctionRef<void(std::string_view)> on_text) const;
+
+  // The same for a prompt that is tokens already, with all that a reader may want. `cache` may be null. InvalidArgument also
+  // for a prompt without tokens; FailedPrecondition if the vocabulary cannot write what options.json asks for.
+  absl::StatusOr<Generated> Answer(const AnswerRequest& request, AnswerReader& reader,
+                                   PromptCache* cache = nullptr) const;
+
+  // The tokens of a text as a prompt: with BOS if the model wants it, never empty but for a model without BOS and EOS.
+  std::vector<int32_t> EncodePrompt(std::string_view prompt, bool parse_special) const;
+
+  // A text's place in the space of meanings: the mean of the model's states (Sequence::AppendStates) after each token, of
+  // length 1. Errors of Answer for the prompt.
+  absl::StatusOr<std::vector<float>> Embed(std::span<const int32_t> tokens,
+                                           std::shared_ptr<const Adapter> adapter) const;
 
   const std::shared_ptr<const Model>& model() const { return model_; }
   const Tokenizer& tokenizer() const { return *tokenizer_; }

@@ -66,6 +66,62 @@ TEST(Sampler, TheSameSeedDrawsTheSame) {
   EXPECT_TRUE(differs);
 }
 
+TEST(SampleOptions, EveryFieldHasItsRange) {
+  const auto refuses = [](const SampleOptions& options, std::string_view part) {
+    EXPECT_THAT(Validate(options), HasStatus(absl::StatusCode::kInvalidArgument, part));
+  };
+  EXPECT_THAT(Validate(SampleOptions{}), IsOk());
+  EXPECT_THAT(Validate(SampleOptions{.temperature = 10, .min_p = 1, .repetition_penalty = 10, .repetition_window = 32'768}),
+              IsOk());
+  refuses({.min_p = -0.1f}, "min_p is -0.1; expected 0 to 1");
+  refuses({.min_p = 1.1f}, "min_p");
+  refuses({.min_p = std::numeric_limits<float>::quiet_NaN()}, "min_p");
+  refuses({.repetition_penalty = 0}, "repetition_penalty is 0");
+  refuses({.repetition_penalty = 10.5f}, "repetition_penalty");
+  refuses({.repetition_window = 32'769}, "repetition_window");
+}
+
+TEST(Sampler, KeepsWhatIsAtLeastMinPTimesAsLikelyAsTheLikeliest) {
+  EXPECT_EQ(CountsOf({.temperature = 1, .min_p = 0.1f}, kLogits).size(), 3u);  // 1/6 and 1/2 of the likeliest
+  EXPECT_FALSE(CountsOf({.temperature = 1, .min_p = 0.2f}, kLogits).contains(0));
+  EXPECT_EQ(CountsOf({.temperature = 1, .min_p = 0.6f}, kLogits).size(), 1u);
+  EXPECT_EQ(CountsOf({.temperature = 1, .min_p = 1}, kLogits).size(), 1u);
+}
+
+TEST(Sampler, LimitsActTogether) {
+  // Top-p counts what top-k left: of 0.6 and 0.3 the first has two thirds.
+  EXPECT_EQ(CountsOf({.temperature = 1, .top_k = 2, .top_p = 0.65f}, kLogits).size(), 1u);
+  EXPECT_EQ(CountsOf({.temperature = 1, .top_k = 2, .top_p = 0.7f}, kLogits).size(), 2u);
+}
+
+TEST(Sampler, WhatWasSeenIsLessLikelyAgain) {
+  Sampler sampler({.repetition_penalty = 2, .repetition_window = 2});
+  const std::vector<float> logits = {3, 2, -1, -1.5f};
+  EXPECT_EQ(*sampler.Sample(logits), 0);
+  sampler.Saw(std::vector<int32_t>{0});
+  EXPECT_EQ(*sampler.Sample(logits), 1);  // 1.5 against 2
+  sampler.Saw(std::vector<int32_t>{1, 1});
+  EXPECT_EQ(*sampler.Sample(logits), 0);  // 0 left the window
+  Sampler negative({.repetition_penalty = 2});
+  negative.Saw(std::vector<int32_t>{1});
+  EXPECT_EQ(*negative.Sample(std::vector<float>{-1.5f, -1}), 0);  // -1 became -2
+}
+
+TEST(Sampler, ChoosesAmongTheAllowedAlone) {
+  const auto odd = [](int32_t token) { return token % 2 == 1; };
+  const auto none = [](int32_t) { return false; };
+  const std::vector<float> logits = {9, 1, 8, 2};
+  Sampler greedy({});
+  EXPECT_EQ(*greedy.Sample(logits, odd), 3);
+  EXPECT_THAT(greedy.Sample(logits, none), HasStatus(absl::StatusCode::kFailedPrecondition, "no token"));
+  for (const SampleOptions& options : {SampleOptions{.temperature = 1}, SampleOptions{.temperature = 1, .top_k = 3},
+                                       SampleOptions{.temperature = 1, .top_p = 0.9f}}) {
+    Sampler sampler(options);
+    for (int i = 0; i < 100; ++i) EXPECT_EQ(*sampler.Sample(logits, odd) % 2, 1);
+    EXPECT_THAT(sampler.Sample(logits, none), HasStatus(absl::StatusCode::kFailedPrecondition, "no token"));
+  }
+}
+
 TEST(Sampler, RefusesLogitsThatAreNoNumbers) {
   Sampler sampler({});
   for (const float bad : {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {

@@ -1,0 +1,20 @@
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+namespace fleetune {
+
+struct TokenProbability {
+  int32_t token = 0;
+  double log_probability = 0;  // natural, at most 0
+
+  friend bool operator==(const TokenProbability&, const TokenProbability&) = default;
+};
+
+// What the model says of the next token, before temperature and limits: that of `chosen`, then the `count` likeliest,
+// likeliest first (of equals the first token). Requires `chosen` to be an index into `logits`, which are finite.
+std::vector<TokenProbability> LogProbabilities(std::span<const float> logits, int32_t chosen, uint32_t count);
+
+}  // namespace fleetune
