@@ -24,6 +24,8 @@ class PackedProducts {
   PackedProducts(const Compute& compute, std::shared_ptr<const PackedAdapter> adapter)
       : compute_(compute), adapter_(std::move(adapter)) {}
 
+  const std::shared_ptr<const PackedAdapter>& adapter() const { return adapter_; }
+
   void Add(uint32_t layer, std::span<const float> x, std::span<const ProjectionProduct> products);
 
   // y += W x, of the output matrix, which no adapter changes.

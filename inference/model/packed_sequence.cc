@@ -27,6 +27,21 @@ PackedSequence::PackedSequence(std::shared_ptr<const Model> model, const std::sh
       products_(compute_, adapter == nullptr ? nullptr : std::make_shared<const PackedAdapter>(*adapter)),
       cache_(shape_.layers, HalfCache(shape_)) {}
 
+PackedSequence::PackedSequence(const PackedSequence& origin, uint32_t position)
+    : model_(origin.model_),
+      shape_(origin.shape_),
+      weights_(origin.weights_),
+      packed_(origin.packed_),
+      compute_(origin.compute_),
+      lanes_(origin.lanes_),
+      max_tokens_(origin.max_tokens_),
+      rotation_(origin.rotation_),
+      products_(origin.compute_, origin.products_.adapter()),
+      cache_(origin.cache_),
+      position_(position) {
+  for (HalfCache& cache : cache_) cache.KeepOnly(position);
+}
+
 absl::Status PackedSequence::Append(std::span<const int32_t> tokens, std::span<float> logits) {
   if (absl::Status valid = CheckAppend(shape_, tokens, position_, max_tokens_); !valid.ok()) return valid;
   for (const OutputPart& part : PartsOf(shape_.vocabulary, tokens, logits, kChunkTokens)) {
@@ -53,10 +68,7 @@ absl::Status PackedSequence::AppendStates(std::span<const int32_t> tokens, std::
 
 std::unique_ptr<Sequence> PackedSequence::Fork(uint32_t position) const {
   CHECK(position <= position_);
-  auto fork = std::make_unique<PackedSequence>(*this);
-  fork->position_ = position;
-  for (HalfCache& cache : fork->cache_) cache.KeepOnly(position);
-  return fork;
+  return std::unique_ptr<Sequence>(new PackedSequence(*this, position));
 }
 
 uint64_t PackedSequence::cache_bytes() const {

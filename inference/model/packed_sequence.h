@@ -28,6 +28,9 @@ class PackedSequence final : public Sequence {
   uint64_t cache_bytes() const override;
 
  private:
+  // What Fork gives: without the memory of the chunk that was computed last.
+  PackedSequence(const PackedSequence& origin, uint32_t position);
+
   void ReadChunk(std::span<const int32_t> tokens);  // leaves the last layer's output in x_
   void Embed(std::span<const int32_t> tokens);
   void AttentionBlock(uint32_t layer);

@@ -66,8 +66,11 @@ absl::Status AnswerRun::ReadPrompt() {
 }
 
 bool AnswerRun::IsOver() {
-  if (!reader_.Wanted()) End(StopReason::kCancelled);
-  else if (options_.time_budget.count() > 0 && options_.now() - begin_ >= options_.time_budget) End(StopReason::kTimeBudget);
+  if (!reader_.Wanted()) {
+    End(StopReason::kCancelled);
+  } else if (options_.time_budget.count() > 0 && options_.now() - begin_ >= options_.time_budget) {
+    End(StopReason::kTimeBudget);
+  }
   return over_.has_value();
 }
 
@@ -130,7 +133,7 @@ void AnswerRun::Give(std::string_view text) {
 }
 
 void AnswerRun::KeepSequence() {
-  if (cache_ != nullptr && !read_.empty()) cache_->Keep(std::move(sequence_), std::move(read_), request_.adapter);
+  if (cache_ != nullptr && !read_.empty()) cache_->Keep(*sequence_, std::move(read_), request_.adapter);
 }
 
 }  // namespace fleetune

@@ -5,7 +5,7 @@
 namespace fleetune {
 namespace {
 
-bool IsBlank(uint8_t byte) { return byte == ' ' || byte == '\t' || byte == '\n' || byte == '\r'; }
+bool IsBlank(uint8_t byte) { return byte == ' ' || byte == '\n'; }
 bool IsDigit(uint8_t byte) { return byte >= '0' && byte <= '9'; }
 bool IsHex(uint8_t byte) {
   return IsDigit(byte) || (byte >= 'a' && byte <= 'f') || (byte >= 'A' && byte <= 'F');
@@ -47,7 +47,7 @@ bool JsonAutomaton::PushByte(uint8_t byte) {
     case Place::kNamedKey: return StepNamedKey(byte);
     default: break;
   }
-  if (IsBlank(byte)) return ++blanks_ <= kMaxBlanks;
+  if (IsBlank(byte)) return StepBlank(byte);
   blanks_ = 0;
   switch (frames_.back().place) {
     case Place::kValue: return BeginValue(byte);
@@ -55,6 +55,14 @@ bool JsonAutomaton::PushByte(uint8_t byte) {
     case Place::kItemEnd: return StepArray(byte);
     default: return StepObject(byte);
   }
+}
+
+bool JsonAutomaton::StepBlank(uint8_t byte) {
+  if (blanks_++ == 0) {
+    line_broken_ = byte == '\n';
+    return true;
+  }
+  return line_broken_ && byte == ' ' && blanks_ - 1 <= kMaxIndentation * frames_.size();
 }
 
 bool JsonAutomaton::OpenValue(const JsonValueSchema* schema) {
@@ -120,8 +128,8 @@ bool JsonAutomaton::StepNumber(uint8_t byte) {
     case Place::kExponent:
       if (byte == '+' || byte == '-') return go(Place::kExponentSign);
       [[fallthrough]];
-    case Place::kExponentSign:
-    case Place::kExponentDigits: return IsDigit(byte) && go(Place::kExponentDigits);
+    case Place::kExponentSign: return IsDigit(byte) && go(Place::kExponentDigit);
+    case Place::kExponentDigit: return IsDigit(byte) && go(Place::kExponentEnd);
     default: return false;
   }
 }
@@ -129,7 +137,7 @@ bool JsonAutomaton::StepNumber(uint8_t byte) {
 bool JsonAutomaton::NumberMayEnd() const {
   const Place place = frames_.back().place;
   return place == Place::kZero || place == Place::kDigits || place == Place::kFraction ||
-         place == Place::kExponentDigits;
+         place == Place::kExponentDigit || place == Place::kExponentEnd;
 }
 
 bool JsonAutomaton::EndValue() {

@@ -11,14 +11,14 @@
 namespace fleetune {
 
 // Reads a JSON value byte by byte and knows what may follow: a pushdown automaton whose stack holds what is open. What it
-// accepts is the beginning of a value that fits the schema, in RFC 8259's grammar, without surrogates in \u escapes. Bytes over
-// 0x7F are taken as they come within strings. Copies are cheap: to try something, try it on a copy. Not thread-safe.
+// accepts is the beginning of a value that fits the schema, in RFC 8259's grammar, without surrogates in \u escapes; white space
+// is one space, or a line break and an indentation. Bytes over 0x7F are taken as they come within strings. Copies are cheap: to try something, try it on a copy. Not thread-safe.
 class JsonAutomaton {
  public:
   // Deeper values are not begun.
   static constexpr size_t kMaxDepth = 64;
-  // White space between two other bytes, and bytes of a number: a model that repeats itself must get on.
-  static constexpr uint32_t kMaxBlanks = 24;
+  // Spaces of an indentation for each open value, and bytes of a number: a model that repeats itself must get on.
+  static constexpr uint32_t kMaxIndentation = 4;
   static constexpr uint32_t kMaxNumberBytes = 40;
 
   explicit JsonAutomaton(std::shared_ptr<const JsonValueSchema> schema);
@@ -39,7 +39,8 @@ class JsonAutomaton {
     kObjectBegin, kNextKey, kNamedKey, kFreeKey, kColon, kMember, kMemberEnd,
     kArrayBegin, kItem, kItemEnd,
     kString, kEscape, kHex,
-    kMinus, kZero, kDigits, kPoint, kFraction, kExponent, kExponentSign, kExponentDigits,  // of a number
+    // Of a number, whose exponent has one digit or two: so every one is in the range of a double.
+    kMinus, kZero, kDigits, kPoint, kFraction, kExponent, kExponentSign, kExponentDigit, kExponentEnd,
     kLiteral,
   };
   struct Frame {
@@ -52,6 +53,7 @@ class JsonAutomaton {
   };
 
   bool PushByte(uint8_t byte);
+  bool StepBlank(uint8_t byte);
   bool BeginValue(uint8_t byte);
   bool StepObject(uint8_t byte);
   bool StepArray(uint8_t byte);
@@ -62,7 +64,7 @@ class JsonAutomaton {
   // Whether it goes on; if not, the number may have ended before the byte.
   bool StepNumber(uint8_t byte);
   bool NumberMayEnd() const;
-  static bool IsNumber(Place place) { return place >= Place::kMinus && place <= Place::kExponentDigits; }
+  static bool IsNumber(Place place) { return place >= Place::kMinus && place <= Place::kExponentEnd; }
   // A value is over: its frame goes, and what held it goes on.
   bool EndValue();
   bool BeginKey();
@@ -73,7 +75,8 @@ class JsonAutomaton {
 
   std::shared_ptr<const JsonValueSchema> schema_;
   std::vector<Frame> frames_;
-  uint32_t blanks_ = 0;
+  uint32_t blanks_ = 0;  // since the last other byte
+  bool line_broken_ = false;  // by the first of them
 };
 
 }  // namespace fleetune

@@ -25,14 +25,14 @@ std::shared_ptr<const JsonValueSchema> Schema(std::string_view json) {
 TEST(JsonAutomaton, TakesEveryKindOfValue) {
   for (const char* value :
        {"{}", "[]", " {\"a\" : 1 , \"b\":[true,false , null]}", "\"\"", "\"a\\n\\u00e9\\\"\"", "0", "-0.5e+10", "120",
-        "[[[]],{\"\":{}}]", "1E5", "\"\xC3\xA9\"", "true", "null", "\"\\ud7ff\""}) {
+        "[[[]],{\"\":{}}]", "1E5", "1e-99", "\"\xC3\xA9\"", "true", "null", "\"\\ud7ff\""}) {
     EXPECT_TRUE(IsValue(AnyJsonValue(), value)) << value;
   }
 }
 
 TEST(JsonAutomaton, RefusesWhatIsNoJson) {
   for (const char* value :
-       {"{,}", "{\"a\"}", "{\"a\":}", "{\"a\":1,}", "[1,]", "[,", "01", "-", "+1", ".5", "1.", "1e", "tru", "trux", "'a'",
+       {"{,}", "{\"a\"}", "{\"a\":}", "{\"a\":1,}", "[1,]", "[,", "01", "-", "+1", ".5", "1.", "1e", "1e100", "tru", "trux", "'a'",
         "\"a\nb\"", "\"\\x\"", "\"\\u12g", "\"\\ud800", "\"\\uDFFF", "{} x", "[1 2]", "{\"a\" 1}", "{a:1}", "]", "NaN",
         "[01]", "[1.]", "[1e]", "{\"a\":1 \"b\"", "nulll", "\"\x01\""}) {
     EXPECT_FALSE(IsValue(AnyJsonValue(), value)) << value;
@@ -51,8 +51,10 @@ TEST(JsonAutomaton, HasLimitsForWhatAModelMayRepeat) {
   const std::string deepest(JsonAutomaton::kMaxDepth, '[');
   EXPECT_TRUE(IsBeginning(AnyJsonValue(), deepest));
   EXPECT_FALSE(IsBeginning(AnyJsonValue(), deepest + "["));
-  EXPECT_TRUE(IsBeginning(AnyJsonValue(), std::string(JsonAutomaton::kMaxBlanks, ' ')));
-  EXPECT_FALSE(IsBeginning(AnyJsonValue(), std::string(JsonAutomaton::kMaxBlanks + 1, '\n')));
+  EXPECT_TRUE(IsBeginning(AnyJsonValue(), "[\n" + std::string(JsonAutomaton::kMaxIndentation, ' ')));
+  EXPECT_FALSE(IsBeginning(AnyJsonValue(), "[\n" + std::string(JsonAutomaton::kMaxIndentation + 1, ' ')));
+  EXPECT_TRUE(IsBeginning(AnyJsonValue(), "[ 1"));
+  for (const char* wrong : {"[  1", "[ \n1", "[\n\n1", "[\t1"}) EXPECT_FALSE(IsBeginning(AnyJsonValue(), wrong));
   EXPECT_TRUE(IsBeginning(AnyJsonValue(), std::string(JsonAutomaton::kMaxNumberBytes, '1')));
   EXPECT_FALSE(IsBeginning(AnyJsonValue(), std::string(JsonAutomaton::kMaxNumberBytes + 1, '1')));
 }

@@ -38,13 +38,15 @@ std::unique_ptr<Sequence> PromptCache::Find(std::span<const int32_t> prompt,
   return found->Fork(static_cast<uint32_t>(shared));
 }
 
-void PromptCache::Keep(std::unique_ptr<const Sequence> sequence, std::vector<int32_t> tokens,
-                       std::shared_ptr<const Adapter> adapter) {
-  CHECK(tokens.size() == sequence->position());
+void PromptCache::Keep(const Sequence& sequence, std::vector<int32_t> tokens, std::shared_ptr<const Adapter> adapter) {
+  CHECK(tokens.size() == sequence.position());
+  const uint64_t size = sequence.cache_bytes();
+  if (size > max_bytes_) return;
+  std::shared_ptr<const Sequence> kept = sequence.Fork(sequence.position());
   std::list<Entry> dropped;  // freed after the lock
   absl::MutexLock lock(&mutex_);
   const auto drop = [&](std::list<Entry>::iterator entry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-    bytes_ -= entry->sequence->cache_bytes();
+    bytes_ -= entry->bytes;
     const auto next = std::next(entry);
     dropped.splice(dropped.end(), entries_, entry);
     return next;
@@ -53,11 +55,9 @@ void PromptCache::Keep(std::unique_ptr<const Sequence> sequence, std::vector<int
     const bool is_beginning = entry->adapter == adapter && SharedTokens(entry->tokens, tokens) == entry->tokens.size();
     entry = is_beginning ? drop(entry) : std::next(entry);
   }
-  const uint64_t size = sequence->cache_bytes();
-  if (size > max_bytes_) return;
   while (bytes_ + size > max_bytes_) drop(std::prev(entries_.end()));
   bytes_ += size;
-  entries_.push_front({.sequence = std::move(sequence), .tokens = std::move(tokens), .adapter = std::move(adapter)});
+  entries_.push_front({.sequence = std::move(kept), .tokens = std::move(tokens), .adapter = std::move(adapter), .bytes = size});
 }
 
 void PromptCache::Forget(const std::shared_ptr<const Adapter>& adapter) {
@@ -67,7 +67,7 @@ void PromptCache::Forget(const std::shared_ptr<const Adapter>& adapter) {
       ++entry;
       continue;
     }
-    bytes_ -= entry->sequence->cache_bytes();
+    bytes_ -= entry->bytes;
     entry = entries_.erase(entry);
   }
 }

@@ -28,10 +28,9 @@ class PromptCache {
   // whole prompt, so that there is a token left to read. Null if none shares kLeastShared tokens. `adapter` may be null.
   std::unique_ptr<Sequence> Find(std::span<const int32_t> prompt, const std::shared_ptr<const Adapter>& adapter);
 
-  // Keeps a sequence that has read exactly `tokens`; those that are a beginning of it are dropped.
-  // Requires tokens.size() == sequence->position(); checked.
-  void Keep(std::unique_ptr<const Sequence> sequence, std::vector<int32_t> tokens,
-            std::shared_ptr<const Adapter> adapter);
+  // Keeps a copy of a sequence that has read exactly `tokens`; those that are a beginning of it are dropped.
+  // Requires tokens.size() == sequence.position(); checked.
+  void Keep(const Sequence& sequence, std::vector<int32_t> tokens, std::shared_ptr<const Adapter> adapter);
 
   // Drops what was read with an adapter that is not served any more.
   void Forget(const std::shared_ptr<const Adapter>& adapter);
@@ -43,6 +42,7 @@ class PromptCache {
     std::shared_ptr<const Sequence> sequence;
     std::vector<int32_t> tokens;
     std::shared_ptr<const Adapter> adapter;
+    uint64_t bytes = 0;
   };
 
   const uint64_t max_bytes_;

@@ -21,7 +21,7 @@ class PromptCacheTest : public testing::Test {
     ASSERT_THAT(sequence, IsOk());
     std::vector<float> logits(model_->shape().vocabulary);
     ASSERT_THAT((*sequence)->Append(tokens, logits), IsOk());
-    cache.Keep(*std::move(sequence), tokens, std::move(adapter));
+    cache.Keep(**sequence, tokens, std::move(adapter));
   }
   static uint32_t Shared(PromptCache& cache, const std::vector<int32_t>& prompt) {
     const auto found = cache.Find(prompt, nullptr);
