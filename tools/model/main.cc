@@ -1,11 +1,13 @@
 #include "CLI/CLI.hpp"
 #include "tools/model/bench_command.h"
+#include "tools/model/chat_command.h"
 #include "tools/model/convert_command.h"
 #include "tools/model/generate_command.h"
 #include "tools/model/inspect_command.h"
 #include "tools/model/merge_command.h"
 #include "tools/model/perplexity_command.h"
 #include "tools/model/quantize_command.h"
+#include "tools/model/serve_command.h"
 #include "tools/model/tokenize_command.h"
 #include "tools/model/train_command.h"
 
@@ -16,6 +18,8 @@ int main(int argc, char** argv) {
   fleetune::AddInspectCommand(app, exit_code);
   fleetune::AddTokenizeCommand(app, exit_code);
   fleetune::AddGenerateCommand(app, exit_code);
+  fleetune::AddChatCommand(app, exit_code);
+  fleetune::AddServeCommand(app, exit_code);
   fleetune::AddPerplexityCommand(app, exit_code);
   fleetune::AddBenchCommand(app, exit_code);
   fleetune::AddQuantizeCommand(app, exit_code);
