@@ -14,6 +14,7 @@
 #include "base/crypto/random.h"
 #include "base/status_macros.h"
 #include "client/app/daemon_lock.h"
+#include "client/app/device_api.h"
 #include "client/app/payload_files.h"
 #include "client/app/privacy_words.h"
 #include "client/app/state_store.h"
@@ -72,6 +73,7 @@ struct DaemonParts {
   DeviceBudget budget;
   VerifyKey release_key;
   DeviceState state;
+  std::unique_ptr<DeviceApi> api;  // null: the owner wants none
 };
 
 class Daemon {
@@ -81,7 +83,7 @@ class Daemon {
         neighbours_(std::move(parts.neighbours)), budget_(std::move(parts.budget)), stores_(stores), link_(Connect()),
         checkpoints_(options.folder.root, &stores.examples), controls_(options.folder.root, &stores.examples),
         saved_(parts.state), agent_(std::move(parts.state), OptionsOf(options.settings), &random_),
-        books_(&stores.state, &clock, options.settings.privacy.limit),
+        books_(&stores.state, &clock, options.settings.privacy.limit), api_(std::move(parts.api)),
         cells_({.link = link_.get(), .payloads = &stores.payloads, .random = &random_, .books = &books_},
                {.release_key = parts.release_key,
                 .policy = options.settings.privacy.session,
@@ -112,6 +114,7 @@ class Daemon {
     ASSIGN_OR_RETURN(beat_, stores_.state.ReadHeartbeat());
     RETURN_IF_ERROR(KeepWhatIsWanted());
     std::vector<AgentEvent> events = {Started()};
+    RefreshApi();
     while (!stop_.Wait(milliseconds(0))) {
       const AgentDecision decision = agent_.Apply(events, clock_.Now());
       RETURN_IF_ERROR(CarryOut(decision));
@@ -317,7 +320,16 @@ class Daemon {
       NoteAdapter(ready->version);
     } else if (const auto* model = std::get_if<ModelReady>(&event)) {
       spdlog::info("base model {} is here", model->sha256.ToHex());
+      RefreshApi();
     }
+  }
+
+  // What it cannot serve now it may after the next change.
+  void RefreshApi() {
+    if (api_ == nullptr) return;
+    const absl::StatusOr<std::vector<std::string>> news = api_->Refresh(stores_.adapters, stores_.models);
+    if (!news.ok()) return spdlog::warn("api: {}", Words(news.status()));
+    for (const std::string& one : *news) spdlog::info("{}", one);
   }
 
   void NoteTasks(const std::vector<KnownTask>& known) {
@@ -343,6 +355,7 @@ class Daemon {
     if (!serving.ok() || serving->version != version) return;
     std::erase_if(served_, [&version](const ServedVersion& held) { return held.task == version.task; });
     served_.push_back(version);
+    RefreshApi();
     spdlog::info("adapter task={} version={} hash={} answers now", version.task, version.version, version.hash.ToHex());
     const absl::Status status =
         stores_.audit
@@ -454,6 +467,7 @@ class Daemon {
   DeviceState saved_;  // as it is on the disk
   Agent agent_;
   PrivacyBooks books_;
+  const std::unique_ptr<DeviceApi> api_;
   CellPerformer cells_;
   StepPerformer performer_;
   DeviceConditions conditions_;
@@ -479,13 +493,18 @@ absl::Status RunDaemon(const DaemonOptions& options, const Clock& clock, StopSig
   ASSIGN_OR_RETURN(DeviceCertificateVerifier neighbours, DeviceCertificateVerifier::Create(identity.ca_pem));
   ASSIGN_OR_RETURN(DaemonStores stores, DaemonStores::Open(options, identity.identity_key, clock));
   ASSIGN_OR_RETURN(DeviceState state, stores.state.Load());
+  std::unique_ptr<DeviceApi> api;
+  if (!options.settings.api.listen.empty()) {
+    ASSIGN_OR_RETURN(api, DeviceApi::Create(options.folder, options.settings.api, clock));
+  }
   Daemon daemon(options, clock, stop, stores,
                 {.identity = std::move(identity),
                  .certificate = std::move(certificate),
                  .neighbours = std::move(neighbours),
                  .budget = std::move(budget),
                  .release_key = release_key,
-                 .state = std::move(state)});
+                 .state = std::move(state),
+                 .api = std::move(api)});
   return daemon.Run();
 }
 

@@ -10,6 +10,8 @@
 #include "base/files.h"
 #include "base/status_macros.h"
 #include "client/core/profile.h"
+#include "client/data/example_store.h"
+#include "inference/server/listen_address.h"
 #include "lora/plan/toml.h"
 
 namespace fleetune {
@@ -170,6 +172,23 @@ absl::StatusOr<PersonalSettings> ReadPersonal(const toml::table& table) {
   return personal;
 }
 
+absl::Status ReadApi(const toml::table& table, ApiSettings& api) {
+  TableReader reader(table, "api.");
+  RETURN_IF_ERROR(reader.Text("listen", api.listen));
+  if (!api.listen.empty()) {
+    if (absl::Status status = ParseLoopbackAddress(api.listen).status(); !status.ok()) {
+      return Wrong("api.listen", *table.get("listen"), "an address of this machine alone, as \"127.0.0.1:8080\"");
+    }
+  }
+  RETURN_IF_ERROR(reader.Flag("keep_feedback", api.keep_feedback));
+  RETURN_IF_ERROR(reader.Text("feedback_tag", api.feedback_tag));
+  if (api.feedback_tag.empty() || api.feedback_tag.size() > kMaxExampleTagBytes) {
+    return Wrong("api.feedback_tag", *table.get("feedback_tag"), fmt::format("1 to {} characters", kMaxExampleTagBytes));
+  }
+  RETURN_IF_ERROR(reader.Integer("prompt_cache_megabytes", 0, 100'000, api.prompt_cache_megabytes));
+  return reader.RefuseOthers();
+}
+
 }  // namespace
 
 absl::StatusOr<ClientSettings> ParseSettings(std::string_view toml_text) {
@@ -202,6 +221,8 @@ absl::StatusOr<ClientSettings> ParseSettings(std::string_view toml_text) {
   if (personal != nullptr) {
     ASSIGN_OR_RETURN(settings.personal, ReadPersonal(*personal));
   }
+  ASSIGN_OR_RETURN(const toml::table* api, reader.Table("api"));
+  if (api != nullptr) RETURN_IF_ERROR(ReadApi(*api, settings.api));
   RETURN_IF_ERROR(reader.RefuseOthers());
   return settings;
 }

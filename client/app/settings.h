@@ -13,6 +13,14 @@
 
 namespace fleetune {
 
+// The API for programs of the same machine: docs/guides/api.md.
+struct ApiSettings {
+  std::string listen;                     // "127.0.0.1:8080"; empty: there is none
+  bool keep_feedback = false;             // POST /v1/feedback becomes examples; else it is refused
+  std::string feedback_tag = "feedback";  // of these examples
+  uint64_t prompt_cache_megabytes = 64;   // of prompts that were read, 0 .. 100,000
+};
+
 // What a device's owner decides, in client.toml. Every key has a default.
 struct ClientSettings {
   std::string profile;            // of client/core/profile.h; empty: as enrolled, else edge_server
@@ -26,6 +34,7 @@ struct ClientSettings {
   GovernorLimits governor;        // [governor]; its max_memory_bytes follows from the two above
   PrivacyPolicy privacy;          // [privacy]
   std::optional<PersonalSettings> personal;  // [personal]; none: no personal adapter is trained
+  ApiSettings api;                // [api]
 };
 
 inline constexpr size_t kMaxSettingsBytes = 64 * 1024;
@@ -47,6 +56,8 @@ inline constexpr size_t kMaxSettingsBytes = 64 * 1024;
 //   task = "household"          data_tag = "notes"   held_out_share = 0.2
 //   rank = 4                    alpha = 8.0          epochs = 3.0
 //   learning_rate = 0.001       sequence_length = 256
+//   [api]
+//   listen = "127.0.0.1:8080"  keep_feedback = false     feedback_tag = "feedback"    prompt_cache_megabytes = 64
 // InvalidArgument naming key and line: an unknown key, a wrong type, a value out of range.
 absl::StatusOr<ClientSettings> ParseSettings(std::string_view toml);
 

@@ -73,6 +73,11 @@ refuse_unmasked = true
 min_noise_multiplier = 0.5
 epsilon_limit = 3
 epsilon_delta = 1e-7
+[api]
+listen = "[::1]:8081"
+keep_feedback = true
+feedback_tag = "home"
+prompt_cache_megabytes = 10
 )");
   ASSERT_THAT(settings, IsOk());
   EXPECT_EQ(settings->profile, "raspberry_pi");
@@ -96,6 +101,21 @@ epsilon_delta = 1e-7
   EXPECT_EQ(settings->privacy.session.min_noise_multiplier, 0.5);
   EXPECT_EQ(settings->privacy.limit.epsilon, 3);
   EXPECT_EQ(settings->privacy.limit.delta, 1e-7);
+  EXPECT_EQ(settings->api.listen, "[::1]:8081");
+  EXPECT_TRUE(settings->api.keep_feedback);
+  EXPECT_EQ(settings->api.feedback_tag, "home");
+  EXPECT_EQ(settings->api.prompt_cache_megabytes, 10u);
+}
+
+TEST(SettingsTest, TheApiIsOffAndKeepsNothingUnlessToldTo) {
+  const auto settings = ParseSettings("");
+  ASSERT_THAT(settings, IsOk());
+  EXPECT_EQ(settings->api.listen, "");
+  EXPECT_FALSE(settings->api.keep_feedback);
+  EXPECT_THAT(ParseSettings("[api]\nlisten = \"0.0.0.0:8080\""), HasStatus(kInvalid, "line 2: api.listen: expected an address of this machine"));
+  EXPECT_THAT(ParseSettings("[api]\nfeedback_tag = \"\""), HasStatus(kInvalid, "api.feedback_tag"));
+  EXPECT_THAT(ParseSettings("[api]\nkeep_feedback = 1"), HasStatus(kInvalid, "api.keep_feedback"));
+  EXPECT_THAT(ParseSettings("[api]\nport = 1"), HasStatus(kInvalid, "unknown key \"api.port\""));
 }
 
 TEST(SettingsTest, UnknownKeysAreRefusedByNameAndLine) {

@@ -1,0 +1,136 @@
+#include "client/app/device_api.h"
+
+#include <sys/stat.h>
+
+#include "base/crypto/sha256.h"
+#include "base/files.h"
+#include "client/app/app_fixture.h"
+#include "client/data/audit_log.h"
+#include "client/data/example_store.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "lora/update/adapter_update.h"
+#include "tests/support/status_matchers.h"
+#include "tests/support/tiny_llama.h"
+
+namespace fleetune {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+
+class DeviceApiTest : public testing::Test {
+ protected:
+  std::string WriteModel(const TinyLlama& tiny, const std::string& name) {
+    const std::string path = device_.path() + "/" + name;
+    EXPECT_THAT(tiny.ToWriter().WriteFile(path), IsOk());
+    return path;
+  }
+  ModelShelf OpenModels(const std::vector<std::string>& files) {
+    std::vector<std::string> problems;
+    auto shelf = ModelShelf::Open(folder_.models(), files, problems);
+    EXPECT_THAT(shelf, IsOk());
+    EXPECT_THAT(problems, IsEmpty());
+    return *std::move(shelf);
+  }
+  void ServeVersion(const std::string& task, uint32_t version, const std::string& model) {
+    TrainingPlan plan;
+    plan.task = task;
+    plan.base = *Sha256OfFile(model);
+    plan.targets = {Projection::kQ};
+    plan.rank = 2;
+    plan.alpha = 4;
+    plan.seed = version;
+    const auto file = *GgufFile::Open(model);
+    const Adapter adapter = Adapter::Initial(*SpecOfPlan(plan, SizesOf(*ReadLlamaShape(*file))), plan.seed);
+    const StoredVersion stored = MakeStoredVersion(plan, {task, version, AdapterHash(adapter, plan.seed)}, adapter);
+    ASSERT_THAT(adapters_.Keep(stored), IsOk());
+    ASSERT_THAT(adapters_.Serve(stored.version), IsOk());
+  }
+  std::unique_ptr<DeviceApi> Create(const ApiSettings& settings = {.listen = "127.0.0.1:0"}) {
+    auto api = DeviceApi::Create(folder_, settings, clock_);
+    EXPECT_THAT(api, IsOk());
+    return *std::move(api);
+  }
+
+  const ScratchDevice device_;
+  const DeviceFolder folder_{device_.path()};
+  const SystemClock clock_;
+  AdapterShelf adapters_{folder_.adapters()};
+};
+
+TEST_F(DeviceApiTest, ItsTokenIsTheOwnersAlone) {
+  const auto api = Create();
+  struct stat facts;
+  ASSERT_EQ(::stat(folder_.api_token().c_str(), &facts), 0);
+  EXPECT_EQ(facts.st_mode & 0777, 0600u);
+  EXPECT_THAT(DeviceApi::Create(folder_, {.listen = "0.0.0.0:8080"}, clock_),
+              HasStatus(absl::StatusCode::kInvalidArgument, "this machine alone"));
+}
+
+TEST_F(DeviceApiTest, ListensOnceThereIsABaseModel) {
+  const auto api = Create();
+  ASSERT_THAT(api->Refresh(adapters_, OpenModels({})), IsOk());
+  EXPECT_FALSE(api->port().has_value());
+  const ModelShelf models = OpenModels({WriteModel({}, "a.gguf")});
+  const auto news = api->Refresh(adapters_, models);
+  ASSERT_THAT(news, IsOk());
+  EXPECT_THAT(*news, ElementsAre(HasSubstr("the API listens on port")));
+  EXPECT_TRUE(api->port().has_value());
+  EXPECT_THAT(*api->Refresh(adapters_, models), IsEmpty());  // nothing changed
+}
+
+TEST_F(DeviceApiTest, ServesTheShelfsVersions) {
+  const std::string model = WriteModel({}, "a.gguf");
+  const ModelShelf models = OpenModels({model});
+  ServeVersion("home", 1, model);
+  const auto api = Create();
+  ASSERT_THAT(api->Refresh(adapters_, models), IsOk());
+  const uint16_t port = *api->port();
+  EXPECT_THAT(api->served(), ElementsAre("home@1"));
+  ServeVersion("home", 2, model);
+  ServeVersion("garden", 7, model);
+  EXPECT_THAT(*api->Refresh(adapters_, models), IsEmpty());
+  EXPECT_THAT(api->served(), ElementsAre("garden@7", "home@2"));
+  EXPECT_EQ(*api->port(), port);
+}
+
+TEST_F(DeviceApiTest, LeavesOutWhatIsOverAnotherBase) {
+  const std::string first = WriteModel({.seed = 1}, "a.gguf");
+  const std::string second = WriteModel({.seed = 2}, "b.gguf");
+  ServeVersion("garden", 1, first);
+  ServeVersion("home", 1, second);
+  const auto api = Create();
+  const auto news = api->Refresh(adapters_, OpenModels({first, second}));
+  ASSERT_THAT(news, IsOk());
+  EXPECT_THAT(*news, ElementsAre(HasSubstr("listens"), HasSubstr("leaves out task home")));
+  EXPECT_THAT(api->served(), ElementsAre("garden@1"));
+}
+
+TEST_F(DeviceApiTest, AMissingModelIsAnErrorThatPasses) {
+  const std::string model = WriteModel({}, "a.gguf");
+  ServeVersion("home", 1, model);
+  const auto api = Create();
+  EXPECT_THAT(api->Refresh(adapters_, OpenModels({})), HasStatus(absl::StatusCode::kNotFound, ""));
+  ASSERT_THAT(api->Refresh(adapters_, OpenModels({model})), IsOk());
+  EXPECT_TRUE(api->port().has_value());
+}
+
+TEST_F(DeviceApiTest, FeedbackBecomesAnExampleOnce) {
+  ExampleFeedbackSink sink(folder_, "feedback", clock_);
+  const AnswerFeedback bad = {.prompt = "p", .answer = "a", .correction = "c"};
+  ASSERT_THAT(sink.Keep(bad), IsOk());
+  ASSERT_THAT(sink.Keep(bad), IsOk());
+  auto examples = *ExampleStore::Open(folder_.root, clock_);
+  EXPECT_THAT(*examples.Read("feedback"), ElementsAre(Record(Preference{"p", "c", "a"})));
+  auto audit = *DeviceAuditLog::Open(folder_.root);
+  const auto entries = *audit.Read(1, 10);
+  ASSERT_EQ(entries.size(), 1u);
+  EXPECT_THAT(entries[0].text, HasSubstr("from feedback on an answer (tag feedback)"));
+  const AnswerFeedback large = {.prompt = std::string(kMaxRecordBytes, 'a'), .answer = "a", .correction = ""};
+  EXPECT_THAT(sink.Keep(large), HasStatus(absl::StatusCode::kInvalidArgument, "at most"));
+}
+
+}  // namespace
+}  // namespace fleetune
