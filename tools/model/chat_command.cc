@@ -6,6 +6,7 @@
 #include <iostream>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "base/status_macros.h"
 #include "inference/runtime/generator.h"
@@ -20,7 +21,7 @@ constexpr uint64_t kCacheBytes = uint64_t{1} << 30;  // of one conversation
 
 struct ChatArguments {
   std::string model;
-  std::string adapter;
+  std::vector<std::string> adapters;
   std::string system;
   GenerateOptions options = {.max_tokens = 512, .temperature = 0.7f, .top_p = 0.95f};
   EngineArguments engine;
@@ -37,7 +38,7 @@ class TerminalReader final : public AnswerReader {
 absl::Status RunChat(const ChatArguments& arguments) {
   ASSIGN_OR_RETURN(const EngineOptions engine, ToOptions(arguments.engine));
   ASSIGN_OR_RETURN(const std::unique_ptr<const Generator> generator, Generator::Open(arguments.model, engine));
-  ASSIGN_OR_RETURN(const std::shared_ptr<const Adapter> adapter, OpenAdapter(arguments.adapter, *generator->model()));
+  ASSIGN_OR_RETURN(const std::shared_ptr<const Adapter> adapter, OpenAdapters(arguments.adapters, *generator->model()));
   ASSIGN_OR_RETURN(const ChatFamily family, RecognizeChatTemplate(generator->tokenizer().chat_template()));
   PromptCache cache(kCacheBytes);
   ApiMessages messages;
@@ -66,7 +67,10 @@ void AddChatCommand(CLI::App& app, int& exit_code) {
   GenerateOptions& options = arguments->options;
   CLI::App* command = app.add_subcommand("chat", "A conversation with a model: a line a turn");
   command->add_option("--model", arguments->model, "GGUF file")->required();
-  command->add_option("--adapter", arguments->adapter, "LoRA adapter: a .fta or GGUF file, or a PEFT folder");
+  command
+      ->add_option("--adapter", arguments->adapters,
+                   "LoRA adapter: a .fta or GGUF file, or a PEFT folder; another one goes on top of the first")
+      ->allow_extra_args(false);
   command->add_option("--system", arguments->system, "What the model is told before all");
   command->add_option("--max-tokens", options.max_tokens, "Tokens of an answer at most")->capture_default_str();
   command->add_option("--temperature", options.temperature, "0 to 10; 0: the likeliest token always")

@@ -36,7 +36,7 @@ absl::StatusOr<ServedAdapter> OpenServed(const std::string& argument, const Mode
   const std::string path = equals == std::string::npos ? argument : argument.substr(equals + 1);
   ServedAdapter served;
   served.name = equals == std::string::npos ? std::filesystem::path(path).stem().string() : argument.substr(0, equals);
-  ASSIGN_OR_RETURN(served.adapter, OpenAdapter(path, model));
+  ASSIGN_OR_RETURN(served.adapter, OpenAdapters({path}, model));
   served.hash = Sha256(SerializeAdapterFile(*served.adapter)).ToHex();
   return served;
 }
