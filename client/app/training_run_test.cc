@@ -1,9 +1,6 @@
 #include "client/app/training_run.h"
 
-#include <sys/stat.h>
-
 #include <chrono>
-#include <fstream>
 #include <string>
 #include <vector>
 
@@ -11,6 +8,7 @@
 #include "client/app/payload_files.h"
 #include "client/data/checkpoint_files.h"
 #include "client/data/control_files.h"
+#include "client/trainer/trainer_script.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/support/status_matchers.h"
@@ -37,15 +35,6 @@ class TrainingRunTest : public testing::Test {
   // Of a trainer that says `messages`, then does `after`.
   std::unique_ptr<TrainingRun> Start(const std::vector<JobMessage>& messages, const std::string& after,
                                      bool controlled = false) {
-    const std::string frames = device_.path() + "/frames", program = device_.path() + "/trainer";
-    std::ofstream file(frames, std::ios::binary);
-    for (const JobMessage& message : messages) {
-      const Bytes frame = *EncodeJobFrame(message);
-      file.write(reinterpret_cast<const char*>(frame.data()), static_cast<std::streamsize>(frame.size()));
-    }
-    file.close();
-    std::ofstream(program) << "#!/bin/sh\ncat " << frames << " >&3\n" << after << "\n";
-    chmod(program.c_str(), 0755);
     TrainRound order;
     order.order.round = "t-1";
     order.plan.task = "t";
@@ -59,7 +48,7 @@ class TrainingRunTest : public testing::Test {
                                    .model_path = "m",
                                    .before = TinyAdapter(),
                                    .records = {"r"},
-                                   .trainer = {.program = program},
+                                   .trainer = TrainerScript(device_.path(), messages, after),
                                    .control = control_},
                                   {.payloads = &payloads_,
                                    .checkpoints = &checkpoints_,

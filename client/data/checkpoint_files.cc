@@ -5,10 +5,9 @@
 
 #include "base/check.h"
 #include "base/crypto/aead.h"
-#include "base/crypto/sha256.h"
 #include "base/files.h"
 #include "base/status_macros.h"
-#include "client/data/delete_files.h"
+#include "client/data/learned_files.h"
 
 namespace fleetune {
 
@@ -16,9 +15,8 @@ namespace fs = std::filesystem;
 
 namespace {
 
-// Names of rounds come from outside: a hash of one is a name for a file, whatever it holds.
 std::string PathOf(const std::string& folder, const std::string& round) {
-  return folder + "/" + Sha256(AsBytes(round)).ToHex() + ".sealed";
+  return folder + "/" + LearnedFileName(round) + ".sealed";
 }
 
 Bytes AssociatedBytes(const std::string& round) {
@@ -50,24 +48,17 @@ absl::Status CheckpointFiles::Put(std::span<const uint8_t> checkpoint) {
   CHECK(training_.has_value());
   if (checkpoint.size() > kMaxCheckpointFileBytes) return absl::ResourceExhaustedError("a checkpoint is too large to keep");
   ASSIGN_OR_RETURN(const Secret32 key, examples_->CheckpointKey());
-  if (!ConstantTimeEqual(key.bytes(), training_->key.bytes())) {
-    return absl::FailedPreconditionError("the examples were destroyed while they were trained on");
-  }
-  std::error_code error;
-  fs::create_directories(folder_, error);
-  if (error) return absl::UnavailableError(folder_ + ": " + error.message());
-  fs::permissions(folder_, fs::perms::owner_all, error);
-  return WriteFileAtomic(PathOf(folder_, training_->round),
-                         Seal(key, checkpoint, AssociatedBytes(training_->round), random_), 0600);
+  return WriteLearnedFile(PathOf(folder_, training_->round), checkpoint, AssociatedBytes(training_->round),
+                          {.begun_with = training_->key, .now = key}, random_);
 }
 
 absl::Status CheckpointFiles::KeepOnly(const std::string& round) {
   const std::string kept = round.empty() ? "" : PathOf(folder_, round);
-  return DeleteFiles(folder_, [&kept](const std::string& path) { return path != kept; });
+  return DeleteLearnedFiles(folder_, [&kept](const std::string& path) { return path != kept; });
 }
 
 absl::Status CheckpointFiles::DeleteAll(const std::string& dir) {
-  return DeleteFiles(FolderIn(dir), [](const std::string&) { return true; });
+  return DeleteLearnedFiles(FolderIn(dir), [](const std::string&) { return true; });
 }
 
 }  // namespace fleetune

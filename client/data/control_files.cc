@@ -13,19 +13,15 @@
 #include "base/bytes.h"
 #include "base/check.h"
 #include "base/crypto/aead.h"
-#include "base/crypto/sha256.h"
 #include "base/files.h"
 #include "base/status_macros.h"
-#include "client/data/delete_files.h"
+#include "client/data/learned_files.h"
 
 namespace fleetune {
 
 namespace fs = std::filesystem;
 
 namespace {
-
-// Names of tasks and rounds come from outside: a hash of one is a name for a file, whatever it holds.
-std::string HashOf(const std::string& name) { return Sha256(AsBytes(name)).ToHex(); }
 
 constexpr std::string_view kSealed = ".sealed";
 constexpr std::string_view kProposed = ".proposed";
@@ -81,11 +77,11 @@ TimePoint TouchedAt(const std::string& path, TimePoint or_else) {
 }  // namespace
 
 std::string ControlFiles::PathOf(const std::string& task) const {
-  return folder_ + "/" + HashOf(task) + std::string(kSealed);
+  return folder_ + "/" + LearnedFileName(task) + std::string(kSealed);
 }
 
 std::string ControlFiles::ProposalPath(const std::string& task, const std::string& round) const {
-  return folder_ + "/" + HashOf(task) + "." + HashOf(round) + std::string(kProposed);
+  return folder_ + "/" + LearnedFileName(task) + "." + LearnedFileName(round) + std::string(kProposed);
 }
 
 absl::StatusOr<OwnControl> ControlFiles::Begin(const ControlledTask& task) {
@@ -117,15 +113,8 @@ absl::Status ControlFiles::Propose(const std::string& round, const OwnControl& c
     return absl::ResourceExhaustedError("control variates are too large to keep");
   }
   ASSIGN_OR_RETURN(const Secret32 key, examples_->ControlKey());
-  if (!ConstantTimeEqual(key.bytes(), training_->key.bytes())) {
-    return absl::FailedPreconditionError("the examples were destroyed while they were trained on");
-  }
-  std::error_code error;
-  fs::create_directories(folder_, error);
-  if (error) return absl::UnavailableError(folder_ + ": " + error.message());
-  fs::permissions(folder_, fs::perms::owner_all, error);
-  return WriteFileAtomic(ProposalPath(training_->task.task, round),
-                         Seal(key, writer.bytes(), AssociatedBytes(training_->task), random_), 0600);
+  return WriteLearnedFile(ProposalPath(training_->task.task, round), writer.bytes(), AssociatedBytes(training_->task),
+                          {.begun_with = training_->key, .now = key}, random_);
 }
 
 absl::Status ControlFiles::Accept(const std::string& task, const std::string& round) {
@@ -138,21 +127,21 @@ absl::Status ControlFiles::Accept(const std::string& task, const std::string& ro
 }
 
 absl::Status ControlFiles::KeepProposal(const std::string& round) {
-  const std::string kept = round.empty() ? "" : "." + HashOf(round) + std::string(kProposed);
-  return DeleteFiles(folder_, [&kept](const std::string& path) {
+  const std::string kept = round.empty() ? "" : "." + LearnedFileName(round) + std::string(kProposed);
+  return DeleteLearnedFiles(folder_, [&kept](const std::string& path) {
     return path.ends_with(kProposed) && (kept.empty() || !path.ends_with(kept));
   });
 }
 
 absl::Status ControlFiles::NoteOffered(const std::vector<std::string>& tasks, TimePoint now) {
   for (const std::string& task : tasks) Touch(PathOf(task), now);
-  return DeleteFiles(folder_, [now](const std::string& path) {
+  return DeleteLearnedFiles(folder_, [now](const std::string& path) {
     return path.ends_with(kSealed) && now - TouchedAt(path, now) > kMostTimeWithoutOffer;
   });
 }
 
 absl::Status ControlFiles::DeleteAll(const std::string& dir) {
-  return DeleteFiles(FolderIn(dir), [](const std::string&) { return true; });
+  return DeleteLearnedFiles(FolderIn(dir), [](const std::string&) { return true; });
 }
 
 }  // namespace fleetune

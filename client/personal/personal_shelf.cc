@@ -5,9 +5,9 @@
 
 #include "base/check.h"
 #include "base/crypto/aead.h"
-#include "base/crypto/sha256.h"
 #include "base/files.h"
 #include "base/status_macros.h"
+#include "client/data/learned_files.h"
 
 namespace fleetune {
 namespace {
@@ -16,9 +16,8 @@ namespace fs = std::filesystem;
 
 std::string FolderIn(const std::string& dir) { return dir + "/personal"; }
 
-// Names of tasks come from outside: a hash of one is a name for a file, whatever it holds.
 std::string PathOf(const std::string& dir, const std::string& task) {
-  return FolderIn(dir) + "/" + Sha256(AsBytes(task)).ToHex() + ".sealed";
+  return FolderIn(dir) + "/" + LearnedFileName(task) + ".sealed";
 }
 
 Bytes AssociatedBytes(const std::string& task, const Digest& base) {
@@ -39,16 +38,8 @@ absl::Status PersonalShelf::Begin() {
 absl::Status PersonalShelf::Keep(const PersonalAdapter& personal) {
   CHECK(key_.has_value());
   ASSIGN_OR_RETURN(const Secret32 key, examples_->PersonalKey());
-  if (!ConstantTimeEqual(key.bytes(), key_->bytes())) {
-    return absl::FailedPreconditionError("the examples were destroyed while they were trained on");
-  }
-  std::error_code error;
-  fs::create_directories(FolderIn(dir_), error);
-  if (error) return absl::UnavailableError(FolderIn(dir_) + ": " + error.message());
-  fs::permissions(FolderIn(dir_), fs::perms::owner_all, error);
-  return WriteFileAtomic(
-      PathOf(dir_, personal.task),
-      Seal(key, SerializePersonal(personal), AssociatedBytes(personal.task, personal.base), random_), 0600);
+  return WriteLearnedFile(PathOf(dir_, personal.task), SerializePersonal(personal),
+                          AssociatedBytes(personal.task, personal.base), {.begun_with = *key_, .now = key}, random_);
 }
 
 absl::StatusOr<PersonalAdapter> PersonalShelf::Load(const std::string& task, const Digest& base) {
@@ -75,15 +66,11 @@ absl::StatusOr<std::optional<PersonalAdapter>> PersonalShelf::Find(const std::st
 }
 
 absl::StatusOr<uint32_t> PersonalShelf::DeleteAll(const std::string& dir) {
-  std::error_code error;
   uint32_t deleted = 0;
-  for (const fs::directory_entry& entry : fs::directory_iterator(FolderIn(dir), error)) {
-    std::error_code failed;
-    fs::remove_all(entry.path(), failed);
-    if (failed) return absl::UnavailableError("cannot delete " + entry.path().string() + ": " + failed.message());
+  RETURN_IF_ERROR(DeleteLearnedFiles(FolderIn(dir), [&deleted](const std::string&) {
     ++deleted;
-  }
-  if (deleted > 0) RETURN_IF_ERROR(SyncFolderOf(FolderIn(dir) + "/any"));
+    return true;
+  }));
   return deleted;
 }
 

@@ -1,7 +1,5 @@
 #include "client/personal/personal_training.h"
 
-#include <sys/stat.h>
-
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
@@ -9,6 +7,7 @@
 #include <vector>
 
 #include "client/personal/personal_fixture.h"
+#include "client/trainer/trainer_script.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "lora/adapter/joined.h"
@@ -123,17 +122,7 @@ TEST(PersonalTrainingTest, WhatCannotBeJudgedIsRefused) {
 class PersonalRunTest : public testing::Test {
  protected:
   TrainerProcess::Options Saying(const std::vector<JobMessage>& messages, const std::string& after = "exit 0") const {
-    const std::string frames = folder_.File("frames"), program = folder_.File("trainer");
-    std::ofstream file(frames, std::ios::binary);
-    for (const JobMessage& message : messages) {
-      const Bytes frame = *EncodeJobFrame(message);
-      file.write(reinterpret_cast<const char*>(frame.data()), static_cast<std::streamsize>(frame.size()));
-    }
-    file.close();
-    std::ofstream(program) << "#!/bin/sh\necho run >> " << folder_.File("runs") << "\ncat " << frames << " >&3\n"
-                           << after << "\n";
-    chmod(program.c_str(), 0755);
-    return {.program = program};
+    return TrainerScript(folder_.path(), messages, after, "echo run >> " + folder_.File("runs"));
   }
   size_t Runs() const {
     std::ifstream runs(folder_.File("runs"));

@@ -3,6 +3,7 @@
 #include <signal.h>
 
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -102,42 +103,46 @@ bool HasCheckpoint(const LoopbackFleet& fleet, const std::string& device) {
          std::filesystem::directory_iterator();
 }
 
-TEST(CrashTest, TrainerKilledTheNextAttemptGoesOnFromTheCheckpoint) {
-  LoopbackFleet fleet;
-  fleet.CreateTask({.devices = 1, .needed = 1, .training = kSomeTraining});
-  fleet.AddDevice("romeo", SpeakerText("romeo"), "checkpoint_steps = 3\n");
-  Background romeo = fleet.RunDevice("romeo");
-  const std::string id = fleet.StartRound();
-  ASSERT_TRUE(Eventually([&] { return HasCheckpoint(fleet, "romeo"); })) << fleet.Log("romeo");
-  const std::vector<pid_t> trainers = ChildrenOf(romeo.pid());
-  ASSERT_FALSE(trainers.empty()) << fleet.Log("romeo");
-  for (pid_t trainer : trainers) kill(trainer, SIGKILL);
-  ExpectWholeRound(fleet.AwaitRound(id), 1);
-  EXPECT_TRUE(romeo.Running());
-  const std::string log = fleet.Log("romeo");
+// One device in the first round, whose trainer has left a checkpoint and goes on.
+class TrainingCrashTest : public testing::Test {
+ protected:
+  TrainingCrashTest() {
+    fleet_.CreateTask({.devices = 1, .needed = 1, .training = kSomeTraining});
+    fleet_.AddDevice("romeo", SpeakerText("romeo"), "checkpoint_steps = 3\n");
+    romeo_.emplace(fleet_.RunDevice("romeo"));
+    round_ = fleet_.StartRound();
+    EXPECT_TRUE(Eventually([&] { return HasCheckpoint(fleet_, "romeo"); })) << fleet_.Log("romeo");
+    trainers_ = ChildrenOf(romeo_->pid());
+  }
+
+  LoopbackFleet fleet_;
+  std::optional<Background> romeo_;
+  std::string round_;
+  std::vector<pid_t> trainers_;
+};
+
+TEST_F(TrainingCrashTest, TrainerKilledTheNextAttemptGoesOnFromTheCheckpoint) {
+  ASSERT_FALSE(trainers_.empty()) << fleet_.Log("romeo");
+  for (pid_t trainer : trainers_) kill(trainer, SIGKILL);
+  ExpectWholeRound(fleet_.AwaitRound(round_), 1);
+  EXPECT_TRUE(romeo_->Running());
+  const std::string log = fleet_.Log("romeo");
   EXPECT_NE(log.find("signal 9 (Killed)"), std::string::npos) << log;
   EXPECT_NE(log.find("goes on from the checkpoint after step "), std::string::npos) << log;
-  ExpectDevicesAtVersion(fleet, {"romeo"}, 1);
-  EXPECT_FALSE(HasCheckpoint(fleet, "romeo"));  // the round is over
+  ExpectDevicesAtVersion(fleet_, {"romeo"}, 1);
+  EXPECT_FALSE(HasCheckpoint(fleet_, "romeo"));  // the round is over
 }
 
-TEST(CrashTest, TheOwnersPauseHoldsARunningTraining) {
-  LoopbackFleet fleet;
-  fleet.CreateTask({.devices = 1, .needed = 1, .training = kSomeTraining});
-  fleet.AddDevice("romeo", SpeakerText("romeo"), "checkpoint_steps = 3\n");
-  Background romeo = fleet.RunDevice("romeo");
-  const std::string id = fleet.StartRound();
-  ASSERT_TRUE(Eventually([&] { return HasCheckpoint(fleet, "romeo"); })) << fleet.Log("romeo");
-  const std::vector<pid_t> trainers = ChildrenOf(romeo.pid());
-  ASSERT_EQ(fleet.Device("romeo", {"pause"}).exit_code, 0);
+TEST_F(TrainingCrashTest, TheOwnersPauseHoldsARunningTraining) {
+  ASSERT_EQ(fleet_.Device("romeo", {"pause"}).exit_code, 0);
   ASSERT_TRUE(Eventually([&] {
-    const nlohmann::json status = fleet.DeviceStatus("romeo");
+    const nlohmann::json status = fleet_.DeviceStatus("romeo");
     return status.value("phase", "") == "paused" && status.value("detail", "").find(", step ") != std::string::npos;
-  })) << fleet.DeviceStatus("romeo") << fleet.Log("romeo");
-  EXPECT_EQ(ChildrenOf(romeo.pid()), trainers);  // it waits; it was not ended
-  ASSERT_EQ(fleet.Device("romeo", {"resume"}).exit_code, 0);
-  ExpectWholeRound(fleet.AwaitRound(id), 1);
-  const std::string log = fleet.Log("romeo");
+  })) << fleet_.DeviceStatus("romeo") << fleet_.Log("romeo");
+  EXPECT_EQ(ChildrenOf(romeo_->pid()), trainers_);  // it waits; it was not ended
+  ASSERT_EQ(fleet_.Device("romeo", {"resume"}).exit_code, 0);
+  ExpectWholeRound(fleet_.AwaitRound(round_), 1);
+  const std::string log = fleet_.Log("romeo");
   EXPECT_NE(log.find("training pauses: paused by the owner"), std::string::npos) << log;
   EXPECT_NE(log.find("training goes on"), std::string::npos) << log;
   EXPECT_EQ(log.find("training attempt"), std::string::npos) << log;  // none failed
