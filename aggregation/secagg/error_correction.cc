@@ -5,7 +5,7 @@
 #include <utility>
 
 #include "aggregation/secagg/error_correction_polynomial.h"
-#include "aggregation/secagg/shamir_interpolation.h"
+#include "aggregation/secagg/share_polynomials.h"
 #include "base/status_macros.h"
 #include "fmt/format.h"
 
@@ -32,10 +32,10 @@ absl::Status TooManyWrong(size_t shares, uint32_t threshold) {
 class FirstShares {
  public:
   FirstShares(std::span<const IndexedShare> shares, uint32_t threshold)
-      : first_(shares.first(threshold)), rest_(shares.subspan(threshold)), polynomials_(SeatsOf(first_)) {}
+      : polynomials_(shares.first(threshold)), rest_(shares.subspan(threshold)) {}
 
   absl::StatusOr<Secret32> Secret() const {
-    Share::Limbs limbs = WeightedSum(polynomials_.CoefficientsAt(Field61()), first_);
+    Share::Limbs limbs = polynomials_.AtZero();
     absl::StatusOr<Secret32> secret = SecretFromLimbs(limbs);
     WipeElements(limbs);
     return secret;
@@ -45,7 +45,7 @@ class FirstShares {
   std::vector<uint32_t> SeatsOff() const {
     std::vector<uint32_t> seats;
     for (const IndexedShare& share : rest_) {
-      if (At(share.seat) != share.share.limbs()) seats.push_back(share.seat);
+      if (polynomials_.AtSeat(share.seat) != share.share.limbs()) seats.push_back(share.seat);
     }
     std::ranges::sort(seats);
     return seats;
@@ -54,7 +54,7 @@ class FirstShares {
   // The first limb in which a share is off the polynomials.
   std::optional<size_t> LimbOff() const {
     for (const IndexedShare& share : rest_) {
-      const Share::Limbs expected = At(share.seat);
+      const Share::Limbs expected = polynomials_.AtSeat(share.seat);
       const auto [limb, end] = std::ranges::mismatch(expected, share.share.limbs());
       if (limb != expected.end()) return limb - expected.begin();
     }
@@ -62,11 +62,8 @@ class FirstShares {
   }
 
  private:
-  Share::Limbs At(uint32_t seat) const { return WeightedSum(polynomials_.CoefficientsAt(PointOf(seat)), first_); }
-
-  std::span<const IndexedShare> first_;
+  SharePolynomials polynomials_;
   std::span<const IndexedShare> rest_;
-  Interpolation polynomials_;
 };
 
 // Moves the seats whose share is wrong in `limb` from `shares` to `liars`. False if they cannot be told.
@@ -74,14 +71,14 @@ bool RemoveWrong(size_t limb, uint32_t threshold, std::vector<IndexedShare>& sha
   std::vector<Field61> points;
   std::vector<Field61> values;
   for (const IndexedShare& share : shares) {
-    points.push_back(PointOf(share.seat));
+    points.push_back(Field61::Reduce(PointOf(share.seat)));
     values.push_back(share.share.limbs()[limb]);
   }
   std::optional<Polynomial> polynomial = DecodeReedSolomon(points, values, threshold);
   WipeElements(values);
   if (!polynomial.has_value()) return false;
   std::erase_if(shares, [&](const IndexedShare& share) {
-    const bool wrong = Evaluate(*polynomial, PointOf(share.seat)) != share.share.limbs()[limb];
+    const bool wrong = Evaluate(*polynomial, Field61::Reduce(PointOf(share.seat))) != share.share.limbs()[limb];
     if (wrong) liars.push_back(share.seat);
     return wrong;
   });

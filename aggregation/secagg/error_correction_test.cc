@@ -4,7 +4,7 @@
 #include <numeric>
 #include <string>
 
-#include "aggregation/secagg/shamir_interpolation.h"
+#include "aggregation/secagg/share_polynomials.h"
 #include "base/hex.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -166,11 +166,17 @@ TEST(RecoverSecretTest, LiarsWhoCancelEachOtherOutAreNamedAllTheSame) {
   for (const size_t count : {9u, 8u}) {  // two can be named among 9, one among 8
     Shared shared(count, 5, random);
     const std::vector<uint32_t> seats = SeatsOf(std::span(shared.shares).first(5));
-    const std::vector<Field61> at_zero = Interpolation(seats).CoefficientsAt(Field61());
+    // What a one in the share of a seat adds to the secret.
+    const auto at_zero = [&](size_t share) {
+      std::vector<IndexedShare> unit;
+      for (const uint32_t seat : seats) unit.push_back({seat, Share()});
+      unit[share].share = Share({Field61::Reduce(1)});
+      return SharePolynomials(unit).AtZero()[0];
+    };
     Share::Limbs first = shared.shares[0].share.limbs();
     Share::Limbs second = shared.shares[1].share.limbs();
-    first[0] += at_zero[1];
-    second[0] -= at_zero[0];
+    first[0] += at_zero(1);
+    second[0] -= at_zero(0);
     shared.shares[0].share = Share(first);
     shared.shares[1].share = Share(second);
 

@@ -51,7 +51,7 @@ using ParallelFor = absl::FunctionRef<void(size_t tasks, absl::FunctionRef<void(
 void OneAfterTheOther(size_t tasks, absl::FunctionRef<void(size_t)> work);
 
 // What one task of ApplyMasks covers: fits a core's second-level cache beside the key schedules.
-inline constexpr size_t kMaskTileBytes = 64 * 1024;
+inline constexpr size_t kMaskTileBytes = 32 * 1024;
 
 // Applies all masks to `values`, ring elements of 32 or (lanes of 16 bits) 16 bits. Tile by tile, so that each tile is
 // read and written once whatever the number of masks: no temporaries, no reduction, the same result on any number of

@@ -4,7 +4,7 @@
 #include <cstring>
 #include <utility>
 
-#include "aggregation/secagg/shamir_interpolation.h"
+#include "aggregation/secagg/share_polynomials.h"
 #include "base/bytes.h"
 #include "base/check.h"
 #include "base/status_macros.h"
@@ -93,7 +93,7 @@ absl::StatusOr<std::vector<Share>> SplitSecret(const Secret32& secret, uint32_t 
   std::vector<Share> shares;
   shares.reserve(seats.size());
   for (const uint32_t seat : seats) {
-    const Field61 x = PointOf(seat);
+    const Field61 x = Field61::Reduce(PointOf(seat));
     limbs = coefficients.back().limbs();
     for (uint32_t power = threshold - 1; power-- > 0;) {  // Horner
       for (size_t limb = 0; limb < kSecretLimbs; ++limb) {
@@ -106,37 +106,17 @@ absl::StatusOr<std::vector<Share>> SplitSecret(const Secret32& secret, uint32_t 
   return shares;
 }
 
-LagrangeAtZero::LagrangeAtZero(std::span<const uint32_t> seats, std::vector<Field61> coefficients)
-    : seats_(seats.begin(), seats.end()), coefficients_(std::move(coefficients)) {}
-
-absl::StatusOr<LagrangeAtZero> LagrangeAtZero::Create(std::span<const uint32_t> seats) {
-  RETURN_IF_ERROR(CheckSeats(seats));
-  if (seats.size() < kMinThreshold) {
-    return absl::InvalidArgumentError(fmt::format("shares: expected at least {}, got {}", kMinThreshold, seats.size()));
-  }
-  return LagrangeAtZero(seats, Interpolation(seats).CoefficientsAt(Field61()));
-}
-
-absl::StatusOr<Secret32> LagrangeAtZero::Combine(std::span<const IndexedShare> shares) const {
-  CHECK(std::ranges::equal(shares, seats_, {}, &IndexedShare::seat));
-  Share::Limbs limbs = WeightedSum(coefficients_, shares);
-  absl::StatusOr<Secret32> secret = SecretFromLimbs(limbs);
-  WipeElements(limbs);
-  return secret;
-}
-
 absl::StatusOr<Secret32> CombineShares(std::span<const IndexedShare> shares, uint32_t threshold) {
   const std::vector<uint32_t> seats = SeatsOf(shares);
   RETURN_IF_ERROR(CheckSeats(seats));
   RETURN_IF_ERROR(CheckThreshold(threshold, shares.size(), "shares"));
-  const std::span<const IndexedShare> first = shares.first(threshold);
-  const Interpolation polynomials{std::span(seats).first(threshold)};
+  const SharePolynomials polynomials(shares.first(threshold));
   for (const IndexedShare& other : shares.subspan(threshold)) {
-    if (WeightedSum(polynomials.CoefficientsAt(PointOf(other.seat)), first) != other.share.limbs()) {
+    if (polynomials.AtSeat(other.seat) != other.share.limbs()) {
       return absl::DataLossError("the shares of a secret disagree: at least one is wrong");
     }
   }
-  Share::Limbs limbs = WeightedSum(polynomials.CoefficientsAt(Field61()), first);
+  Share::Limbs limbs = polynomials.AtZero();
   absl::StatusOr<Secret32> secret = SecretFromLimbs(limbs);
   WipeElements(limbs);
   return secret;

@@ -68,26 +68,6 @@ absl::StatusOr<Share> ParseShare(std::span<const uint8_t> bytes);
 absl::StatusOr<std::vector<Share>> SplitSecret(const Secret32& secret, uint32_t threshold,
                                                std::span<const uint32_t> seats, RandomSource& random);
 
-// What combines the shares of one set of seats, as many as the threshold. Its cost is quadratic in their
-// number, that of Combine linear: keep it for all secrets whose shares come from the same seats. Immutable, so
-// thread-safe.
-class LagrangeAtZero {
- public:
-  // InvalidArgument unless there are kMinThreshold .. kMaxSeats seats, distinct and below kMaxSeats.
-  static absl::StatusOr<LagrangeAtZero> Create(std::span<const uint32_t> seats);
-
-  // The secret. Requires shares of exactly the seats of Create, in that order; checked.
-  // DataLoss if they are not those of any secret: a limb came out too long. That finds most wrong
-  // shares, not all: check the secret against its hash or public key.
-  absl::StatusOr<Secret32> Combine(std::span<const IndexedShare> shares) const;
-
- private:
-  LagrangeAtZero(std::span<const uint32_t> seats, std::vector<Field61> coefficients);
-
-  std::vector<uint32_t> seats_;
-  std::vector<Field61> coefficients_;
-};
-
 // The secret of which these are shares, in any order of seats. All are used: those beyond `threshold` must agree with
 // the others. error_correction.h has the forms that get along with wrong ones.
 //

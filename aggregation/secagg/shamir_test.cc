@@ -4,7 +4,7 @@
 #include <cstring>
 #include <numeric>
 
-#include "aggregation/secagg/shamir_interpolation.h"
+#include "aggregation/secagg/share_polynomials.h"
 #include "base/bytes.h"
 #include "base/hex.h"
 #include "gmock/gmock.h"
@@ -150,17 +150,18 @@ TEST(SplitSecretTest, FewerSharesSayNothing) {
   const std::vector<IndexedShare> shares = Split(RandomSecret(random), 4, seats, random);
   const Secret32 other = RandomSecret(random);
   // The polynomial through three of the shares and the other secret, as a fourth share.
-  const std::vector<IndexedShare> others = Split(other, 4, seats, random);
-  const LagrangeAtZero all = *LagrangeAtZero::Create(seats);
-  const std::vector<Field61> at_zero = Interpolation(seats).CoefficientsAt(Field61());
-  const Share::Limbs wanted = WeightedSum(at_zero, others);
-  std::vector<IndexedShare> mixed(shares.begin(), shares.end());
+  std::vector<IndexedShare> mixed = Split(other, 4, seats, random);
+  const Share::Limbs wanted = SharePolynomials(mixed).AtZero();
+  for (size_t i = 0; i < 3; ++i) mixed[i].share = shares[i].share;
   mixed[3].share = Share();
-  const Share::Limbs partial = WeightedSum(at_zero, mixed);
+  const Share::Limbs partial = SharePolynomials(mixed).AtZero();
+  // What a one as the fourth share adds to the secret.
+  const std::vector<IndexedShare> unit = {{0, Share()}, {1, Share()}, {2, Share()}, {3, ShareOf({1, 0, 0, 0, 0})}};
+  const Field61 coefficient = SharePolynomials(unit).AtZero()[0];
   Share::Limbs fourth;
-  for (size_t i = 0; i < kSecretLimbs; ++i) fourth[i] = (wanted[i] - partial[i]) * at_zero[3].Inverse();
+  for (size_t i = 0; i < kSecretLimbs; ++i) fourth[i] = (wanted[i] - partial[i]) * coefficient.Inverse();
   mixed[3].share = Share(fourth);
-  EXPECT_EQ(Hex(*all.Combine(mixed)), Hex(other));
+  EXPECT_EQ(Hex(*CombineShares(mixed, 4)), Hex(other));
 }
 
 TEST(SplitSecretTest, SharesOfOneSecretDifferEachTime) {
@@ -215,45 +216,50 @@ TEST(CombineSharesTest, LimbsThatAreTooLongAreDataLoss) {
   }
 }
 
-TEST(LagrangeAtZeroTest, CombinesManySecretsOfTheSameSeats) {
+TEST(CombineSharesTest, AnyNumberOfSeatsUpToTheLimit) {
   SplitMix64 random(8);
-  for (const uint32_t count : {2u, 3u, 30u, 200u}) {
+  for (const uint32_t count : {2u, 3u, 5u, 6u, 30u, 200u}) {
     const std::vector<uint32_t> seats = RandomSeats(count, random);
-    const auto lagrange = LagrangeAtZero::Create(seats);
-    ASSERT_THAT(lagrange, IsOk());
-    for (int i = 0; i < 5; ++i) {
-      const Secret32 secret = RandomSecret(random);
-      EXPECT_EQ(Hex(*lagrange->Combine(Split(secret, count, seats, random))), Hex(secret));
+    const Secret32 secret = RandomSecret(random);
+    EXPECT_EQ(Hex(*CombineShares(Split(secret, count, seats, random), count)), Hex(secret));
+  }
+  const std::vector<uint32_t> farthest = {kMaxSeats - 1, 0, kMaxSeats - 2, 1, kMaxSeats / 2, kMaxSeats - 3};
+  const Secret32 secret = RandomSecret(random);
+  EXPECT_EQ(Hex(*CombineShares(Split(secret, 6, farthest, random), 6)), Hex(secret));
+}
+
+TEST(SharePolynomialsTest, EvaluatesAnywhere) {
+  SplitMix64 random(9);
+  for (const uint32_t threshold : {2u, 7u, 64u, 65u}) {
+    const std::vector<uint32_t> seats = RandomSeats(threshold + 13, random);
+    const Secret32 secret = RandomSecret(random);
+    const std::vector<IndexedShare> shares = Split(secret, threshold, seats, random);
+    const SharePolynomials polynomials{std::span(shares).first(threshold)};
+    EXPECT_EQ(Hex(*SecretFromLimbs(polynomials.AtZero())), Hex(secret));
+    for (const IndexedShare& share : std::span(shares).subspan(threshold)) {
+      EXPECT_EQ(polynomials.AtSeat(share.seat), share.share.limbs());
     }
   }
 }
 
-TEST(LagrangeAtZeroTest, SeatsAreLimited) {
-  EXPECT_THAT(LagrangeAtZero::Create(FirstSeats(2)), IsOk());
-  EXPECT_THAT(LagrangeAtZero::Create(FirstSeats(1)), HasStatus(StatusCode::kInvalidArgument, "at least 2, got 1"));
-  EXPECT_THAT(LagrangeAtZero::Create({}), HasStatus(StatusCode::kInvalidArgument, "at least 2, got 0"));
-  EXPECT_THAT(LagrangeAtZero::Create(std::vector<uint32_t>{4, 4}), HasStatus(StatusCode::kInvalidArgument, "twice"));
-  EXPECT_THAT(LagrangeAtZero::Create(std::vector<uint32_t>{4, kMaxSeats}),
-              HasStatus(StatusCode::kInvalidArgument, "below 4096"));
-}
-
-TEST(LagrangeAtZeroDeathTest, ChecksItsCaller) {
-  const LagrangeAtZero lagrange = *LagrangeAtZero::Create(FirstSeats(2));
-  const std::vector<IndexedShare> swapped = {{1, Share()}, {0, Share()}};
-  EXPECT_DEATH((void)lagrange.Combine(swapped), "IndexedShare::seat");
-  EXPECT_DEATH((void)lagrange.Combine({}), "IndexedShare::seat");
-}
-
-TEST(InterpolationTest, EvaluatesPolynomialsAnywhere) {
-  SplitMix64 random(9);
-  const std::vector<uint32_t> seats = RandomSeats(20, random);
-  const std::vector<IndexedShare> shares = Split(RandomSecret(random), 7, seats, random);
-  const Interpolation polynomials{std::span(seats).first(7)};
-  EXPECT_EQ(polynomials.size(), 7u);
-  for (const IndexedShare& share : shares) {
-    EXPECT_EQ(WeightedSum(polynomials.CoefficientsAt(PointOf(share.seat)), std::span(shares).first(7)),
-              share.share.limbs());
+// Each seat's share from those of all the others: every difference and both signs.
+TEST(SharePolynomialsTest, TheLimitsOfSeatsAreNothingSpecial) {
+  SplitMix64 random(10);
+  const std::vector<uint32_t> seats = {0, kMaxSeats - 1, 1, kMaxSeats - 2, 2048};
+  const std::vector<IndexedShare> shares = Split(RandomSecret(random), 4, seats, random);
+  for (size_t left_out = 0; left_out < shares.size(); ++left_out) {
+    std::vector<IndexedShare> others = shares;
+    others.erase(others.begin() + static_cast<ptrdiff_t>(left_out));
+    EXPECT_EQ(SharePolynomials(others).AtSeat(seats[left_out]), shares[left_out].share.limbs());
   }
+}
+
+TEST(SharePolynomialsDeathTest, ChecksItsCaller) {
+  const std::vector<IndexedShare> shares = {{0, Share()}, {4, Share()}};
+  const SharePolynomials polynomials(shares);
+  EXPECT_DEATH((void)polynomials.AtSeat(4), "x != y");
+  EXPECT_DEATH((void)polynomials.AtSeat(kMaxSeats), "kMaxSeats");
+  EXPECT_DEATH(SharePolynomials({}), "empty");
 }
 
 TEST(ShareTest, EncodesAsLittleEndianLimbs) {

@@ -5,14 +5,16 @@
 #include <string>
 
 #include "base/crypto/mask_stream.h"
+#include "tests/bench/crew.h"
 #include "tests/bench/figures.h"
 
 namespace fleetune::bench {
 
 std::string NameOf(MaskKernel kernel);  // in figures
 
-// Bytes of keystream a second that one thread writes to a tile of a core's second-level cache: the kernel's own speed.
-double KeystreamBytesPerSecond(MaskKernel kernel);
+// Bytes of keystream a second that all threads of `crew`, each at work at the same time as the others, write to tiles of
+// a core's second-level cache: the kernel's own speed. The best of some runs.
+double KeystreamBytesPerSecond(MaskKernel kernel, Crew& crew);
 
 // How fast masks lie on a vector of `dimension` elements of 32 and of 16 bits, against the raw keystream.
 void MeasureMasks(MaskKernel kernel, uint64_t dimension, Figures& figures);

@@ -32,13 +32,12 @@ int Run(const Options& options) {
   bool correct = true;
   // Sessions come first, M after H: the peak memory of a process never falls.
   if (options.part != "kernels") {
-    const double keystream = fleetune::bench::KeystreamBytesPerSecond(fleetune::BestMaskKernel());
     for (const auto& [name, profile] :
          {std::pair("h", Profile::kHonestButCurious), std::pair("m", Profile::kMalicious)}) {
       if (options.profile != "both" && options.profile != name) continue;
       SessionSetup setup = options.session;
       setup.profile = profile;
-      correct = fleetune::bench::MeasureSession(setup, keystream, figures) && correct;
+      correct = fleetune::bench::MeasureSession(setup, figures) && correct;
     }
   }
   if (options.part != "sessions") {

@@ -23,6 +23,7 @@
 #include "fmt/format.h"
 #include "tests/bench/channel.h"
 #include "tests/bench/crew.h"
+#include "tests/bench/kernel_figures.h"
 #include "tests/bench/session_clients.h"
 
 namespace fleetune::bench {
@@ -78,7 +79,9 @@ class Server {
     CollectInputs();
     if (setup_.profile == secagg::Profile::kMalicious) Answers(false, efforts_.views);
     Answers(false, efforts_.answers);
+    keystream_ = KeystreamBytesPerSecond(BestMaskKernel(), crew_);
     Open();
+    keystream_ = std::max(keystream_, KeystreamBytesPerSecond(BestMaskKernel(), crew_));
     peak_bytes_ = PeakMemoryBytes();
     Digest expected;
     channel_.ReceiveRaw(expected.bytes);
@@ -88,7 +91,7 @@ class Server {
   }
 
   bool correct() const { return correct_; }
-  void Report(double keystream, Figures& figures) const;
+  void Report(Figures& figures) const;
 
  private:
   void MeetDevices() {
@@ -270,13 +273,14 @@ class Server {
   ClientSeconds client_seconds_;
   double up_ = 0;  // bytes of all devices that finish
   double down_ = 0;
+  double keystream_ = 0;  // bytes a second, of all threads
   uint64_t expansions_ = 0;
   uint64_t peak_bytes_ = 0;
   bool enough_ = false;
   bool correct_ = false;
 };
 
-void Server::Report(double keystream, Figures& figures) const {
+void Server::Report(Figures& figures) const {
   const bool malicious = setup_.profile == secagg::Profile::kMalicious;
   const std::string group = fmt::format("session, profile {}", malicious ? "M" : "H");
   const auto add = [&](std::string name, double value, std::string unit, std::optional<double> at_most = {}) {
@@ -330,7 +334,7 @@ void Server::Report(double keystream, Figures& figures) const {
   effort("ingest", efforts_.ingest);
   const double lane_bytes = setup_.lane_bits == 16 ? 2 : 4;
   const double ideal = static_cast<double>(expansions_) * static_cast<double>(setup_.dimension) * lane_bytes /
-                       (static_cast<double>(setup_.threads) * keystream);
+                       keystream_;
   add("server: keystream alone", ideal, "s");
   add("server: all phases / keystream alone", efforts_.Phases().longest / ideal, "", 1.25);
   Effort first_cell = efforts_.certificates;
@@ -343,7 +347,7 @@ void Server::Report(double keystream, Figures& figures) const {
 
 }  // namespace
 
-bool MeasureSession(const SessionSetup& setup, double keystream, Figures& figures) {
+bool MeasureSession(const SessionSetup& setup, Figures& figures) {
   // A server that runs for days keeps the memory of one message for the next. Left to itself the allocator gives each
   // hundred kilobytes back to the kernel, and fetching their pages anew takes longer than writing them.
   // A sanitizer's allocator has no such options and answers 0; it has no figures that matter, either.
@@ -367,7 +371,7 @@ bool MeasureSession(const SessionSetup& setup, double keystream, Figures& figure
     Channel channel(sockets[0]);
     Server server(setup, channel);
     server.Run();
-    server.Report(keystream, figures);
+    server.Report(figures);
     correct = server.correct();
   }
   int status = 0;

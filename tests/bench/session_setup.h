@@ -24,6 +24,6 @@ std::string DeviceName(uint32_t device);
 bool DropsOut(const SessionSetup& setup, uint32_t device);
 
 // Messages of so many devices are on their way at a time.
-inline constexpr uint32_t kBatchDevices = 96;
+inline constexpr uint32_t kBatchDevices = 32;
 
 }  // namespace fleetune::bench
