@@ -8,16 +8,18 @@ Strand::Strand(size_t max_pending) : max_pending_(max_pending), thread_([this] {
 
 Strand::~Strand() {
   {
-    absl::MutexLock lock(&mutex_);
+    MutexLock lock(&mutex_);
     stopping_ = true;
   }
+  changed_.Signal();
   thread_.join();
 }
 
 bool Strand::Post(absl::AnyInvocable<void() &&> task) {
-  absl::MutexLock lock(&mutex_);
+  MutexLock lock(&mutex_);
   if (stopping_ || tasks_.size() >= max_pending_) return false;
   tasks_.push_back(std::move(task));
+  changed_.Signal();  // with the lock: the task may be what lets the strand end
   return true;
 }
 
@@ -25,11 +27,8 @@ void Strand::Run() {
   for (;;) {
     absl::AnyInvocable<void() &&> task;
     {
-      absl::MutexLock lock(&mutex_);
-      const auto ready = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-        return stopping_ || !tasks_.empty();
-      };
-      mutex_.Await(absl::Condition(&ready));
+      MutexLock lock(&mutex_);
+      while (!stopping_ && tasks_.empty()) changed_.Wait(&mutex_);
       if (tasks_.empty()) return;
       task = std::move(tasks_.front());
       tasks_.pop_front();

@@ -1,9 +1,9 @@
 #include "base/strand.h"
 
+#include <latch>
 #include <memory>
 #include <vector>
 
-#include "absl/synchronization/notification.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
@@ -23,31 +23,31 @@ TEST(StrandTest, RunsInTheOrderOfPosting) {
 }
 
 TEST(StrandTest, FullQueueRefusesAndDropsTheTask) {
-  absl::Notification started;
-  absl::Notification go_on;
+  std::latch started(1);
+  std::latch go_on(1);
   std::vector<int> ran;
   const auto dropped = std::make_shared<int>(0);
   {
     Strand strand(2);
     ASSERT_TRUE(strand.Post([&] {
-      started.Notify();
-      go_on.WaitForNotification();
+      started.count_down();
+      go_on.wait();
     }));
-    started.WaitForNotification();  // the first task waits no more
+    started.wait();  // the first task waits no more
     EXPECT_TRUE(strand.Post([&] { ran.push_back(1); }));
     EXPECT_TRUE(strand.Post([&] { ran.push_back(2); }));
     EXPECT_FALSE(strand.Post([&ran, dropped] { ran.push_back(3); }));
     EXPECT_EQ(dropped.use_count(), 1);
-    go_on.Notify();
+    go_on.count_down();
   }
   EXPECT_THAT(ran, ElementsAre(1, 2));
 }
 
 TEST(StrandTest, ATaskMayPostAnother) {
-  absl::Notification done;
+  std::latch done(1);
   Strand strand(4);
-  ASSERT_TRUE(strand.Post([&] { EXPECT_TRUE(strand.Post([&] { done.Notify(); })); }));
-  done.WaitForNotification();
+  ASSERT_TRUE(strand.Post([&] { EXPECT_TRUE(strand.Post([&] { done.count_down(); })); }));
+  done.wait();
 }
 
 TEST(StrandTest, TakesTasksThatCanOnlyBeMoved) {

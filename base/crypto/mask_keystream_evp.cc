@@ -6,10 +6,10 @@
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
-#include "absl/synchronization/mutex.h"
 #include "base/check.h"
 #include "base/crypto/mask_keystream.h"
 #include "base/crypto/openssl_handles.h"
+#include "base/mutex.h"
 
 namespace fleetune::mask {
 namespace {
@@ -110,7 +110,7 @@ class EvpKeystream final : public Keystream {
  private:
   openssl::Cipher Take() const {
     {
-      absl::MutexLock lock(&mutex_);
+      MutexLock lock(&mutex_);
       if (!idle_.empty()) {
         openssl::Cipher context = std::move(idle_.back());
         idle_.pop_back();
@@ -124,14 +124,14 @@ class EvpKeystream final : public Keystream {
   }
 
   void PutBack(openssl::Cipher context) const {
-    absl::MutexLock lock(&mutex_);
+    MutexLock lock(&mutex_);
     idle_.push_back(std::move(context));
   }
 
   openssl::CipherKind cipher_;
   Secret32 key_;
   // Held for a few instructions only: callers differ in thread, not in work.
-  mutable absl::Mutex mutex_;
+  mutable Mutex mutex_;
   mutable std::vector<openssl::Cipher> idle_ ABSL_GUARDED_BY(mutex_);  // OpenSSL wipes what it frees
 };
 

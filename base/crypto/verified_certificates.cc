@@ -5,10 +5,10 @@
 #include <utility>
 
 #include "absl/base/thread_annotations.h"
-#include "absl/synchronization/mutex.h"
 #include "base/check.h"
 #include "base/crypto/sha256.h"
 #include "base/digest.h"
+#include "base/mutex.h"
 #include "base/status_macros.h"
 
 namespace fleetune {
@@ -25,7 +25,7 @@ struct VerifiedCertificates::State {
   State(DeviceCertificateVerifier of_ca, size_t most) : verifier(std::move(of_ca)), capacity(most) {}
 
   std::optional<PeerIdentity> Find(const Digest& certificate, TimePoint now) {
-    const absl::MutexLock lock(&mutex);
+    const MutexLock lock(&mutex);
     const auto known = verified.find(certificate);
     if (known == verified.end() || now < known->second.at || now >= known->second.identity.not_after) {
       return std::nullopt;
@@ -33,14 +33,14 @@ struct VerifiedCertificates::State {
     return known->second.identity;
   }
   void Remember(const Digest& certificate, Verified what) {
-    const absl::MutexLock lock(&mutex);
+    const MutexLock lock(&mutex);
     if (verified.size() >= capacity) verified.clear();
     verified.insert_or_assign(certificate, std::move(what));
   }
 
   const DeviceCertificateVerifier verifier;
   const size_t capacity;
-  absl::Mutex mutex;  // held to look up, not to verify: certificates are verified side by side
+  Mutex mutex;  // held to look up, not to verify: certificates are verified side by side
   std::map<Digest, Verified> verified ABSL_GUARDED_BY(mutex);
 };
 

@@ -14,7 +14,7 @@ absl::Status ExampleFeedbackSink::Keep(const AnswerFeedback& feedback) {
   if (FormatRecord(record).size() > kMaxRecordBytes) {
     return absl::InvalidArgumentError(fmt::format("an example has at most {} bytes", kMaxRecordBytes));
   }
-  absl::MutexLock lock(&mutex_);
+  MutexLock lock(&mutex_);
   // Opened for each: feedback is rare, and the daemon's own store belongs to its thread.
   ASSIGN_OR_RETURN(ExampleStore examples, ExampleStore::Open(folder_.root, clock_));
   absl::StatusOr<AddedExamples> added = examples.Add(tag_, {&record, 1});

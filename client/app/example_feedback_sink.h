@@ -3,8 +3,8 @@
 #include <string>
 
 #include "absl/base/thread_annotations.h"
-#include "absl/synchronization/mutex.h"
 #include "base/clock.h"
+#include "base/mutex.h"
 #include "client/app/device_folder.h"
 #include "inference/server/feedback_sink.h"
 
@@ -25,7 +25,7 @@ class ExampleFeedbackSink final : public FeedbackSink {
   const DeviceFolder folder_;
   const std::string tag_;
   const Clock& clock_;
-  absl::Mutex mutex_;
+  Mutex mutex_;
 };
 
 }  // namespace fleetune

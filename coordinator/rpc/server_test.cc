@@ -2,6 +2,7 @@
 
 #include "coordinator/rpc/server.h"
 
+#include <latch>
 #include <map>
 #include <memory>
 #include <string>
@@ -13,6 +14,7 @@
 #include <spdlog/sinks/null_sink.h>
 
 #include "base/files.h"
+#include "base/mutex.h"
 #include "coordinator/rpc/message_limits.h"
 #include "fleetune/v1/admin.grpc.pb.h"
 #include "fleetune/v1/device.grpc.pb.h"
@@ -500,25 +502,19 @@ TEST_F(ServerTest, MissingKeyFileIsNamed) {
 
 TEST_F(ServerTest, FullStrandAnswersUnavailable) {
   // The strand stands still behind a gate while more comes than it may hold.
-  absl::Mutex gate;
+  Mutex gate;
   Strand narrow(1);
   ports_.fleet_strand = &narrow;
   auto server = CoordinatorServer::Start(Options("127.0.0.1:0"), ports_);
   ASSERT_THAT(server, IsOk());
   std::swap(server_, *server);
   gate.Lock();
-  bool entered = false;
-  absl::Mutex entering;
+  std::latch entered(1);
   ASSERT_TRUE(narrow.Post([&] {
-    {
-      absl::MutexLock lock(&entering);
-      entered = true;
-    }
-    absl::MutexLock wait(&gate);
+    entered.count_down();
+    MutexLock wait(&gate);
   }));
-  {
-    absl::MutexLock lock(&entering, absl::Condition(&entered));
-  }
+  entered.wait();
   ASSERT_TRUE(narrow.Post([] {}));  // waits: the queue is full
   const absl::Status refused = GetStatus(AdminKeys(AdminRole::kViewer));
   gate.Unlock();

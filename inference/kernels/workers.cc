@@ -46,7 +46,7 @@ Workers::Workers(size_t threads) {
 Workers::~Workers() {
   stopping_.store(true);
   {
-    absl::MutexLock lock(&sleep_mutex_);
+    MutexLock lock(&sleep_mutex_);
     wake_.SignalAll();
   }
   for (std::thread& thread : threads_) thread.join();
@@ -58,13 +58,13 @@ void Workers::Run(size_t parts, absl::FunctionRef<void(size_t)> part) {
     for (size_t i = 0; i < parts; ++i) part(i);
     return;
   }
-  absl::MutexLock lock(&run_mutex_);
+  MutexLock lock(&run_mutex_);
   part_ = &part;
   done_.store(0, std::memory_order_relaxed);
   loop_ = (loop_ + 1) & 0xFFFFFFFF;
   ticket_.store(Ticket(loop_, parts, 0));
   if (sleepers_.load() > 0) {
-    absl::MutexLock sleep_lock(&sleep_mutex_);
+    MutexLock sleep_lock(&sleep_mutex_);
     wake_.SignalAll();
   }
   while (RunOnePart()) {
@@ -91,7 +91,7 @@ bool Workers::RunOnePart() {
 
 void Workers::WaitForWork() {
   if (Await([this] { return HasWork() || stopping_.load(); })) return;
-  absl::MutexLock lock(&sleep_mutex_);
+  MutexLock lock(&sleep_mutex_);
   sleepers_.fetch_add(1);
   // Run stores the ticket before it looks for sleepers, so one of the two is seen.
   while (!HasWork() && !stopping_.load()) wake_.Wait(&sleep_mutex_);

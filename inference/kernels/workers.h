@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "absl/functional/function_ref.h"
-#include "absl/synchronization/mutex.h"
+#include "base/mutex.h"
 
 namespace fleetune {
 
@@ -49,9 +49,9 @@ class Workers {
   const absl::FunctionRef<void(size_t)>* part_ = nullptr;
   uint64_t loop_ ABSL_GUARDED_BY(run_mutex_) = 0;
 
-  absl::Mutex run_mutex_;    // one loop at a time
-  absl::Mutex sleep_mutex_;  // with wake_
-  absl::CondVar wake_;
+  Mutex run_mutex_;    // one loop at a time
+  Mutex sleep_mutex_;  // with wake_
+  CondVar wake_;
   std::vector<std::thread> threads_;
 };
 

@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "absl/synchronization/mutex.h"
+#include "base/mutex.h"
 #include "base/random.h"
 #include "gtest/gtest.h"
 #include "inference/server/api_service.h"
@@ -44,12 +44,12 @@ class MemoryWriter final : public BodyWriter {
 class LockedRandom final : public RandomSource {
  public:
   void Fill(std::span<uint8_t> bytes) override {
-    absl::MutexLock lock(&mutex_);
+    MutexLock lock(&mutex_);
     random_.Fill(bytes);
   }
 
  private:
-  absl::Mutex mutex_;
+  Mutex mutex_;
   SplitMix64 random_ ABSL_GUARDED_BY(mutex_){1};
 };
 
