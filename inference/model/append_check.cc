@@ -24,17 +24,14 @@ absl::Status CheckAppend(const LlamaShape& shape, std::span<const int32_t> token
 }
 
 std::vector<OutputPart> PartsOf(size_t row, std::span<const int32_t> tokens, std::span<float> output, size_t chunk) {
-  const bool all = output.size() == tokens.size() * row;
-  CHECK(all || output.size() == row);
+  CHECK(output.size() % row == 0 && output.size() / row <= tokens.size());
+  const size_t silent = tokens.size() - output.size() / row;  // tokens without a row
   std::vector<OutputPart> parts;
   for (size_t begin = 0; begin < tokens.size(); begin += chunk) {
-    const size_t count = std::min(chunk, tokens.size() - begin);
-    OutputPart part = {.tokens = tokens.subspan(begin, count), .output = {}};
-    if (all) {
-      part.output = output.subspan(begin * row, count * row);
-    } else if (begin + count == tokens.size()) {
-      part.output = output;
-    }
+    const size_t end = std::min(begin + chunk, tokens.size());
+    const size_t first = std::max(begin, silent);
+    OutputPart part = {.tokens = tokens.subspan(begin, end - begin), .output = {}};
+    if (first < end) part.output = output.subspan((first - silent) * row, (end - first) * row);
     parts.push_back(part);
   }
   return parts;

@@ -13,14 +13,14 @@ namespace fleetune {
 absl::Status CheckAppend(const LlamaShape& shape, std::span<const int32_t> tokens, uint32_t position,
                          uint32_t max_tokens);
 
-// Tokens to compute together, and where what follows from them goes: after each of them, after the last alone, or nowhere.
+// Tokens to compute together, and where what follows from the last of them goes: a row a token, maybe none.
 struct OutputPart {
   std::span<const int32_t> tokens;
   std::span<float> output;
 };
 
-// Cuts `tokens` into parts of at most `chunk`; `output` holds rows of `row` floats. Requires a row for each token, or one
-// for the last alone; checked.
+// Cuts `tokens` into parts of at most `chunk`; `output` holds rows of `row` floats for the last tokens. Requires whole rows,
+// at most one for each token; checked.
 std::vector<OutputPart> PartsOf(size_t row, std::span<const int32_t> tokens, std::span<float> output, size_t chunk);
 
 }  // namespace fleetune

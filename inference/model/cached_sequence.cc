@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "base/check.h"
+#include "base/status_macros.h"
 #include "inference/kernels/blocks.h"
 #include "inference/model/append_check.h"
 
@@ -29,8 +30,12 @@ CachedSequence::CachedSequence(std::shared_ptr<const Model> model, std::shared_p
       rotation_(shape_),
       cache_(shape_.layers) {}
 
+absl::Status CachedSequence::Check(std::span<const int32_t> tokens) const {
+  return CheckAppend(shape_, tokens, position_, max_tokens_);
+}
+
 absl::Status CachedSequence::Append(std::span<const int32_t> tokens, std::span<float> logits) {
-  if (absl::Status valid = CheckAppend(shape_, tokens, position_, max_tokens_); !valid.ok()) return valid;
+  RETURN_IF_ERROR(Check(tokens));
   for (const OutputPart& part : PartsOf(shape_.vocabulary, tokens, logits, kChunkTokens)) {
     const std::vector<float> x = ReadChunk(part.tokens);
     if (part.output.empty()) continue;
@@ -42,7 +47,7 @@ absl::Status CachedSequence::Append(std::span<const int32_t> tokens, std::span<f
 }
 
 absl::Status CachedSequence::AppendStates(std::span<const int32_t> tokens, std::span<float> states) {
-  if (absl::Status valid = CheckAppend(shape_, tokens, position_, max_tokens_); !valid.ok()) return valid;
+  RETURN_IF_ERROR(Check(tokens));
   CHECK(states.size() == tokens.size() * shape_.width);
   for (const OutputPart& part : PartsOf(shape_.width, tokens, states, kChunkTokens)) {
     const std::vector<float> normalized = Normalize(ReadChunk(part.tokens), weights_.output_norm);
@@ -51,15 +56,19 @@ absl::Status CachedSequence::AppendStates(std::span<const int32_t> tokens, std::
   return absl::OkStatus();
 }
 
-std::unique_ptr<Sequence> CachedSequence::Fork(uint32_t position) const {
+void CachedSequence::KeepOnly(uint32_t position) {
   CHECK(position <= position_);
-  auto fork = std::make_unique<CachedSequence>(*this);
-  fork->position_ = position;
-  for (LayerCache& cache : fork->cache_) {
+  position_ = position;
+  for (LayerCache& cache : cache_) {
     const size_t kept = size_t{position} * shape_.kv_heads * shape_.head_size;
     cache.keys.resize(kept);
     cache.values.resize(kept);
   }
+}
+
+std::unique_ptr<Sequence> CachedSequence::Fork(uint32_t position) const {
+  auto fork = std::make_unique<CachedSequence>(*this);
+  fork->KeepOnly(position);
   return fork;
 }
 

@@ -19,9 +19,13 @@ class CachedSequence final : public Sequence {
 
   absl::Status Append(std::span<const int32_t> tokens, std::span<float> logits) override;
   absl::Status AppendStates(std::span<const int32_t> tokens, std::span<float> states) override;
+  void KeepOnly(uint32_t position) override;
   std::unique_ptr<Sequence> Fork(uint32_t position) const override;
   uint32_t position() const override { return position_; }
   uint64_t cache_bytes() const override;
+
+  // Errors of Append.
+  absl::Status Check(std::span<const int32_t> tokens) const;
 
  private:
   std::vector<float> ReadChunk(std::span<const int32_t> tokens);  // the last layer's output

@@ -47,33 +47,34 @@ void HalfCache::KeepOnly(uint32_t tokens) {
   values_.resize(keys_.size());
 }
 
-void HalfCache::Attend(uint32_t position, std::span<const float> q, const Compute& compute,
-                       std::span<float> out) const {
+size_t HalfCache::AttentionParts(size_t tokens) const {
+  return (tokens + kTokensTogether - 1) / kTokensTogether * kv_heads_;
+}
+
+void HalfCache::AttendPart(size_t part, uint32_t position, std::span<const float> q, InstructionSet set,
+                           std::span<float> out) const {
   const size_t q_row = size_t{heads_} * head_size_;
   CHECK(q.size() % q_row == 0 && out.size() == q.size());
   const size_t tokens = q.size() / q_row;
   const size_t sharing = heads_ / kv_heads_;
   const size_t head_block = head_size_ * kCacheBlock;
-  const size_t groups = (tokens + kTokensTogether - 1) / kTokensTogether;
-  RunParts(compute, groups * kv_heads_, [&](size_t part) {
-    const size_t kv_head = part % kv_heads_;
-    const size_t begin = part / kv_heads_ * kTokensTogether;
-    std::vector<AttentionQuery> queries;
-    for (size_t t = begin; t < std::min(begin + kTokensTogether, tokens); ++t) {
-      for (size_t head = kv_head * sharing; head < (kv_head + 1) * sharing; ++head) {
-        const size_t at = t * q_row + head * head_size_;
-        queries.push_back({.q = q.data() + at, .out = out.data() + at, .visible = position + t + 1});
-      }
+  const size_t kv_head = part % kv_heads_;
+  const size_t begin = part / kv_heads_ * kTokensTogether;
+  std::vector<AttentionQuery> queries;
+  for (size_t t = begin; t < std::min(begin + kTokensTogether, tokens); ++t) {
+    for (size_t head = kv_head * sharing; head < (kv_head + 1) * sharing; ++head) {
+      const size_t at = t * q_row + head * head_size_;
+      queries.push_back({.q = q.data() + at, .out = out.data() + at, .visible = position + t + 1});
     }
-    std::vector<float> scratch(AttentionScratch(head_size_, queries.size()));
-    LaneKernelsOf(compute.set).attend({.queries = queries.data(),
-                                       .count = queries.size(),
-                                       .head_size = head_size_,
-                                       .keys = keys_.data() + kv_head * head_block,
-                                       .values = values_.data() + kv_head * head_block,
-                                       .stride = kv_heads_ * head_block,
-                                       .scratch = scratch.data()});
-  });
+  }
+  std::vector<float> scratch(AttentionScratch(head_size_, queries.size()));
+  LaneKernelsOf(set).attend({.queries = queries.data(),
+                             .count = queries.size(),
+                             .head_size = head_size_,
+                             .keys = keys_.data() + kv_head * head_block,
+                             .values = values_.data() + kv_head * head_block,
+                             .stride = kv_heads_ * head_block,
+                             .scratch = scratch.data()});
 }
 
 }  // namespace fleetune

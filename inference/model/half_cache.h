@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "inference/gguf/llama_shape.h"
-#include "inference/kernels/compute.h"
+#include "inference/kernels/instruction_set.h"
 
 namespace fleetune {
 
@@ -22,8 +22,11 @@ class HalfCache {
   void KeepOnly(uint32_t tokens);
   uint64_t bytes() const { return (keys_.size() + values_.size()) * sizeof(uint16_t); }
 
-  // Causal attention of tokens `position` and on, which are in the cache: rows of heads * head_size floats.
-  void Attend(uint32_t position, std::span<const float> q, const Compute& compute, std::span<float> out) const;
+  // Causal attention of `tokens` tokens, `position` and on, which are in the cache: rows of heads * head_size floats in `q` and
+  // `out`. In parts, to be computed in any order and beside one another: 0 .. AttentionParts(tokens) - 1.
+  size_t AttentionParts(size_t tokens) const;
+  void AttendPart(size_t part, uint32_t position, std::span<const float> q, InstructionSet set,
+                  std::span<float> out) const;
 
  private:
   uint32_t heads_;

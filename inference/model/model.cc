@@ -3,6 +3,7 @@
 #include "base/status_macros.h"
 #include "fmt/format.h"
 #include "inference/model/cached_sequence.h"
+#include "inference/model/packed_adapters.h"
 #include "inference/model/packed_sequence.h"
 #include "inference/model/weights.h"
 
@@ -12,7 +13,8 @@ Model::Model(std::shared_ptr<const GgufFile> file, LlamaShape shape, ModelComput
     : file_(std::move(file)),
       shape_(std::move(shape)),
       compute_(std::move(compute)),
-      weights_(std::make_unique<const ModelWeights>(FindWeights(*file_, shape_))) {
+      weights_(std::make_unique<const ModelWeights>(FindWeights(*file_, shape_))),
+      packed_adapters_(std::make_unique<PackedAdapters>()) {
   if (compute_.packed == nullptr) return;
   packed_weights_ = std::make_unique<const PackedWeights>(FindPackedWeights(*compute_.packed, shape_));
 }

@@ -16,6 +16,7 @@ namespace fleetune {
 
 struct ModelWeights;   // inference/model/weights.h
 struct PackedWeights;  // inference/model/weights.h
+class PackedAdapters;  // inference/model/packed_adapters.h
 
 // What a model computes with.
 //
@@ -29,7 +30,8 @@ struct ModelCompute {
   std::shared_ptr<Workers> workers;                     // null: the calling thread alone
 };
 
-// A Llama-family model over a mapped GGUF file. Immutable, so thread-safe; shares the mapping.
+// A Llama-family model over a mapped GGUF file. Thread-safe: immutable, but for adapters that sequences share in their
+// packed form. Shares the mapping.
 class Model {
  public:
   // Errors of ReadLlamaShape. Requires compute.packed to be of `file`; checked.
@@ -41,6 +43,7 @@ class Model {
   const ModelWeights& weights() const { return *weights_; }
   const PackedWeights* packed_weights() const { return packed_weights_.get(); }  // null: computes exactly
   const PackedModel* packed() const { return compute_.packed.get(); }                 // null likewise
+  PackedAdapters& packed_adapters() const { return *packed_adapters_; }
   Compute compute() const { return {.set = compute_.set, .workers = compute_.workers.get()}; }
 
   ~Model();
@@ -53,6 +56,7 @@ class Model {
   ModelCompute compute_;
   std::unique_ptr<const ModelWeights> weights_;         // views into file_
   std::unique_ptr<const PackedWeights> packed_weights_;  // views into compute_.packed
+  std::unique_ptr<PackedAdapters> packed_adapters_;
 };
 
 // The sizes that an adapter over this model has.
@@ -69,15 +73,18 @@ class Sequence {
                                                          uint32_t max_tokens);
   virtual ~Sequence() = default;
 
-  // Appends tokens; writes the logits after each of them: logits.size() == tokens.size() * vocabulary, or
-  // == vocabulary for those after the last token alone. InvalidArgument for no token or one out of
-  // range; ResourceExhausted past max_tokens. After an error the sequence is as before. Requires one of the two
-  // sizes of logits; checked.
+  // Appends tokens; writes the logits after the last logits.size() / vocabulary of them: all, some, or none.
+  // InvalidArgument for no token or one out of range; ResourceExhausted past max_tokens. After an error the sequence is as
+  // before. Requires whole rows of logits, at most one for each token; checked.
   virtual absl::Status Append(std::span<const int32_t> tokens, std::span<float> logits) = 0;
 
   // The same, but writes the model's state after each token instead of logits: the last layer's output, normalized as the
   // output matrix reads it, tokens.size() * width floats (checked).
   virtual absl::Status AppendStates(std::span<const int32_t> tokens, std::span<float> states) = 0;
+
+  // Forgets all tokens but the first `position`, as if the others had never been read. Requires
+  // position <= this->position(); checked.
+  virtual void KeepOnly(uint32_t position) = 0;
 
   // A copy as it was after its first `position` tokens, which shares nothing that changes. Requires
   // position <= this->position(); checked.

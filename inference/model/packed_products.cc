@@ -11,45 +11,66 @@ void Need(const PackedMatrix& w, VectorTiles::Forms& forms) {
 
 }  // namespace
 
-void PackedProducts::Add(uint32_t layer, std::span<const float> x, std::span<const ProjectionProduct> products) {
+void PackedProducts::Add(uint32_t layer, std::span<const float> x, std::span<const AdaptedVectors> adapted,
+                         std::span<const ProjectionProduct> products) {
   const size_t columns = products.front().w->columns;
-  const size_t vectors = x.size() / columns;
+  const size_t count = FindBranches(layer, adapted, products, x.size() / columns);
+  const std::span<Branch> branches = std::span(branches_).first(count);
   VectorTiles::Forms forms;
   jobs_.clear();
-  if (middles_.size() < products.size()) middles_.resize(products.size());
-  bool adapted = false;
-  for (size_t i = 0; i < products.size(); ++i) {
-    const ProjectionProduct& product = products[i];
+  for (const ProjectionProduct& product : products) {
     Need(*product.w, forms);
     jobs_.push_back({.w = product.w, .x = &tiles_, .y = product.y});
-    const PackedAdapter::Module* module = adapter_ == nullptr ? nullptr : adapter_->Find(layer, product.projection);
-    if (module == nullptr) continue;
-    adapted = true;
-    Need(module->a, forms);
-    middles_[i].ax.assign(vectors * adapter_->rank(), 0.0f);
-    jobs_.push_back({.w = &module->a, .x = &tiles_, .y = middles_[i].ax});
+  }
+  std::vector<VectorTiles::Forms> adapted_forms(adapted.size());
+  for (Branch& branch : branches) {
+    Need(branch.module->a, branch.x == &tiles_ ? forms : adapted_forms[branch.adapted]);
+    jobs_.push_back({.w = &branch.module->a, .x = branch.x, .y = branch.ax});
   }
   tiles_.Fill(x, columns, forms, compute_);
+  for (size_t i = 0; i < adapted.size(); ++i) {
+    if (!adapted_forms[i].floats && !adapted_forms[i].quantized) continue;
+    adapted_tiles_[i].Fill(x.subspan(adapted[i].first * columns, adapted[i].count * columns), columns, adapted_forms[i],
+                           compute_);
+  }
   AddProducts(jobs_, compute_);
-  if (adapted) AddAdapted(layer, products, vectors);
+  if (count > 0) AddB(branches);
 }
 
-void PackedProducts::AddAdapted(uint32_t layer, std::span<const ProjectionProduct> products, size_t vectors) {
-  const size_t rank = adapter_->rank();
-  const size_t columns = adapter_->rank_columns();
-  jobs_.clear();
-  for (size_t i = 0; i < products.size(); ++i) {
-    const PackedAdapter::Module* module = adapter_->Find(layer, products[i].projection);
-    if (module == nullptr) continue;
-    Middle& middle = middles_[i];
-    middle.padded.assign(vectors * columns, 0.0f);
-    for (size_t t = 0; t < vectors; ++t) {
-      for (size_t r = 0; r < rank; ++r) {
-        middle.padded[t * columns + r] = adapter_->scale() * middle.ax[t * rank + r];
-      }
+size_t PackedProducts::FindBranches(uint32_t layer, std::span<const AdaptedVectors> adapted,
+                                    std::span<const ProjectionProduct> products, size_t vectors) {
+  if (adapted_tiles_.size() < adapted.size()) adapted_tiles_.resize(adapted.size());
+  if (branches_.size() < adapted.size() * products.size()) branches_.resize(adapted.size() * products.size());
+  size_t count = 0;
+  for (size_t i = 0; i < adapted.size(); ++i) {
+    const AdaptedVectors& some = adapted[i];
+    for (const ProjectionProduct& product : products) {
+      const PackedAdapter::Module* module = some.adapter->Find(layer, product.projection);
+      if (module == nullptr) continue;
+      Branch& branch = branches_[count++];
+      branch.adapted = i;
+      branch.adapter = some.adapter;
+      branch.module = module;
+      branch.x = some.count == vectors ? &tiles_ : &adapted_tiles_[i];
+      branch.y = product.y.subspan(some.first * product.w->rows, some.count * product.w->rows);
+      branch.ax.assign(some.count * some.adapter->rank(), 0.0f);
     }
-    middle.tiles.Fill(middle.padded, columns, {.quantized = true}, {.set = compute_.set});
-    jobs_.push_back({.w = &module->b, .x = &middle.tiles, .y = products[i].y});
+  }
+  return count;
+}
+
+void PackedProducts::AddB(std::span<Branch> branches) {
+  jobs_.clear();
+  for (Branch& branch : branches) {
+    const size_t rank = branch.adapter->rank();
+    const size_t columns = branch.adapter->rank_columns();
+    const size_t vectors = branch.ax.size() / rank;
+    branch.padded.assign(vectors * columns, 0.0f);
+    for (size_t t = 0; t < vectors; ++t) {
+      for (size_t r = 0; r < rank; ++r) branch.padded[t * columns + r] = branch.adapter->scale() * branch.ax[t * rank + r];
+    }
+    branch.tiles.Fill(branch.padded, columns, {.quantized = true}, {.set = compute_.set});
+    jobs_.push_back({.w = &branch.module->b, .x = &branch.tiles, .y = branch.y});
   }
   AddProducts(jobs_, compute_);
 }

@@ -1,7 +1,6 @@
 #pragma once
 
 #include <cstdint>
-#include <memory>
 #include <span>
 #include <vector>
 
@@ -17,33 +16,49 @@ struct ProjectionProduct {
   std::span<float> y;
 };
 
-// Computes such products; keeps the memory that they need from one to the next. Not thread-safe.
+// Neighbouring vectors that one adapter changes.
+struct AdaptedVectors {
+  const PackedAdapter* adapter = nullptr;
+  size_t first = 0;
+  size_t count = 0;
+};
+
+// Computes such products: W for all vectors at once, A and B for those of each adapter. Keeps the memory that they need from
+// one to the next. Not thread-safe.
 class PackedProducts {
  public:
-  // `adapter` may be null. `compute` is borrowed.
-  PackedProducts(const Compute& compute, std::shared_ptr<const PackedAdapter> adapter)
-      : compute_(compute), adapter_(std::move(adapter)) {}
+  // What `compute` points to is borrowed.
+  explicit PackedProducts(const Compute& compute) : compute_(compute) {}
 
-  const std::shared_ptr<const PackedAdapter>& adapter() const { return adapter_; }
-
-  void Add(uint32_t layer, std::span<const float> x, std::span<const ProjectionProduct> products);
+  // `adapted`: vectors in none of them are the base's alone; none is in two.
+  void Add(uint32_t layer, std::span<const float> x, std::span<const AdaptedVectors> adapted,
+           std::span<const ProjectionProduct> products);
 
   // y += W x, of the output matrix, which no adapter changes.
   void AddPlain(const PackedMatrix& w, std::span<const float> x, std::span<float> y);
 
  private:
-  // One projection's A x on its way to B.
-  struct Middle {
+  // One adapter's part of one projection.
+  struct Branch {
+    size_t adapted = 0;
+    const PackedAdapter* adapter = nullptr;
+    const PackedAdapter::Module* module = nullptr;
+    const VectorTiles* x = nullptr;
+    std::span<float> y;
+    // A x on its way to B; the memory stays.
     std::vector<float> ax;      // a row of rank floats a vector
     std::vector<float> padded;  // scaled, a row of rank_columns
     VectorTiles tiles;
   };
-  void AddAdapted(uint32_t layer, std::span<const ProjectionProduct> products, size_t vectors);
+  // Branches of the layer, in branches_ up to their number, which comes back.
+  size_t FindBranches(uint32_t layer, std::span<const AdaptedVectors> adapted,
+                      std::span<const ProjectionProduct> products, size_t vectors);
+  void AddB(std::span<Branch> branches);
 
   const Compute compute_;
-  const std::shared_ptr<const PackedAdapter> adapter_;
-  VectorTiles tiles_;
-  std::vector<Middle> middles_;
+  VectorTiles tiles_;                       // of all vectors
+  std::vector<VectorTiles> adapted_tiles_;  // of each adapter's
+  std::vector<Branch> branches_;
   std::vector<PackedProduct> jobs_;
 };
 
