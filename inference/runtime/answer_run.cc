@@ -11,6 +11,7 @@ AnswerRun::AnswerRun(const Generator& generator, const AnswerRequest& request, A
                      PromptCache* cache)
     : generator_(generator),
       request_(request),
+      prompt_(request.prompt),
       options_(request.options),
       reader_(reader),
       cache_(cache),
@@ -25,26 +26,18 @@ AnswerRun::AnswerRun(const Generator& generator, const AnswerRequest& request, A
                 .repetition_window = options_.repetition_window,
                 .seed = options_.seed}),
       text_(options_.stop),
-      logits_(generator.model()->shape().vocabulary) {
-  result_.prompt_tokens = static_cast<uint32_t>(request.prompt.size());
+      lookup_(options_.draft_tokens) {
+  result_.prompt_tokens = static_cast<uint32_t>(prompt_.size());
   if (options_.json != nullptr) json_.emplace(options_.json, generator.tokenizer());
 }
 
-absl::StatusOr<Generated> AnswerRun::Run() {
-  RETURN_IF_ERROR(Begin());
-  RETURN_IF_ERROR(ReadPrompt());
-  while (!over_) RETURN_IF_ERROR(Continue());
-  Give(text_.Finish());
-  result_.reason = *over_;
-  KeepSequence();
-  return std::move(result_);
-}
-
 absl::Status AnswerRun::Begin() {
-  if (cache_ != nullptr) sequence_ = cache_->Find(request_.prompt, request_.adapter);
+  sampler_.Saw(prompt_);
+  lookup_.Saw(prompt_);
+  if (cache_ != nullptr) sequence_ = cache_->Find(prompt_, request_.adapter);
   if (sequence_ != nullptr) {
     result_.cached_tokens = sequence_->position();
-    read_.assign(request_.prompt.begin(), request_.prompt.begin() + sequence_->position());
+    read_.assign(prompt_.begin(), prompt_.begin() + sequence_->position());
     return absl::OkStatus();
   }
   // A kept sequence goes on with other prompts, so nothing but the context limits it.
@@ -53,19 +46,50 @@ absl::Status AnswerRun::Begin() {
   return absl::OkStatus();
 }
 
-absl::Status AnswerRun::ReadPrompt() {
-  sampler_.Saw(request_.prompt);
-  const std::span<const int32_t> prompt = request_.prompt;
-  while (read_.size() < prompt.size() && !IsOver()) {
-    const size_t count = std::min(GenerateOptions::kPromptPart, prompt.size() - read_.size());
-    const std::span<const int32_t> part = prompt.subspan(read_.size(), count);
-    RETURN_IF_ERROR(sequence_->Append(part, logits_));
-    read_.insert(read_.end(), part.begin(), part.end());
+AnswerRun::Wish AnswerRun::Next(const PassShare& share) {
+  if (IsOver()) {
+    Give(text_.Finish());
+    return {};
   }
+  if (const size_t left = prompt_left(); left > 0) {
+    const auto part = prompt_.subspan(read_.size(), std::min(left, share.prompt_tokens));
+    wish_.assign(part.begin(), part.end());
+    return {.tokens = wish_, .rows = part.size() == left ? 1u : 0u};
+  }
+  // The token and its draft leave room for one more.
+  const std::vector<int32_t> draft =
+      lookup_.Draft(std::min<size_t>(share.draft_tokens, room_ - result_.answer_tokens - 1));
+  wish_ = {last_};
+  wish_.insert(wish_.end(), draft.begin(), draft.end());
+  return {.tokens = wish_, .rows = wish_.size()};
+}
+
+absl::Status AnswerRun::Take(std::span<const float> logits) {
+  if (prompt_left() == 0) return TakeAnswer(logits);
+  read_.insert(read_.end(), wish_.begin(), wish_.end());
+  return prompt_left() == 0 ? Choose(logits) : absl::OkStatus();
+}
+
+absl::Status AnswerRun::TakeAnswer(std::span<const float> logits) {
+  const size_t row = generator_.model()->shape().vocabulary;
+  const size_t drafted = wish_.size() - 1;
+  size_t accepted = 0;
+  read_.push_back(wish_[0]);
+  RETURN_IF_ERROR(Choose(logits.first(row)));
+  while (accepted < drafted && !over_ && last_ == wish_[accepted + 1] && !IsOver()) {
+    ++accepted;
+    read_.push_back(last_);
+    RETURN_IF_ERROR(Choose(logits.subspan(accepted * row, row)));
+  }
+  sequence_->KeepOnly(static_cast<uint32_t>(read_.size()));
+  if (drafted > 0) lookup_.Learn(drafted, accepted);
+  result_.drafted_tokens += static_cast<uint32_t>(drafted);
+  result_.accepted_tokens += static_cast<uint32_t>(accepted);
   return absl::OkStatus();
 }
 
 bool AnswerRun::IsOver() {
+  if (over_) return true;
   if (!reader_.Wanted()) {
     End(StopReason::kCancelled);
   } else if (options_.time_budget.count() > 0 && options_.now() - begin_ >= options_.time_budget) {
@@ -74,44 +98,42 @@ bool AnswerRun::IsOver() {
   return over_.has_value();
 }
 
-absl::Status AnswerRun::Continue() {
-  ASSIGN_OR_RETURN(const int32_t token, Choose());
-  if (generator_.tokenizer().IsEndOfText(token)) {
+absl::Status AnswerRun::Choose(std::span<const float> logits) {
+  ASSIGN_OR_RETURN(last_, Sample(logits));
+  if (generator_.tokenizer().IsEndOfText(last_)) {
     End(StopReason::kEndOfText);
     return absl::OkStatus();
   }
   ++result_.answer_tokens;
   if (options_.log_probabilities) {
-    ASSIGN_OR_RETURN(ChosenToken described, Describe(token));
+    ASSIGN_OR_RETURN(ChosenToken described, Describe(last_, logits));
     result_.tokens.push_back(std::move(described));
   }
   const bool begins = request_.begins_text && result_.answer_tokens == 1;
-  ASSIGN_OR_RETURN(const std::string piece, generator_.tokenizer().Decode({&token, 1}, begins));
+  ASSIGN_OR_RETURN(const std::string piece, generator_.tokenizer().Decode({&last_, 1}, begins));
   Give(text_.Push(piece));
-  if (json_) json_->Accept(token);
+  if (json_) json_->Accept(last_);
   if (text_.stopped()) {
     End(StopReason::kStopString);
   } else if (json_ && json_->complete()) {
     End(StopReason::kEndOfText);
   } else if (result_.answer_tokens == room_) {
     End(room_ < options_.max_tokens ? StopReason::kContextFull : StopReason::kMaxTokens);
-  } else if (!IsOver()) {
-    RETURN_IF_ERROR(sequence_->Append({&token, 1}, logits_));
-    read_.push_back(token);
-    sampler_.Saw({&token, 1});
   }
+  sampler_.Saw({&last_, 1});
+  lookup_.Saw({&last_, 1});
   return absl::OkStatus();
 }
 
-absl::StatusOr<int32_t> AnswerRun::Choose() {
-  if (!json_) return sampler_.Sample(logits_);
-  return sampler_.Sample(logits_, [this](int32_t token) { return json_->Allows(token); });
+absl::StatusOr<int32_t> AnswerRun::Sample(std::span<const float> logits) {
+  if (!json_) return sampler_.Sample(logits);
+  return sampler_.Sample(logits, [this](int32_t token) { return json_->Allows(token); });
 }
 
-absl::StatusOr<ChosenToken> AnswerRun::Describe(int32_t token) const {
+absl::StatusOr<ChosenToken> AnswerRun::Describe(int32_t token, std::span<const float> logits) const {
   ChosenToken described;
   bool is_first = true;
-  for (const TokenProbability& one : LogProbabilities(logits_, token, *options_.log_probabilities)) {
+  for (const TokenProbability& one : LogProbabilities(logits, token, *options_.log_probabilities)) {
     ASSIGN_OR_RETURN(std::string bytes, generator_.tokenizer().Decode({&one.token, 1}, /*strip_leading_space=*/false));
     ChosenToken::Candidate candidate = {.bytes = std::move(bytes), .log_probability = one.log_probability};
     if (is_first) {
@@ -132,8 +154,10 @@ void AnswerRun::Give(std::string_view text) {
   reader_.Read(text, news);
 }
 
-void AnswerRun::KeepSequence() {
+Generated AnswerRun::Finish() {
+  result_.reason = *over_;
   if (cache_ != nullptr && !read_.empty()) cache_->Keep(*sequence_, std::move(read_), request_.adapter);
+  return std::move(result_);
 }
 
 }  // namespace fleetune

@@ -30,6 +30,12 @@ absl::Status CheckPrompt(std::span<const int32_t> prompt, const LlamaShape& shap
         fmt::format("the prompt has {} tokens; with an answer it must fit the context of {}", prompt.size(),
                     shape.context));
   }
+  for (const int32_t token : prompt) {
+    if (token < 0 || static_cast<uint32_t>(token) >= shape.vocabulary) {
+      return absl::InvalidArgumentError(
+          fmt::format("token {} of the prompt is outside of the vocabulary of {}", token, shape.vocabulary));
+    }
+  }
   return absl::OkStatus();
 }
 
@@ -50,6 +56,10 @@ absl::Status Validate(const GenerateOptions& options) {
   if (options.log_probabilities.value_or(0) > GenerateOptions::kMaxAlternatives) {
     return absl::InvalidArgumentError(fmt::format("log_probabilities is {}; expected 0 to {}",
                                                   *options.log_probabilities, GenerateOptions::kMaxAlternatives));
+  }
+  if (options.draft_tokens > GenerateOptions::kMaxDraftTokens) {
+    return absl::InvalidArgumentError(fmt::format("draft_tokens is {}; expected 0 to {}", options.draft_tokens,
+                                                  GenerateOptions::kMaxDraftTokens));
   }
   if (options.time_budget.count() < 0) {
     return absl::InvalidArgumentError(
@@ -79,11 +89,25 @@ absl::StatusOr<Generated> Generator::Generate(std::string_view prompt, std::shar
                 reader);
 }
 
+absl::Status Generator::Check(const AnswerRequest& request) const {
+  RETURN_IF_ERROR(Validate(request.options));
+  return CheckPrompt(request.prompt, model_->shape());
+}
+
 absl::StatusOr<Generated> Generator::Answer(const AnswerRequest& request, AnswerReader& reader,
                                             PromptCache* cache) const {
-  RETURN_IF_ERROR(Validate(request.options));
-  RETURN_IF_ERROR(CheckPrompt(request.prompt, model_->shape()));
-  return AnswerRun(*this, request, reader, cache).Run();
+  constexpr PassShare kAlone = {.prompt_tokens = GenerateOptions::kPromptPart,
+                                .draft_tokens = GenerateOptions::kMaxDraftTokens};
+  RETURN_IF_ERROR(Check(request));
+  AnswerRun run(*this, request, reader, cache);
+  RETURN_IF_ERROR(run.Begin());
+  std::vector<float> logits;
+  for (AnswerRun::Wish wish = run.Next(kAlone); !wish.tokens.empty(); wish = run.Next(kAlone)) {
+    logits.resize(wish.rows * model_->shape().vocabulary);
+    RETURN_IF_ERROR(run.sequence().Append(wish.tokens, logits));
+    RETURN_IF_ERROR(run.Take(logits));
+  }
+  return run.Finish();
 }
 
 std::vector<int32_t> Generator::EncodePrompt(std::string_view prompt, bool parse_special) const {

@@ -39,8 +39,12 @@ struct GenerateOptions {
   // The answer is a value that fits, and ends with it; only max_tokens, the budget or the context cut it off. Null: any text.
   std::shared_ptr<const JsonValueSchema> json = {};
   std::function<std::chrono::steady_clock::time_point()> now = std::chrono::steady_clock::now;
+  // Tokens at most that are drafted from what was said before and read beside the last one, 0 .. kMaxDraftTokens; 0: none. No
+  // token depends on it, only how long the answer takes.
+  uint32_t draft_tokens = 8;
 
   static constexpr uint32_t kMaxAlternatives = 20;
+  static constexpr uint32_t kMaxDraftTokens = 32;
   static constexpr size_t kPromptPart = 256;
 };
 // InvalidArgument naming the first field out of its range.
@@ -65,6 +69,8 @@ struct Generated {
   uint32_t prompt_tokens = 0;
   uint32_t cached_tokens = 0;  // of the prompt, that were not computed again
   uint32_t answer_tokens = 0;
+  uint32_t drafted_tokens = 0;   // read as a draft
+  uint32_t accepted_tokens = 0;  // of them, that came: the answer took so many passes less
   StopReason reason = StopReason::kEndOfText;
   std::vector<ChosenToken> tokens = {};  // if options.log_probabilities
 };
@@ -94,6 +100,9 @@ class Generator {
   static absl::StatusOr<std::unique_ptr<const Generator>> Open(const std::string& model_path,
                                                                const EngineOptions& options = {});
 
+  // What Answer asks of a request, but for what only making it shows.
+  absl::Status Check(const AnswerRequest& request) const;
+
   // Continues `prompt`. `on_text` gets each piece as it is known, in whole UTF-8 characters; the pieces together are
   // Generated::text. `adapter` may be null: the base alone. InvalidArgument for options out of range or a prompt that
   // fills the context; Internal if the model gives no numbers.
@@ -102,7 +111,8 @@ class Generator {
                                      absl::FunctionRef<void(std::string_view)> on_text) const;
 
   // The same for a prompt that is tokens already, with all that a reader may want. `cache` may be null. InvalidArgument also
-  // for a prompt without tokens; FailedPrecondition if the vocabulary cannot write what options.json asks for.
+  // for a prompt without tokens, or with one out of range; FailedPrecondition if the vocabulary cannot write what options.json
+  // asks for. Several at once: AnswerScheduler.
   absl::StatusOr<Generated> Answer(const AnswerRequest& request, AnswerReader& reader,
                                    PromptCache* cache = nullptr) const;
 

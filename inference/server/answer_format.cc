@@ -19,7 +19,10 @@ ApiJson UsageOf(const Generated& answer) {
   return {{"prompt_tokens", answer.prompt_tokens},
           {"completion_tokens", answer.answer_tokens},
           {"total_tokens", answer.prompt_tokens + answer.answer_tokens},
-          {"prompt_tokens_details", {{"cached_tokens", answer.cached_tokens}}}};
+          {"prompt_tokens_details", {{"cached_tokens", answer.cached_tokens}}},
+          {"completion_tokens_details",
+           {{"accepted_prediction_tokens", answer.accepted_tokens},
+            {"rejected_prediction_tokens", answer.drafted_tokens - answer.accepted_tokens}}}};
 }
 
 ApiJson HeadOf(const AnswerHead& head, std::string_view chat_object) {

@@ -11,7 +11,13 @@ using Json = nlohmann::json;
 const AnswerHead kChat = {.id = "chatcmpl-1", .is_chat = true, .created = 17, .model = "home", .fingerprint = "base-ab/home@3-cd",
                           .seed = 5, .log_probabilities = false};
 Generated Answered(StopReason reason = StopReason::kMaxTokens) {
-  return {.text = "hello", .prompt_tokens = 4, .cached_tokens = 2, .answer_tokens = 3, .reason = reason};
+  return {.text = "hello",
+          .prompt_tokens = 4,
+          .cached_tokens = 2,
+          .answer_tokens = 3,
+          .drafted_tokens = 4,
+          .accepted_tokens = 1,
+          .reason = reason};
 }
 // The objects of a stream; checks that each is one event.
 std::vector<Json> EventsOf(std::string stream) {
@@ -43,6 +49,8 @@ TEST(AnswerFormat, AChatAsAWhole) {
   EXPECT_TRUE(json["choices"][0]["logprobs"].is_null());
   EXPECT_EQ(json["usage"]["total_tokens"], 7);
   EXPECT_EQ(json["usage"]["prompt_tokens_details"]["cached_tokens"], 2);
+  EXPECT_EQ(json["usage"]["completion_tokens_details"]["accepted_prediction_tokens"], 1);
+  EXPECT_EQ(json["usage"]["completion_tokens_details"]["rejected_prediction_tokens"], 3);
   EXPECT_EQ(json["fleetune"], Json({{"seed", 5}, {"stop_reason", "max_tokens"}}));
 }
 

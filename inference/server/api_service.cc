@@ -50,6 +50,7 @@ absl::Status Validate(const ApiOptions& options) {
   };
   RETURN_IF_ERROR(range("running", options.running, 1, 64));
   RETURN_IF_ERROR(range("waiting", options.waiting, 0, 1024));
+  RETURN_IF_ERROR(range("draft_tokens", options.draft_tokens, 0, GenerateOptions::kMaxDraftTokens));
   RETURN_IF_ERROR(range("max_tokens", options.limits.max_tokens, 1, 32'768));
   return range("max_body_bytes", options.limits.max_body_bytes, 1024, 1u << 30);
 }
@@ -60,7 +61,8 @@ ApiService::ApiService(Parts parts, ApiOptions options)
       started_(Seconds(parts_.clock->Now())),
       chat_family_(RecognizeChatTemplate(parts_.generator->tokenizer().chat_template())),
       admission_(options_.running, options_.waiting),
-      cache_(options_.prompt_cache_bytes) {
+      cache_(options_.prompt_cache_bytes),
+      scheduler_(parts_.generator) {
   CHECK(Validate(options_).ok());
 }
 
@@ -81,6 +83,7 @@ absl::StatusOr<std::unique_ptr<ApiService::Answering>> ApiService::Begin(Complet
   const auto* text = std::get_if<std::string>(&request.prompt);
   asked.begins_text = text != nullptr && text->empty();
   asked.adapter = std::move(choice.adapter);
+  asked.options.draft_tokens = options_.draft_tokens;
   asked.options.seed = request.seed.value_or(parts_.random->NextU64() & kMaxApiSeed);
   RETURN_IF_ERROR(Validate(asked.options));
   RETURN_IF_ERROR(CheckLength(asked.prompt));
@@ -102,8 +105,7 @@ bool ApiService::Answering::Write(BodyWriter& writer) {
   std::optional<AnswerStream> stream;
   if (request_.stream) stream.emplace(head_, request_.stream_usage);
   WritingReader reader(writer, stream ? &*stream : nullptr, service_->closed_);
-  const absl::StatusOr<Generated> answer =
-      service_->parts_.generator->Answer(asked_, reader, &service_->cache_);
+  const absl::StatusOr<Generated> answer = service_->scheduler_.Answer(asked_, reader, &service_->cache_);
   if (!answer.ok()) {
     reader.WriteAll(stream ? FormatErrorEvent(answer.status()) : FormatError(ToApiError(answer.status())));
     return false;

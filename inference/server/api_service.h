@@ -10,6 +10,7 @@
 #include "absl/status/statusor.h"
 #include "base/clock.h"
 #include "base/random.h"
+#include "inference/runtime/answer_scheduler.h"
 #include "inference/runtime/generator.h"
 #include "inference/runtime/prompt_cache.h"
 #include "inference/server/admission.h"
@@ -24,9 +25,10 @@ namespace fleetune {
 
 struct ApiOptions {
   ApiLimits limits = {};
-  uint32_t running = 2;     // requests answered at a time, 1 .. 64; each has keys and values of its own
+  uint32_t running = 4;     // requests answered at a time, in one pass, 1 .. 64; each has keys and values of its own
   uint32_t waiting = 16;    // that may wait for it; more are refused with 429, 0 .. 1024
   uint64_t prompt_cache_bytes = 256u << 20;
+  uint32_t draft_tokens = GenerateOptions{}.draft_tokens;
   std::string base_hash = {};  // hexadecimal digits that tell the base model from others
 };
 // InvalidArgument naming the first field out of its range.
@@ -116,6 +118,7 @@ class ApiService {
   PromptCache cache_;
   RememberedAnswers remembered_;
   std::atomic<bool> closed_{false};
+  AnswerScheduler scheduler_;
 };
 
 }  // namespace fleetune

@@ -16,6 +16,7 @@
 #include "inference/packed/packed_model.h"
 #include "tools/model/engine_arguments.h"
 #include "tools/model/opened_model.h"
+#include "tools/model/serving_bench.h"
 
 namespace fleetune {
 namespace {
@@ -27,6 +28,7 @@ struct BenchArguments {
   uint32_t gen = 128;
   uint32_t rank = 0;
   uint32_t repeat = 3;
+  std::vector<uint32_t> streams;
   bool json = false;
 };
 
@@ -82,7 +84,7 @@ double Median(std::vector<double> values) {
 }
 
 // An adapter of random weights on all projections, which costs what a trained one does.
-absl::StatusOr<std::shared_ptr<const Adapter>> RandomAdapter(const Model& model, uint32_t rank) {
+absl::StatusOr<std::shared_ptr<const Adapter>> RandomAdapter(const Model& model, uint32_t rank, uint64_t seed = 1) {
   if (rank == 0) return nullptr;
   std::vector<Projection> all;
   for (size_t i = 0; i < kNumProjections; ++i) all.push_back(static_cast<Projection>(i));
@@ -90,7 +92,7 @@ absl::StatusOr<std::shared_ptr<const Adapter>> RandomAdapter(const Model& model,
                    AdapterSpec::Create({.rank = rank, .targets = std::move(all)}, SizesOf(model.shape())));
   std::vector<float> b(spec.b_size());
   for (size_t i = 0; i < b.size(); ++i) b[i] = static_cast<float>(i % 17) * 1e-4f;
-  ASSIGN_OR_RETURN(Adapter adapter, Adapter::Create(spec, DeriveA(spec, 1), std::move(b)));
+  ASSIGN_OR_RETURN(Adapter adapter, Adapter::Create(spec, DeriveA(spec, seed), std::move(b)));
   return std::make_shared<const Adapter>(std::move(adapter));
 }
 
@@ -151,8 +153,27 @@ absl::StatusOr<nlohmann::ordered_json> Measure(const BenchArguments& arguments) 
        prefill * static_cast<double>(WeightsOfLayers(model->shape())) / rates.multiply_adds}};
 }
 
+// Each stream has an adapter of its own, if any.
+absl::StatusOr<nlohmann::ordered_json> MeasureStreams(const BenchArguments& arguments) {
+  ASSIGN_OR_RETURN(const EngineOptions engine, ToOptions(arguments.engine));
+  ASSIGN_OR_RETURN(const std::shared_ptr<const Generator> generator, Generator::Open(arguments.model, engine));
+  ServingBenchOptions options = {.streams = arguments.streams,
+                                 .prompt = arguments.prompt,
+                                 .gen = arguments.gen,
+                                 .repeat = arguments.repeat,
+                                 .adapters = {}};
+  const uint32_t most = *std::max_element(arguments.streams.begin(), arguments.streams.end());
+  for (uint32_t i = 0; i < most && arguments.rank > 0; ++i) {
+    ASSIGN_OR_RETURN(options.adapters.emplace_back(), RandomAdapter(*generator->model(), arguments.rank, i + 1));
+  }
+  ASSIGN_OR_RETURN(nlohmann::ordered_json figures, MeasureServing(generator, options));
+  return nlohmann::ordered_json{
+      {"prompt", arguments.prompt}, {"gen", arguments.gen}, {"rank", arguments.rank}, {"serving", std::move(figures)}};
+}
+
 absl::Status RunBench(const BenchArguments& arguments) {
-  ASSIGN_OR_RETURN(const nlohmann::ordered_json figures, Measure(arguments));
+  ASSIGN_OR_RETURN(const nlohmann::ordered_json figures,
+                   arguments.streams.empty() ? Measure(arguments) : MeasureStreams(arguments));
   if (arguments.json) {
     std::puts(figures.dump().c_str());
     return absl::OkStatus();
@@ -177,6 +198,11 @@ void AddBenchCommand(CLI::App& app, int& exit_code) {
   command->add_option("--repeat", arguments->repeat, "Runs, of which the median counts")
       ->capture_default_str()
       ->check(CLI::Range(1u, 1000u));
+  command
+      ->add_option("--streams", arguments->streams,
+                   "Instead: tokens a second of so many answers at once, together and side by side; a list: 1,4,8")
+      ->delimiter(',')
+      ->check(CLI::Range(1u, 64u));
   AddEngineOptions(*command, arguments->engine);
   command->add_flag("--json", arguments->json, "One JSON object");
   command->callback([arguments, &exit_code] { exit_code = ReportStatus(RunBench(*arguments)); });

@@ -25,6 +25,20 @@ TEST_F(BenchCommand, GivesItsFiguresAsJson) {
   }
 }
 
+TEST_F(BenchCommand, MeasuresStreams) {
+  const std::string bench = "bench --model " + model_ + " --prompt 3 --gen 4 --threads 2 --repeat 1 --json --streams 1,3";
+  for (const std::string& more : {std::string(), std::string(" --rank 3")}) {
+    const Outcome run = RunTool(bench + more);
+    ASSERT_EQ(run.exit_code, 0) << run.out;
+    const auto serving = nlohmann::json::parse(run.out)["serving"];
+    ASSERT_EQ(serving.size(), 2u);
+    EXPECT_EQ(serving[1]["streams"], 3);
+    EXPECT_GT(serving[1]["together_tokens_per_second"].get<double>(), 0);
+    EXPECT_GT(serving[1]["side_by_side_tokens_per_second"].get<double>(), 0);
+  }
+  EXPECT_EQ(RunTool("bench --model " + model_ + " --streams 1,65").exit_code, 2);
+}
+
 TEST_F(BenchCommand, RefusesWhatCannotBeMeasured) {
   EXPECT_EQ(RunTool("bench").exit_code, 2);
   EXPECT_EQ(RunTool("bench --model " + model_ + " --repeat 0").exit_code, 2);

@@ -81,6 +81,10 @@ void AddChatCommand(CLI::App& app, int& exit_code) {
       ->capture_default_str();
   command->add_option("--repetition-penalty", options.repetition_penalty, "Above 1: less of what was said already")
       ->capture_default_str();
+  command
+      ->add_option("--draft-tokens", options.draft_tokens,
+                   "Read ahead at most what came after the same words before, 0 to 32; 0: never. No token depends on it")
+      ->capture_default_str();
   command->add_option("--seed", options.seed, "Of the choices")->capture_default_str();
   AddEngineOptions(*command, arguments->engine);
   command->callback([arguments, &exit_code] {

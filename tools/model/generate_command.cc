@@ -45,6 +45,8 @@ absl::Status RunGenerate(const GenerateArguments& arguments) {
   const nlohmann::ordered_json out = {{"text", answer.text},
                                       {"prompt_tokens", answer.prompt_tokens},
                                       {"answer_tokens", answer.answer_tokens},
+                                      {"drafted_tokens", answer.drafted_tokens},
+                                      {"accepted_tokens", answer.accepted_tokens},
                                       {"stop_reason", StopReasonName(answer.reason)},
                                       {"seconds", seconds.count()}};
   std::puts(out.dump().c_str());
@@ -72,6 +74,10 @@ void AddGenerateCommand(CLI::App& app, int& exit_code) {
   command->add_option("--seed", arguments->options.seed, "Of the choices")->capture_default_str();
   command->add_option("--stop", arguments->options.stop, "The answer ends before this text; may be repeated")
       ->allow_extra_args(false);
+  command
+      ->add_option("--draft-tokens", arguments->options.draft_tokens,
+                   "Read ahead at most what came after the same words before, 0 to 32; 0: never. No token depends on it")
+      ->capture_default_str();
   command->add_flag("--special", arguments->options.parse_special,
                     "Read names of control tokens in the prompt as these tokens");
   AddEngineOptions(*command, arguments->engine);

@@ -101,6 +101,10 @@ void AddServeCommand(CLI::App& app, int& exit_code) {
   command->add_option("--running", arguments->options.running, "Requests answered at a time")->capture_default_str();
   command->add_option("--waiting", arguments->options.waiting, "Requests that may wait; more are refused with 429")
       ->capture_default_str();
+  command
+      ->add_option("--draft-tokens", arguments->options.draft_tokens,
+                   "Read ahead at most what came after the same words before, 0 to 32; 0: never. No token depends on it")
+      ->capture_default_str();
   command->add_option("--max-tokens", arguments->options.limits.max_tokens, "Of one answer at most")->capture_default_str();
   AddEngineOptions(*command, arguments->engine);
   command->callback([arguments, &exit_code] { exit_code = ReportStatus(RunServe(*arguments)); });
