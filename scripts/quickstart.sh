@@ -239,7 +239,7 @@ run_device() {  # name
 for file in "$out"/data/*; do
   name=$(basename "${file%.*}"); names+=("$name"); dir=$out/devices/$name
   mkdir -p "$dir"
-  printf 'threads = 1\ntrainer_niceness = 10\nmodels = ["%s"]\n' "$base" >"$dir/client.toml"
+  printf 'threads = 1\ntrainer_niceness = 10\nanswer_milliseconds = 20000\nmodels = ["%s"]\n' "$base" >"$dir/client.toml"
   [ "$private" = 0 ] || printf '[privacy]\nepsilon_limit = %s\n' "$epsilon_limit" >>"$dir/client.toml"
   "$bin/fleetune-client" --dir "$dir" enroll --token "$token" --name "$name" >"$dir/enroll.log" 2>&1 || { cat "$dir/enroll.log"; fail "$name could not enrol"; }
   "$bin/fleetune-client" --dir "$dir" data add "$file" >>"$dir/enroll.log" 2>&1 || { cat "$dir/enroll.log"; fail "$name could not take in its data"; }

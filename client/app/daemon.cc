@@ -18,8 +18,8 @@
 #include "client/app/daemon_heart.h"
 #include "client/app/daemon_lock.h"
 #include "client/app/daemon_stores.h"
-#include "client/app/device_api.h"
 #include "client/app/owner_news.h"
+#include "client/app/serving_watch.h"
 #include "client/app/step_performer.h"
 #include "client/data/checkpoint_files.h"
 #include "client/data/control_files.h"
@@ -40,7 +40,7 @@ struct DaemonParts {
   DeviceBudget budget;
   VerifyKey release_key;
   DeviceState state;
-  std::unique_ptr<DeviceApi> api;  // null: the owner wants none
+  std::unique_ptr<PromptServer> prompts;  // null: the owner wants none
 };
 
 class Daemon {
@@ -52,7 +52,8 @@ class Daemon {
         conditions_(options.folder, LimitsOf(options.settings, budget_), &stores.state, &clock), link_(Connect()),
         checkpoints_(options.folder.root, &stores.examples), controls_(options.folder.root, &stores.examples),
         saved_(parts.state), agent_(std::move(parts.state), OptionsOf(options.settings), &random_),
-        books_(&stores.state, &clock, options.settings.privacy.limit), api_(std::move(parts.api)),
+        books_(&stores.state, &clock, options.settings.privacy.limit), prompts_(std::move(parts.prompts)),
+        serving_({.server = prompts_.get(), .stores = &stores, .clock = &clock, .answer_time = budget_.answer_time}),
         cells_({.link = link_.get(), .payloads = &stores.payloads, .random = &random_, .books = &books_},
                {.release_key = parts.release_key,
                 .policy = options.settings.privacy.session,
@@ -83,7 +84,8 @@ class Daemon {
     RETURN_IF_ERROR(heart_.Start());
     RETURN_IF_ERROR(KeepWhatIsWanted());
     std::vector<AgentEvent> events = {Started()};
-    RefreshApi();
+    serving_.Refresh();
+    RETURN_IF_ERROR(serving_.Start());
     while (!stop_.Wait(milliseconds(0))) {
       const AgentDecision decision = agent_.Apply(events, clock_.Now());
       RETURN_IF_ERROR(CarryOut(decision));
@@ -217,7 +219,9 @@ class Daemon {
 
   absl::Status LookAtConditions(std::vector<AgentEvent>& events) {
     const bool paused = conditions_.now().paused;
-    ASSIGN_OR_RETURN(const bool changed, conditions_.Look(performer_.run() != nullptr ? performer_.run()->memory_bytes() : 0));
+    const uint64_t training_bytes = performer_.run() != nullptr ? performer_.run()->memory_bytes() : 0;
+    RETURN_IF_ERROR(serving_.Look(training_bytes));
+    ASSIGN_OR_RETURN(const bool changed, conditions_.Look(training_bytes));
     if (!changed) return absl::OkStatus();
     if (conditions_.now().paused != paused) spdlog::info("{}", paused ? "resumed" : "paused");
     events.push_back(ConditionsChanged{conditions_.now()});
@@ -241,16 +245,8 @@ class Daemon {
       NoteAdapter(ready->version);
     } else if (const auto* model = std::get_if<ModelReady>(&event)) {
       spdlog::info("base model {} is here", model->sha256.ToHex());
-      RefreshApi();
+      serving_.Refresh();
     }
-  }
-
-  // What it cannot serve now it may after the next change.
-  void RefreshApi() {
-    if (api_ == nullptr) return;
-    const absl::StatusOr<std::vector<std::string>> news = api_->Refresh(stores_.adapters, stores_.models);
-    if (!news.ok()) return spdlog::warn("api: {}", Words(news.status()));
-    for (const std::string& one : *news) spdlog::info("{}", one);
   }
 
   void NoteTasks(const std::vector<KnownTask>& known) {
@@ -266,7 +262,7 @@ class Daemon {
     if (!serving.ok() || serving->version != version) return;
     std::erase_if(served_, [&version](const ServedVersion& held) { return held.task == version.task; });
     served_.push_back(version);
-    RefreshApi();
+    serving_.Refresh();
     news_.Tell(version);
   }
 
@@ -304,7 +300,8 @@ class Daemon {
   DeviceState saved_;  // as it is on the disk
   Agent agent_;
   PrivacyBooks books_;
-  const std::unique_ptr<DeviceApi> api_;
+  const std::unique_ptr<PromptServer> prompts_;
+  ServingWatch serving_;
   CellPerformer cells_;
   StepPerformer performer_;
   std::vector<ServedVersion> served_;
@@ -323,9 +320,9 @@ absl::Status RunDaemon(const DaemonOptions& options, const Clock& clock, StopSig
   ASSIGN_OR_RETURN(DeviceCertificateVerifier neighbours, DeviceCertificateVerifier::Create(identity.ca_pem));
   ASSIGN_OR_RETURN(DaemonStores stores, DaemonStores::Open(options, identity.identity_key, clock));
   ASSIGN_OR_RETURN(DeviceState state, stores.state.Load());
-  std::unique_ptr<DeviceApi> api;
-  if (!options.settings.api.listen.empty()) {
-    ASSIGN_OR_RETURN(api, DeviceApi::Create(options.folder, options.settings.api, clock));
+  std::unique_ptr<PromptServer> prompts;
+  if (options.prompts) {
+    ASSIGN_OR_RETURN(prompts, options.prompts(budget));
   }
   Daemon daemon(options, clock, stop, stores,
                 {.identity = std::move(identity),
@@ -334,7 +331,7 @@ absl::Status RunDaemon(const DaemonOptions& options, const Clock& clock, StopSig
                  .budget = std::move(budget),
                  .release_key = release_key,
                  .state = std::move(state),
-                 .api = std::move(api)});
+                 .prompts = std::move(prompts)});
   return daemon.Run();
 }
 

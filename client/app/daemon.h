@@ -1,12 +1,16 @@
 #pragma once
 
+#include <functional>
+#include <memory>
 #include <string>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "base/clock.h"
 #include "base/random.h"
 #include "client/app/device_folder.h"
 #include "client/app/identity.h"
+#include "client/app/prompt_server.h"
 #include "client/app/settings.h"
 #include "client/app/stop_signal.h"
 
@@ -18,6 +22,8 @@ struct DaemonOptions {
   DeviceFolder folder;
   ClientSettings settings;
   std::string trainer;      // path of fleetune-trainer
+  // Makes who answers prompts while the daemon runs; empty: nobody does. Called once.
+  std::function<absl::StatusOr<std::unique_ptr<PromptServer>>(const DeviceBudget& budget)> prompts = {};
 };
 
 // The device's daemon: runs the agent over real disk, wire and trainer until `stop`. Logs through spdlog's default

@@ -21,22 +21,36 @@ std::optional<Digest> ChooseBase(const std::vector<StoredVersion>& stored, const
   return std::nullopt;
 }
 
+// Of its personal adapter, in words for the log.
+std::optional<std::string> NewsOf(const ServedTask& now, const ServedTask* before) {
+  const std::string& task = now.fleet.name;
+  const bool had = before != nullptr && before->personal.has_value();
+  if (!now.problem.empty() && (before == nullptr || before->problem != now.problem)) {
+    return fmt::format("the API answers task {} without the device's own adapter: {}", task, now.problem);
+  }
+  if (now.personal.has_value() && (!had || before->personal->identity != now.personal->identity)) {
+    return fmt::format("the API answers as {} with the device's own adapter on top", now.personal->name);
+  }
+  if (had && !now.personal.has_value()) return fmt::format("the API answers task {} with the fleet's adapter alone", task);
+  return std::nullopt;
+}
+
 }  // namespace
 
-DeviceApi::DeviceApi(DeviceFolder folder, ApiSettings settings, LoopbackAddress listen, std::string token,
-                     const Clock& clock)
-    : settings_(std::move(settings)),
+DeviceApi::DeviceApi(DeviceFolder folder, Options options, LoopbackAddress listen, std::string token, const Clock& clock)
+    : folder_(std::move(folder)),
+      options_(std::move(options)),
       listen_(std::move(listen)),
       token_(std::move(token)),
       clock_(clock),
-      sink_(std::move(folder), settings_.feedback_tag, clock) {}
+      sink_(folder_, options_.api.feedback_tag, clock) {}
 
-absl::StatusOr<std::unique_ptr<DeviceApi>> DeviceApi::Create(const DeviceFolder& folder, const ApiSettings& settings,
+absl::StatusOr<std::unique_ptr<DeviceApi>> DeviceApi::Create(const DeviceFolder& folder, const Options& options,
                                                              const Clock& clock) {
-  ASSIGN_OR_RETURN(LoopbackAddress listen, ParseLoopbackAddress(settings.listen));
+  ASSIGN_OR_RETURN(LoopbackAddress listen, ParseLoopbackAddress(options.api.listen));
   SecureRandom random;
   ASSIGN_OR_RETURN(std::string token, FindOrMakeAccessToken(folder.api_token(), random));
-  return std::unique_ptr<DeviceApi>(new DeviceApi(folder, settings, std::move(listen), std::move(token), clock));
+  return std::unique_ptr<DeviceApi>(new DeviceApi(folder, options, std::move(listen), std::move(token), clock));
 }
 
 absl::StatusOr<std::vector<std::string>> DeviceApi::Refresh(const AdapterShelf& adapters, const ModelShelf& models) {
@@ -50,57 +64,63 @@ absl::StatusOr<std::vector<std::string>> DeviceApi::Refresh(const AdapterShelf& 
     RETURN_IF_ERROR(Listen(*base, path));
     news.push_back(fmt::format("the API listens on port {} with base model {}", server_->port(), base->ToHex()));
   }
-  ServedAdapters::List next;
+  const BaseSizes sizes = SizesOf(generator_->model()->shape());
+  std::vector<ServedTask> next;
+  ServedAdapters::List models_served;
   for (const StoredVersion& one : stored) {
+    const std::string& name = one.version.task;
     if (one.base != base_) {
-      news.push_back(fmt::format("the API leaves out task {}: its adapter is over another base model", one.version.task));
+      news.push_back(fmt::format("the API leaves out task {}: its adapter is over another base model", name));
       continue;
     }
-    absl::StatusOr<ServedAdapter> served = Rebuild(one);
-    if (served.ok()) {
-      next.push_back(*std::move(served));
-    } else {
-      news.push_back(fmt::format("the API leaves out task {}: {}", one.version.task, std::string(served.status().message())));
+    const auto before = std::find_if(tasks_.begin(), tasks_.end(), [&](const ServedTask& task) { return task.fleet.name == name; });
+    const ServedTask* known = before != tasks_.end() ? &*before : nullptr;
+    absl::StatusOr<ServedTask> served = ServeTask(folder_, one, sizes, known);
+    if (!served.ok()) {
+      news.push_back(fmt::format("the API leaves out task {}: {}", name, std::string(served.status().message())));
+      continue;
     }
+    if (std::optional<std::string> changed = NewsOf(*served, known)) news.push_back(*std::move(changed));
+    for (ServedAdapter& model : ModelsOf(*served, options_.api.personal_by_default)) models_served.push_back(std::move(model));
+    next.push_back(*std::move(served));
   }
-  RETURN_IF_ERROR(service_->Serve(next));
-  served_ = std::move(next);
+  RETURN_IF_ERROR(service_->Serve(std::move(models_served)));
+  tasks_ = std::move(next);
   return news;
 }
 
+bool DeviceApi::IsStale() const {
+  return std::any_of(tasks_.begin(), tasks_.end(), [this](const ServedTask& task) { return fleetune::IsStale(folder_, task); });
+}
+
+AnswerFigures DeviceApi::figures() const { return service_ != nullptr ? earlier_ + service_->figures() : earlier_; }
+
 absl::Status DeviceApi::Listen(const Digest& base, const std::string& model_path) {
   server_.reset();
+  earlier_ = figures();
   service_.reset();
-  served_.clear();
+  tasks_.clear();
   ASSIGN_OR_RETURN(generator_, Generator::Open(model_path));
-  const ApiOptions options = {.prompt_cache_bytes = settings_.prompt_cache_megabytes * 1'000'000,
+  const ApiOptions options = {.limits = {.time_budget = options_.answer_time},
+                              .prompt_cache_bytes = options_.api.prompt_cache_megabytes * 1'000'000,
                               .base_hash = base.ToHex()};
   service_ = std::make_unique<ApiService>(ApiService::Parts{.generator = generator_,
                                                             .random = &random_,
                                                             .clock = &clock_,
-                                                            .sink = settings_.keep_feedback ? &sink_ : nullptr},
+                                                            .sink = options_.api.keep_feedback ? &sink_ : nullptr},
                                           options);
   ASSIGN_OR_RETURN(server_, HttpServer::Start(*service_, {.listen = listen_, .token = token_}));
   base_ = base;
   return absl::OkStatus();
 }
 
-absl::StatusOr<ServedAdapter> DeviceApi::Rebuild(const StoredVersion& stored) const {
-  const std::string hash = stored.version.hash.ToHex();
-  // What is served already stays the same object, so that kept prompts go on.
-  for (const ServedAdapter& one : served_) {
-    if (one.name == stored.version.task && one.hash == hash) return one;
-  }
-  ASSIGN_OR_RETURN(Adapter adapter, RebuildAdapter(stored, SizesOf(generator_->model()->shape())));
-  return ServedAdapter{.name = stored.version.task,
-                       .version = stored.version.version,
-                       .hash = hash,
-                       .adapter = std::make_shared<const Adapter>(std::move(adapter))};
-}
-
 std::vector<std::string> DeviceApi::served() const {
   std::vector<std::string> names;
-  for (const ServedAdapter& one : served_) names.push_back(fmt::format("{}@{}", one.name, one.version));
+  for (const ServedTask& task : tasks_) {
+    for (const ServedAdapter& one : ModelsOf(task, options_.api.personal_by_default)) {
+      names.push_back(fmt::format("{}@{}", one.name, one.version));
+    }
+  }
   std::sort(names.begin(), names.end());
   return names;
 }

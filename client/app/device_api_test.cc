@@ -2,11 +2,15 @@
 
 #include <sys/stat.h>
 
+#include <filesystem>
+#include <fstream>
+
 #include "base/crypto/sha256.h"
 #include "base/files.h"
 #include "client/app/app_fixture.h"
 #include "client/data/audit_log.h"
 #include "client/data/example_store.h"
+#include "client/personal/personal_shelf.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "lora/update/adapter_update.h"
@@ -48,8 +52,26 @@ class DeviceApiTest : public testing::Test {
     ASSERT_THAT(adapters_.Keep(stored), IsOk());
     ASSERT_THAT(adapters_.Serve(stored.version), IsOk());
   }
+  // Of rank 1, on q; other values for each seed.
+  void KeepPersonal(const std::string& task, const std::string& model, uint64_t seed) {
+    const BaseSizes sizes = SizesOf(*ReadLlamaShape(**GgufFile::Open(model)));
+    const AdapterSpec spec = *AdapterSpec::Create({.rank = 1, .alpha = 2, .targets = {Projection::kQ}}, sizes);
+    auto examples = *ExampleStore::Open(folder_.root, clock_);
+    PersonalShelf shelf(folder_.root, &examples);
+    ASSERT_THAT(shelf.Begin(), IsOk());
+    ASSERT_THAT(shelf.Keep({.task = task,
+                            .base = *Sha256OfFile(model),
+                            .over_version = 1,
+                            .trained_at = {},
+                            .rank = 1,
+                            .alpha = 2,
+                            .targets = {Projection::kQ},
+                            .a = DeriveA(spec, seed),
+                            .b = std::vector<float>(spec.b_size(), 0.5f)}),
+                IsOk());
+  }
   std::unique_ptr<DeviceApi> Create(const ApiSettings& settings = {.listen = "127.0.0.1:0"}) {
-    auto api = DeviceApi::Create(folder_, settings, clock_);
+    auto api = DeviceApi::Create(folder_, {.api = settings}, clock_);
     EXPECT_THAT(api, IsOk());
     return *std::move(api);
   }
@@ -65,7 +87,7 @@ TEST_F(DeviceApiTest, ItsTokenIsTheOwnersAlone) {
   struct stat facts;
   ASSERT_EQ(::stat(folder_.api_token().c_str(), &facts), 0);
   EXPECT_EQ(facts.st_mode & 0777, 0600u);
-  EXPECT_THAT(DeviceApi::Create(folder_, {.listen = "0.0.0.0:8080"}, clock_),
+  EXPECT_THAT(DeviceApi::Create(folder_, {.api = {.listen = "0.0.0.0:8080"}}, clock_),
               HasStatus(absl::StatusCode::kInvalidArgument, "this machine alone"));
 }
 
@@ -106,6 +128,80 @@ TEST_F(DeviceApiTest, LeavesOutWhatIsOverAnotherBase) {
   ASSERT_THAT(news, IsOk());
   EXPECT_THAT(*news, ElementsAre(HasSubstr("listens"), HasSubstr("leaves out task home")));
   EXPECT_THAT(api->served(), ElementsAre("garden@1"));
+}
+
+TEST_F(DeviceApiTest, AnswersWithTheDevicesOwnAdapterFromTrainToDrop) {
+  const std::string model = WriteModel({}, "a.gguf");
+  const ModelShelf models = OpenModels({model});
+  ServeVersion("home", 3, model);
+  ServeVersion("garden", 1, model);
+  const auto api = Create();
+  ASSERT_THAT(api->Refresh(adapters_, models), IsOk());
+  EXPECT_FALSE(api->IsStale());
+  KeepPersonal("home", model, 1);
+  EXPECT_TRUE(api->IsStale());
+  EXPECT_THAT(*api->Refresh(adapters_, models), ElementsAre(HasSubstr("as home:personal with the device's own")));
+  EXPECT_FALSE(api->IsStale());
+  EXPECT_THAT(api->served(), ElementsAre("garden@1", "home:fleet@3", "home:personal@3", "home@3"));
+
+  KeepPersonal("home", model, 2);  // another one
+  EXPECT_TRUE(api->IsStale());
+  EXPECT_THAT(*api->Refresh(adapters_, models), ElementsAre(HasSubstr("home:personal")));
+  ServeVersion("home", 4, model);  // on top of the next version as well
+  EXPECT_THAT(*api->Refresh(adapters_, models), ElementsAre(HasSubstr("home:personal")));
+  EXPECT_THAT(api->served(), ElementsAre("garden@1", "home:fleet@4", "home:personal@4", "home@4"));
+
+  ASSERT_EQ(*PersonalShelf::DeleteAll(folder_.root), 1u);
+  EXPECT_TRUE(api->IsStale());
+  EXPECT_THAT(*api->Refresh(adapters_, models), ElementsAre(HasSubstr("home with the fleet's adapter alone")));
+  EXPECT_FALSE(api->IsStale());
+  EXPECT_THAT(api->served(), ElementsAre("garden@1", "home@4"));
+}
+
+TEST_F(DeviceApiTest, APersonalAdapterThatDoesNotOpenIsToldOnceAndLeftOut) {
+  const std::string model = WriteModel({}, "a.gguf");
+  const ModelShelf models = OpenModels({model});
+  ServeVersion("home", 3, model);
+  KeepPersonal("home", model, 1);
+  for (const auto& entry : std::filesystem::directory_iterator(folder_.root + "/personal")) {
+    std::ofstream(entry.path(), std::ios::binary) << "damaged";
+  }
+  const auto api = Create();
+  EXPECT_THAT(*api->Refresh(adapters_, models),
+              ElementsAre(HasSubstr("listens"), HasSubstr("home without the device's own adapter")));
+  EXPECT_THAT(api->served(), ElementsAre("home@3"));
+  EXPECT_FALSE(api->IsStale());
+  EXPECT_THAT(*api->Refresh(adapters_, models), IsEmpty());
+}
+
+TEST_F(DeviceApiTest, ATasksNameMeansWhatTheOwnerSays) {
+  const std::string path = WriteModel({}, "a.gguf");
+  ServeVersion("home", 3, path);
+  KeepPersonal("home", path, 1);
+  const BaseSizes sizes = SizesOf(*ReadLlamaShape(**GgufFile::Open(path)));
+  const absl::StatusOr<ServedTask> task = ServeTask(folder_, adapters_.Serving().front(), sizes, nullptr);
+  ASSERT_THAT(task, IsOk());
+  ASSERT_TRUE(task->personal.has_value());
+  EXPECT_THAT(task->personal->identity, HasSubstr(task->fleet.identity + "+personal-"));
+  const auto adapter_of = [&](const std::string& name, bool personal_by_default) {
+    for (const ServedAdapter& one : ModelsOf(*task, personal_by_default)) {
+      if (one.name == name) return one.adapter;
+    }
+    return std::shared_ptr<const Adapter>();
+  };
+  for (const bool by_default : {false, true}) {
+    EXPECT_EQ(adapter_of("home", by_default), by_default ? task->personal->adapter : task->fleet.adapter);
+    EXPECT_EQ(adapter_of("home:personal", by_default), task->personal->adapter);
+    EXPECT_EQ(adapter_of("home:fleet", by_default), task->fleet.adapter);
+  }
+  // What was read once stays the same object.
+  const absl::StatusOr<ServedTask> again = ServeTask(folder_, adapters_.Serving().front(), sizes, &*task);
+  EXPECT_EQ(again->personal->adapter, task->personal->adapter);
+  KeepPersonal("home", path, 2);
+  const absl::StatusOr<ServedTask> other = ServeTask(folder_, adapters_.Serving().front(), sizes, &*task);
+  EXPECT_EQ(other->fleet.adapter, task->fleet.adapter);
+  EXPECT_NE(other->personal->identity, task->personal->identity);
+  EXPECT_EQ(other->personal->adapter->spec().rank(), task->fleet.adapter->spec().rank() + 1);
 }
 
 TEST_F(DeviceApiTest, AMissingModelIsAnErrorThatPasses) {

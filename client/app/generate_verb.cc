@@ -1,10 +1,12 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <cstdio>
 #include <memory>
 
 #include "base/status_macros.h"
+#include "client/app/identity.h"
 #include "client/app/print.h"
 #include "client/app/served_version.h"
 #include "client/app/settings.h"
@@ -22,8 +24,20 @@ struct Answerer {
   std::optional<StoredVersion> version;  // none: the base model alone
 };
 
-absl::StatusOr<Answerer> Choose(const VerbContext& context, const GenerateRequest& request) {
-  ASSIGN_OR_RETURN(ClientSettings settings, LoadSettings(context.folder.settings()));
+// The device's, or less.
+absl::StatusOr<std::chrono::milliseconds> TimeBudget(const VerbContext& context, const ClientSettings& settings,
+                                                     const GenerateRequest& request) {
+  const absl::StatusOr<DeviceIdentity> identity = LoadIdentity(context.folder);  // prompts are answered without one, too
+  ASSIGN_OR_RETURN(const DeviceBudget budget, BudgetOf(settings, identity.ok() ? identity->profile : ""));
+  if (request.time_budget_ms == 0) return budget.answer_time;
+  const std::chrono::milliseconds wanted(request.time_budget_ms);
+  if (wanted <= budget.answer_time) return wanted;
+  return absl::InvalidArgumentError(
+      fmt::format("--time-budget-ms is {}; this device ({}) gives an answer at most {} ms: answer_milliseconds in {}",
+                  wanted.count(), budget.profile, budget.answer_time.count(), context.folder.settings()));
+}
+
+absl::StatusOr<Answerer> Choose(const VerbContext& context, const ClientSettings& settings, const GenerateRequest& request) {
   std::vector<std::string> problems;
   ASSIGN_OR_RETURN(ModelShelf models, ModelShelf::Open(context.folder.models(), settings.models, problems));
   for (const std::string& problem : problems) std::fprintf(stderr, "%s\n", problem.c_str());
@@ -61,7 +75,9 @@ absl::StatusOr<bool> PutPersonalOn(const DeviceFolder& folder, const StoredVersi
 }  // namespace
 
 absl::Status GenerateVerb(const VerbContext& context, const GenerateRequest& request) {
-  ASSIGN_OR_RETURN(Answerer answerer, Choose(context, request));
+  ASSIGN_OR_RETURN(const ClientSettings settings, LoadSettings(context.folder.settings()));
+  ASSIGN_OR_RETURN(const std::chrono::milliseconds budget, TimeBudget(context, settings, request));
+  ASSIGN_OR_RETURN(Answerer answerer, Choose(context, settings, request));
   ASSIGN_OR_RETURN(std::unique_ptr<const Generator> generator, Generator::Open(answerer.model_path));
   std::shared_ptr<const Adapter> adapter;
   bool personal = false;
@@ -76,7 +92,8 @@ absl::Status GenerateVerb(const VerbContext& context, const GenerateRequest& req
   const GenerateOptions options{.max_tokens = request.max_tokens,
                                 .temperature = request.temperature,
                                 .seed = request.seed,
-                                .parse_special = request.parse_special};
+                                .parse_special = request.parse_special,
+                                .time_budget = budget};
   ASSIGN_OR_RETURN(Generated answer, generator->Generate(request.prompt, adapter, options, [&](std::string_view piece) {
     if (!stream) return;
     std::fwrite(piece.data(), 1, piece.size(), stdout);
@@ -87,6 +104,7 @@ absl::Status GenerateVerb(const VerbContext& context, const GenerateRequest& req
                             {"prompt_tokens", answer.prompt_tokens},
                             {"answer_tokens", answer.answer_tokens},
                             {"stop_reason", StopReasonName(answer.reason)},
+                            {"time_budget_ms", budget.count()},
                             {"task", nullptr},
                             {"version", nullptr},
                             {"personal", personal}};
@@ -98,6 +116,9 @@ absl::Status GenerateVerb(const VerbContext& context, const GenerateRequest& req
     return absl::OkStatus();
   }
   PrintLine(stream ? "" : answer.text);
+  if (answer.reason == StopReason::kTimeBudget) {
+    fmt::print(stderr, "the answer ended with its time budget of {} ms\n", budget.count());
+  }
   return absl::OkStatus();
 }
 

@@ -11,6 +11,7 @@
 
 #include "base/status_macros.h"
 #include "client/app/daemon.h"
+#include "client/app/device_api.h"
 #include "client/app/settings.h"
 #include "client/app/verbs.h"
 
@@ -42,7 +43,13 @@ absl::Status RunVerb(const VerbContext& context) {
   spdlog::set_pattern("%Y-%m-%dT%H:%M:%S.%e %l %v");
   ASSIGN_OR_RETURN(ClientSettings settings, LoadSettings(context.folder.settings()));
   const SystemClock clock;
-  return RunDaemon({.folder = context.folder, .settings = settings, .trainer = TrainerOf(settings)}, clock, stop);
+  DaemonOptions options{.folder = context.folder, .settings = settings, .trainer = TrainerOf(settings)};
+  if (!settings.api.listen.empty()) {
+    options.prompts = [&](const DeviceBudget& budget) {
+      return DeviceApi::Create(context.folder, {.api = settings.api, .answer_time = budget.answer_time}, clock);
+    };
+  }
+  return RunDaemon(options, clock, stop);
 }
 
 absl::Status RunPersonalTraining(const VerbContext& context) {
@@ -101,6 +108,8 @@ int Main(int argc, char** argv) {
   generate->add_option("--temperature", line.generate.temperature, "0: the likeliest token always")
       ->check(CLI::Range(0.0, 10.0))
       ->capture_default_str();
+  generate->add_option("--time-budget-ms", line.generate.time_budget_ms, "For the answer, up to what this device allows (status)")
+      ->check(CLI::Range(1, 3'600'000));
   generate->add_option("--seed", line.generate.seed, "Of the choice of tokens")->capture_default_str();
   generate->add_flag("--base", line.generate.base, "Without an adapter");
   generate->add_flag("--no-personal", line.generate.no_personal, "Without this device's own adapter on top of it");

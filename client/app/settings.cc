@@ -11,6 +11,7 @@
 #include "base/status_macros.h"
 #include "client/core/profile.h"
 #include "client/data/example_store.h"
+#include "inference/server/api_request.h"
 #include "inference/server/listen_address.h"
 #include "lora/plan/toml.h"
 
@@ -186,6 +187,7 @@ absl::Status ReadApi(const toml::table& table, ApiSettings& api) {
     return Wrong("api.feedback_tag", *table.get("feedback_tag"), fmt::format("1 to {} characters", kMaxExampleTagBytes));
   }
   RETURN_IF_ERROR(reader.Integer("prompt_cache_megabytes", 0, 100'000, api.prompt_cache_megabytes));
+  RETURN_IF_ERROR(reader.Flag("personal_by_default", api.personal_by_default));
   return reader.RefuseOthers();
 }
 
@@ -208,6 +210,7 @@ absl::StatusOr<ClientSettings> ParseSettings(std::string_view toml_text) {
   }
   RETURN_IF_ERROR(reader.Integer("memory_megabytes", 16, 1'000'000, settings.memory_megabytes));
   RETURN_IF_ERROR(reader.Integer("threads", 0, 1024, settings.threads));
+  RETURN_IF_ERROR(reader.Integer("answer_milliseconds", 0, kMaxTimeBudget.count(), settings.answer_milliseconds));
   RETURN_IF_ERROR(reader.Integer("checkpoint_steps", 0, 1'000'000, settings.checkpoint_steps));
   RETURN_IF_ERROR(reader.Integer("max_rank", 0, kMaxAdapterRank, settings.largest_rank));
   RETURN_IF_ERROR(reader.Texts("models", settings.models));
@@ -243,7 +246,9 @@ absl::StatusOr<DeviceBudget> BudgetOf(const ClientSettings& settings, const std:
   return DeviceBudget{
       .profile = name,
       .memory_bytes = std::min(wanted, profile.memory_bytes),
-      .threads = settings.threads > 0 ? settings.threads : TrainingThreads(profile, std::thread::hardware_concurrency())};
+      .threads = settings.threads > 0 ? settings.threads : TrainingThreads(profile, std::thread::hardware_concurrency()),
+      .answer_time = settings.answer_milliseconds > 0 ? std::chrono::milliseconds(settings.answer_milliseconds)
+                                                      : profile.answer_time};
 }
 
 }  // namespace fleetune

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -19,6 +20,7 @@ struct ApiSettings {
   bool keep_feedback = false;             // POST /v1/feedback becomes examples; else it is refused
   std::string feedback_tag = "feedback";  // of these examples
   uint64_t prompt_cache_megabytes = 64;   // of prompts that were read, 0 .. 100,000
+  bool personal_by_default = true;        // a task's name means the device's own adapter on top, where there is one
 };
 
 // What a device's owner decides, in client.toml. Every key has a default.
@@ -26,6 +28,7 @@ struct ClientSettings {
   std::string profile;            // of client/core/profile.h; empty: as enrolled, else edge_server
   uint64_t memory_megabytes = 0;  // that training may use, 16 .. 1,000,000; 0: as much as the profile allows
   uint32_t threads = 0;           // of the trainer, 0 .. 1024; 0: as many as the profile says
+  uint32_t answer_milliseconds = 0;  // that one answer may take, up to an hour; 0: as many as the profile says
   uint32_t checkpoint_steps = 20; // of a training, that losing it may cost, 0 .. 1,000,000; 0: all
   uint32_t largest_rank = 0;      // of adapters that are trained here: of larger ones the first so many, 0 .. 256; 0: any
   std::vector<std::string> models;  // GGUF files that the machine has already; used where they lie
@@ -41,7 +44,7 @@ inline constexpr size_t kMaxSettingsBytes = 64 * 1024;
 
 // Parses
 //   profile = "raspberry_pi"      memory_megabytes = 1500      threads = 2      max_rank = 4
-//   checkpoint_steps = 20         trainer_niceness = 19
+//   checkpoint_steps = 20         trainer_niceness = 19    answer_milliseconds = 2000
 //   models = ["/models/a.gguf"]   trainer = "/usr/libexec/fleetune-trainer"
 //   [governor]
 //   min_battery_percent_unplugged = 50    min_battery_percent_plugged = 20    max_celsius = 85.0
@@ -58,6 +61,7 @@ inline constexpr size_t kMaxSettingsBytes = 64 * 1024;
 //   learning_rate = 0.001       sequence_length = 256
 //   [api]
 //   listen = "127.0.0.1:8080"  keep_feedback = false     feedback_tag = "feedback"    prompt_cache_megabytes = 64
+//   personal_by_default = true
 // InvalidArgument naming key and line: an unknown key, a wrong type, a value out of range.
 absl::StatusOr<ClientSettings> ParseSettings(std::string_view toml);
 
@@ -70,6 +74,7 @@ struct DeviceBudget {
   std::string profile;
   uint64_t memory_bytes = 0;
   uint32_t threads = 0;  // of the trainer: what the settings say, else the profile's, but no more than there are cores
+  std::chrono::milliseconds answer_time{};  // for one answer, more than 0: what the settings say, else the profile's
 };
 absl::StatusOr<DeviceBudget> BudgetOf(const ClientSettings& settings, const std::string& enrolled_profile);
 

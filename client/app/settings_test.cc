@@ -78,6 +78,7 @@ listen = "[::1]:8081"
 keep_feedback = true
 feedback_tag = "home"
 prompt_cache_megabytes = 10
+personal_by_default = false
 )");
   ASSERT_THAT(settings, IsOk());
   EXPECT_EQ(settings->profile, "raspberry_pi");
@@ -105,12 +106,15 @@ prompt_cache_megabytes = 10
   EXPECT_TRUE(settings->api.keep_feedback);
   EXPECT_EQ(settings->api.feedback_tag, "home");
   EXPECT_EQ(settings->api.prompt_cache_megabytes, 10u);
+  EXPECT_FALSE(settings->api.personal_by_default);
 }
 
 TEST(SettingsTest, TheApiIsOffAndKeepsNothingUnlessToldTo) {
   const auto settings = ParseSettings("");
   ASSERT_THAT(settings, IsOk());
   EXPECT_EQ(settings->api.listen, "");
+  EXPECT_TRUE(settings->api.personal_by_default);
+  EXPECT_THAT(ParseSettings("[api]\npersonal_by_default = 1"), HasStatus(kInvalid, "api.personal_by_default"));
   EXPECT_FALSE(settings->api.keep_feedback);
   EXPECT_THAT(ParseSettings("[api]\nlisten = \"0.0.0.0:8080\""), HasStatus(kInvalid, "line 2: api.listen: expected an address of this machine"));
   EXPECT_THAT(ParseSettings("[api]\nfeedback_tag = \"\""), HasStatus(kInvalid, "api.feedback_tag"));
@@ -164,6 +168,8 @@ TEST(SettingsTest, LimitsHoldOnBothSides) {
   EXPECT_THAT(ParseSettings("threads = -1"), HasStatus(kInvalid, "threads"));
   EXPECT_EQ(ParseSettings("checkpoint_steps = 1000000")->checkpoint_steps, 1'000'000u);
   EXPECT_THAT(ParseSettings("checkpoint_steps = 1000001"), HasStatus(kInvalid, "checkpoint_steps"));
+  EXPECT_EQ(ParseSettings("answer_milliseconds = 3600000")->answer_milliseconds, 3'600'000u);
+  EXPECT_THAT(ParseSettings("answer_milliseconds = 3600001"), HasStatus(kInvalid, "answer_milliseconds"));
   EXPECT_THAT(ParseSettings("checkpoint_steps = -1"), HasStatus(kInvalid, "checkpoint_steps"));
   EXPECT_EQ(ParseSettings("")->trainer_niceness, 19);
   EXPECT_EQ(ParseSettings("trainer_niceness = 0")->trainer_niceness, 0);
@@ -195,7 +201,11 @@ TEST(SettingsTest, TheBudgetIsTheSmallerOfProfileAndSetting) {
   EXPECT_EQ(BudgetOf(settings, "raspberry_pi")->profile, "nvidia_jetson");
   EXPECT_EQ(BudgetOf({}, "raspberry_pi")->threads,
             TrainingThreads(*FindDeviceProfile("raspberry_pi"), std::thread::hardware_concurrency()));
-  settings.threads = 3;  // the owner's word
+  EXPECT_EQ(BudgetOf({}, "")->answer_time, std::chrono::milliseconds(200));
+  EXPECT_EQ(BudgetOf({}, "raspberry_pi")->answer_time, std::chrono::milliseconds(2000));
+  settings.answer_milliseconds = 9000;  // the owner's word
+  EXPECT_EQ(BudgetOf(settings, "raspberry_pi")->answer_time, std::chrono::milliseconds(9000));
+  settings.threads = 3;  // so, too
   EXPECT_EQ(BudgetOf(settings, "raspberry_pi")->threads, 3u);
   EXPECT_THAT(BudgetOf({}, "toaster"), HasStatus(kInvalid, "toaster"));
 }

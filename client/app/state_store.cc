@@ -87,6 +87,47 @@ absl::Status StateStore::WriteHeartbeat(const Heartbeat& heartbeat) {
   return Put("heartbeat", value.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
 }
 
+absl::StatusOr<std::optional<ServingRecord>> StateStore::ReadServing() {
+  ASSIGN_OR_RETURN(const std::optional<std::string> text, Get("serving"));
+  if (!text.has_value()) return std::optional<ServingRecord>();
+  try {
+    const nlohmann::json value = nlohmann::json::parse(*text);
+    if (value.is_null()) return std::optional<ServingRecord>();
+    ServingRecord serving{.since = FromMillis(value.at("since")),
+                          .answers = value.at("answers"),
+                          .in_budget = value.at("in_budget"),
+                          .answer_time = std::chrono::milliseconds(value.at("answer_ms").get<int64_t>()),
+                          .read_tokens = value.at("read_tokens"),
+                          .written_tokens = value.at("written_tokens"),
+                          .reading_speed = {},
+                          .writing_speed = {},
+                          .memory_bytes = value.at("memory_bytes"),
+                          .most_memory_bytes = value.at("most_memory_bytes")};
+    if (value.contains("reading_speed")) serving.reading_speed = value.at("reading_speed").get<double>();
+    if (value.contains("writing_speed")) serving.writing_speed = value.at("writing_speed").get<double>();
+    return std::optional(serving);
+  } catch (const std::exception& error) {
+    return absl::DataLossError(std::string("the daemon's figures of answers are damaged: ") + error.what());
+  }
+}
+
+absl::Status StateStore::WriteServing(const std::optional<ServingRecord>& serving) {
+  nlohmann::json value;
+  if (serving.has_value()) {
+    value = {{"since", ToMillis(serving->since)},
+             {"answers", serving->answers},
+             {"in_budget", serving->in_budget},
+             {"answer_ms", serving->answer_time.count()},
+             {"read_tokens", serving->read_tokens},
+             {"written_tokens", serving->written_tokens},
+             {"memory_bytes", serving->memory_bytes},
+             {"most_memory_bytes", serving->most_memory_bytes}};
+    if (serving->reading_speed.has_value()) value["reading_speed"] = *serving->reading_speed;
+    if (serving->writing_speed.has_value()) value["writing_speed"] = *serving->writing_speed;
+  }
+  return Put("serving", value.dump());
+}
+
 absl::StatusOr<std::vector<TaskPrivacy>> StateStore::ReadTasks() {
   ASSIGN_OR_RETURN(std::optional<std::string> text, Get("tasks"));
   std::vector<TaskPrivacy> tasks;

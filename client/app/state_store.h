@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -24,6 +25,22 @@ struct Heartbeat {
   TimePoint next_check_in;
 
   friend bool operator==(const Heartbeat&, const Heartbeat&) = default;
+};
+
+// What the daemon's API came to since the daemon began, for `status`.
+struct ServingRecord {
+  TimePoint since = {};
+  uint64_t answers = 0;
+  uint64_t in_budget = 0;                     // of them, that took less than `answer_time`
+  std::chrono::milliseconds answer_time{};
+  uint64_t read_tokens = 0;                   // of prompts, that were computed
+  uint64_t written_tokens = 0;                // of answers
+  std::optional<double> reading_speed = {};   // tokens a second; none before there were any
+  std::optional<double> writing_speed = {};
+  uint64_t memory_bytes = 0;                  // of the daemon, the mapped model included, and its trainer
+  uint64_t most_memory_bytes = 0;             // of the daemon so far
+
+  friend bool operator==(const ServingRecord&, const ServingRecord&) = default;
 };
 
 // What a task that concerns this device does with updates, for `status`.
@@ -52,6 +69,10 @@ class StateStore final : public DeviceStateStore, public ChargeStore {
 
   absl::StatusOr<Heartbeat> ReadHeartbeat();
   absl::Status WriteHeartbeat(const Heartbeat& heartbeat);
+
+  // Nothing unless the daemon serves the API.
+  absl::StatusOr<std::optional<ServingRecord>> ReadServing();
+  absl::Status WriteServing(const std::optional<ServingRecord>& serving);
 
   // The tasks of the last check-in.
   absl::StatusOr<std::vector<TaskPrivacy>> ReadTasks();

@@ -40,6 +40,20 @@ TEST_F(StateStoreTest, VerbsAndDaemonSeeEachOther) {
   EXPECT_EQ(*verb.ReadHeartbeat(), beat);
 }
 
+TEST_F(StateStoreTest, KeepsWhatAnswersCameToUntilADaemonBegins) {
+  EXPECT_EQ(*Open().ReadServing(), std::nullopt);
+  ServingRecord serving{.since = FromMillis(7), .answers = 4, .in_budget = 3, .answer_time = std::chrono::milliseconds(200),
+                        .read_tokens = 100, .written_tokens = 50, .reading_speed = {}, .writing_speed = 12.5,
+                        .memory_bytes = 1'000'000, .most_memory_bytes = 2'000'000};
+  ASSERT_THAT(Open().WriteServing(serving), IsOk());
+  EXPECT_EQ(*Open().ReadServing(), serving);
+  serving.reading_speed = 0.1;
+  ASSERT_THAT(Open().WriteServing(serving), IsOk());
+  EXPECT_EQ(*Open().ReadServing(), serving);
+  ASSERT_THAT(Open().WriteServing(std::nullopt), IsOk());
+  EXPECT_EQ(*Open().ReadServing(), std::nullopt);
+}
+
 TEST_F(StateStoreTest, KeepsWhatTasksDoWithUpdates) {
   EXPECT_TRUE(Open().ReadTasks()->empty());
   std::vector<TaskPrivacy> tasks = {{.task = "a", .secure = {.mode = SecureMode::kOff}, .privacy = {}},

@@ -6,6 +6,7 @@
 #include "client/app/personal_facts.h"
 #include "client/app/print.h"
 #include "client/app/privacy_words.h"
+#include "client/app/serving_facts.h"
 #include "client/app/settings.h"
 #include "client/app/state_store.h"
 #include "client/app/verbs.h"
@@ -115,6 +116,7 @@ absl::StatusOr<json> Gather(const DeviceFolder& folder) {
   ASSIGN_OR_RETURN(DeviceState state, store.Load());
   ASSIGN_OR_RETURN(Heartbeat heartbeat, store.ReadHeartbeat());
   ASSIGN_OR_RETURN(bool paused, store.IsPaused());
+  ASSIGN_OR_RETURN(const std::optional<ServingRecord> serving, store.ReadServing());
   ASSIGN_OR_RETURN(json examples, ExamplesOf(folder));
   ASSIGN_OR_RETURN(json updates, UpdatesOf(store));
   ASSIGN_OR_RETURN(json spent, SpentOf(store, settings.privacy.limit));
@@ -124,6 +126,7 @@ absl::StatusOr<json> Gather(const DeviceFolder& folder) {
               {"coordinator", fmt::format("{}:{}", identity.host, identity.port)},
               {"profile", budget.profile},
               {"memory_megabytes", budget.memory_bytes / 1'000'000},
+              {"answer_milliseconds", budget.answer_time.count()},
               {"running", running},
               {"paused", paused},
               {"phase", running ? heartbeat.phase : "stopped"},
@@ -132,6 +135,7 @@ absl::StatusOr<json> Gather(const DeviceFolder& folder) {
               {"next_check_in", ToMillis(heartbeat.next_check_in)},
               {"tasks", TasksOf(folder)},
               {"personal", PersonalFacts(folder)},
+              {"serving", running && serving.has_value() ? ServingFacts(*serving, budget) : json(nullptr)},
               {"round", RoundOf(state)},
               {"updates", updates},
               {"privacy", PolicyOf(settings.privacy)},
@@ -144,7 +148,8 @@ std::string Text(const json& value) { return value.is_string() ? value.get<std::
 void PrintForPeople(const json& facts) {
   PrintLine(fmt::format("device       {} ({}) of {}", Text(facts["name"]), Text(facts["device_id"]),
                         Text(facts["coordinator"])));
-  PrintLine(fmt::format("profile      {}, at most {} MB", Text(facts["profile"]), Text(facts["memory_megabytes"])));
+  PrintLine(fmt::format("profile      {}, at most {} MB, answers within {} ms", Text(facts["profile"]),
+                        Text(facts["memory_megabytes"]), Text(facts["answer_milliseconds"])));
   const std::string detail = Text(facts["detail"]);
   PrintLine(fmt::format("daemon       {}{}{}", Text(facts["phase"]), detail.empty() ? "" : ": " + detail,
                         facts["paused"].get<bool>() ? " (paused)" : ""));
@@ -155,6 +160,10 @@ void PrintForPeople(const json& facts) {
   }
   for (const json& personal : facts["personal"]) {
     PrintLine(fmt::format("personal     {}", Text(personal["words"])));
+  }
+  if (!facts["serving"].is_null()) {
+    PrintLine(fmt::format("answers      {}", Text(facts["serving"]["answer_words"])));
+    PrintLine(fmt::format("memory       {}", Text(facts["serving"]["memory_words"])));
   }
   if (!facts["round"].is_null()) {
     PrintLine(fmt::format("round        {} of task {}: {}", Text(facts["round"]["round"]), Text(facts["round"]["task"]),

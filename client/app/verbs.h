@@ -33,6 +33,7 @@ struct GenerateRequest {
   uint32_t max_tokens = 128;
   float temperature = 0;
   uint64_t seed = 1;
+  uint32_t time_budget_ms = 0;  // less than the device's budget; 0: that
   bool base = false;           // without an adapter
   bool no_personal = false;    // without the device's own, with the fleet's alone
   bool parse_special = false;  // names of control tokens in the prompt are these tokens

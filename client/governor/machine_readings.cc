@@ -68,14 +68,17 @@ void KeepSmaller(std::optional<T>& kept, std::optional<T> candidate) {
   if (candidate.has_value() && (!kept.has_value() || *candidate < *kept)) kept = candidate;
 }
 
-std::optional<uint64_t> MemAvailable(const std::string& proc) {
-  const std::optional<std::string> text = ReadKernelFile(proc + "/meminfo");
-  if (!text.has_value()) return std::nullopt;
-  const std::optional<std::string_view> rest = AfterKey(*text, "MemAvailable:");
+// A line as "MemAvailable:    123456 kB".
+std::optional<uint64_t> BytesAfterKey(std::string_view text, std::string_view key) {
+  const std::optional<std::string_view> rest = AfterKey(text, key);
   if (!rest.has_value()) return std::nullopt;
   const std::optional<uint64_t> kibibytes = NumberIn<uint64_t>(*rest);
   if (!kibibytes.has_value() || *kibibytes > UINT64_MAX / 1024) return std::nullopt;
   return *kibibytes * 1024;
+}
+
+std::optional<uint64_t> MemAvailable(const std::string& proc) {
+  return BytesAfterKey(ReadKernelFile(proc + "/meminfo").value_or(""), "MemAvailable:");
 }
 
 struct CgroupFiles {
@@ -193,6 +196,14 @@ MachineReadings ReadMachine(const MachineSources& sources, TimePoint now) {
   readings.load_per_cpu = LoadPerCpu(sources.proc);
   readings.minute_of_day = MinuteOfDay(now);
   return readings;
+}
+
+std::optional<OwnMemory> ReadOwnMemory(const MachineSources& sources) {
+  const std::string text = ReadKernelFile(sources.proc + "/self/status").value_or("");
+  const std::optional<uint64_t> resident = BytesAfterKey(text, "VmRSS:");
+  const std::optional<uint64_t> most = BytesAfterKey(text, "VmHWM:");
+  if (!resident.has_value() || !most.has_value()) return std::nullopt;
+  return OwnMemory{.resident_bytes = *resident, .most_bytes = *most};
 }
 
 }  // namespace fleetune

@@ -31,4 +31,15 @@ struct MachineReadings {
 // Thread-safe.
 MachineReadings ReadMachine(const MachineSources& sources, TimePoint now);
 
+// Memory that this process holds, mapped files (the model) included.
+struct OwnMemory {
+  uint64_t resident_bytes = 0;
+  uint64_t most_bytes = 0;  // so far
+
+  friend bool operator==(const OwnMemory&, const OwnMemory&) = default;
+};
+
+// Nothing where the kernel does not tell. Thread-safe.
+std::optional<OwnMemory> ReadOwnMemory(const MachineSources& sources);
+
 }  // namespace fleetune

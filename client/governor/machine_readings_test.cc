@@ -153,6 +153,17 @@ TEST_F(MachineReadingsTest, TimeIsLocal) {
   EXPECT_EQ(ReadMachine({}, now).minute_of_day, local.tm_hour * 60 + local.tm_min);
 }
 
+TEST_F(MachineReadingsTest, ReadsWhatThisProcessHolds) {
+  const MachineSources sources = {.proc = folder_.File("proc")};
+  EXPECT_EQ(ReadOwnMemory(sources), nullopt);
+  Write("proc/self/status", "Name:\tfleetune-client\nVmHWM:\t  2000 kB\nVmRSS:\t  1500 kB\n");
+  EXPECT_EQ(ReadOwnMemory(sources), (OwnMemory{.resident_bytes = 1500 * 1024, .most_bytes = 2000 * 1024}));
+  for (const char* text : {"", "VmRSS:\t 1500 kB\n", "VmHWM:\t 2000 kB\n", "VmHWM: x\nVmRSS: 1\n"}) {
+    Write("proc/self/status", text);
+    EXPECT_EQ(ReadOwnMemory(sources), nullopt) << text;
+  }
+}
+
 TEST_F(MachineReadingsTest, ThisMachineTellsItsMemory) {
   if (!std::filesystem::exists("/proc/meminfo")) GTEST_SKIP();
   const MachineReadings readings = ReadMachine({}, FromMillis(0));

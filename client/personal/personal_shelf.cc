@@ -1,6 +1,9 @@
 #include "client/personal/personal_shelf.h"
 
+#include <sys/stat.h>
+
 #include <filesystem>
+#include <string>
 #include <system_error>
 
 #include "base/check.h"
@@ -63,6 +66,14 @@ absl::StatusOr<std::optional<PersonalAdapter>> PersonalShelf::Find(const std::st
   if (absl::IsNotFound(personal.status())) return std::optional<PersonalAdapter>();
   RETURN_IF_ERROR(personal.status());
   return std::optional<PersonalAdapter>(*std::move(personal));
+}
+
+std::string PersonalShelf::Stamp(const std::string& dir, const std::string& task) {
+  struct stat file;
+  if (::stat(PathOf(dir, task).c_str(), &file) != 0) return "";
+  // It is replaced by a rename, so there is another inode, or another time where an inode is used again.
+  return std::to_string(file.st_ino) + "/" + std::to_string(file.st_mtim.tv_sec) + "." +
+         std::to_string(file.st_mtim.tv_nsec);
 }
 
 absl::StatusOr<uint32_t> PersonalShelf::DeleteAll(const std::string& dir) {

@@ -35,6 +35,9 @@ class PersonalShelf {
   static absl::StatusOr<std::optional<PersonalAdapter>> Find(const std::string& dir, const std::string& task,
                                                              const Digest& base);
 
+  // What tells the file of a task in `dir` from the one that replaces it; empty if there is none. Opens nothing.
+  static std::string Stamp(const std::string& dir, const std::string& task);
+
   // Deletes all of them; how many there were. Needs no key.
   static absl::StatusOr<uint32_t> DeleteAll(const std::string& dir);
 

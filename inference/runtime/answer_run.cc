@@ -48,6 +48,9 @@ absl::Status AnswerRun::Begin() {
 
 AnswerRun::Wish AnswerRun::Next(const PassShare& share) {
   if (IsOver()) {
+    const auto now = options_.now();
+    result_.read_time = prompt_read_.value_or(now) - begin_;
+    result_.write_time = now - prompt_read_.value_or(now);
     Give(text_.Finish());
     return {};
   }
@@ -67,7 +70,9 @@ AnswerRun::Wish AnswerRun::Next(const PassShare& share) {
 absl::Status AnswerRun::Take(std::span<const float> logits) {
   if (prompt_left() == 0) return TakeAnswer(logits);
   read_.insert(read_.end(), wish_.begin(), wish_.end());
-  return prompt_left() == 0 ? Choose(logits) : absl::OkStatus();
+  if (prompt_left() > 0) return absl::OkStatus();
+  prompt_read_ = options_.now();
+  return Choose(logits);
 }
 
 absl::Status AnswerRun::TakeAnswer(std::span<const float> logits) {

@@ -71,6 +71,7 @@ class AnswerRun {
   std::vector<int32_t> read_;     // by the sequence, but for the wish
   std::vector<int32_t> wish_;
   int32_t last_ = 0;              // chosen, not read yet
+  std::optional<std::chrono::steady_clock::time_point> prompt_read_;  // when it was
   std::optional<StopReason> over_;
   size_t told_ = 0;  // of result_.tokens
   Generated result_;

@@ -73,6 +73,8 @@ struct Generated {
   uint32_t accepted_tokens = 0;  // of them, that came: the answer took so many passes less
   StopReason reason = StopReason::kEndOfText;
   std::vector<ChosenToken> tokens = {};  // if options.log_probabilities
+  std::chrono::nanoseconds read_time{0};   // by options.now: of the prompt, but for cached_tokens
+  std::chrono::nanoseconds write_time{0};  // from the end of the prompt to that of the answer
 };
 
 // Who reads an answer while it is made, called by the thread that makes it.

@@ -154,6 +154,8 @@ TEST(Generator, ATimeBudgetEndsAnAnswerGracefully) {
   ASSERT_THAT(answer, IsOk());
   EXPECT_EQ(answer->reason, StopReason::kTimeBudget);
   EXPECT_EQ(answer->answer_tokens, 5u);  // the prompt took 10 ms, and each token
+  EXPECT_EQ(answer->read_time, std::chrono::milliseconds(10));
+  EXPECT_EQ(answer->write_time, std::chrono::milliseconds(50));
   EXPECT_EQ(answer->text, reader.text);
   const auto whole = Answer(*generator, "hi", {.max_tokens = 20});
   EXPECT_TRUE(whole->text.starts_with(answer->text));

@@ -10,8 +10,6 @@
 namespace fleetune {
 namespace {
 
-constexpr uint64_t kMaxTimeBudget = 3'600'000;  // milliseconds
-
 absl::StatusOr<ApiJson> ParseBody(std::string_view body, const ApiLimits& limits) {
   if (body.size() > limits.max_body_bytes) {
     return absl::InvalidArgumentError(fmt::format("the body has over {} bytes", limits.max_body_bytes));
@@ -53,6 +51,16 @@ absl::Status ReadStream(FieldReader& reader, CompletionRequest& request) {
   return fields.RefuseOthers();
 }
 
+// Where there is a budget, a request may ask for less, not for more or for none.
+absl::Status ReadTimeBudget(FieldReader& reader, const ApiLimits& limits, GenerateOptions& options) {
+  const bool limited = limits.time_budget.count() > 0;
+  const auto most = static_cast<uint64_t>((limited ? limits.time_budget : kMaxTimeBudget).count());
+  std::optional<uint64_t> wanted;
+  RETURN_IF_ERROR(reader.Integer("time_budget_ms", limited ? 1 : 0, most, wanted));
+  options.time_budget = wanted ? std::chrono::milliseconds(*wanted) : limits.time_budget;
+  return absl::OkStatus();
+}
+
 // What both kinds of completion have.
 absl::Status ReadShared(FieldReader& reader, const ApiLimits& limits, CompletionRequest& request) {
   GenerateOptions& options = request.options;
@@ -62,11 +70,10 @@ absl::Status ReadShared(FieldReader& reader, const ApiLimits& limits, Completion
   RETURN_IF_ERROR(reader.Number("top_p", 1e-6, 1, options.top_p));
   RETURN_IF_ERROR(reader.Number("min_p", 0, 1, options.min_p));
   RETURN_IF_ERROR(reader.Number("repetition_penalty", 1e-3, 10, options.repetition_penalty));
-  std::optional<uint64_t> top_k, time_budget, max_tokens;
+  std::optional<uint64_t> top_k, max_tokens;
   RETURN_IF_ERROR(reader.Integer("top_k", 0, UINT32_MAX, top_k));
   options.top_k = static_cast<uint32_t>(top_k.value_or(0));
-  RETURN_IF_ERROR(reader.Integer("time_budget_ms", 0, kMaxTimeBudget, time_budget));
-  options.time_budget = std::chrono::milliseconds(time_budget.value_or(0));
+  RETURN_IF_ERROR(ReadTimeBudget(reader, limits, options));
   RETURN_IF_ERROR(reader.Integer("max_tokens", 1, limits.max_tokens, max_tokens));
   options.max_tokens = static_cast<uint32_t>(max_tokens.value_or(limits.max_tokens));
   RETURN_IF_ERROR(reader.Integer("seed", 0, kMaxApiSeed, request.seed));

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -16,10 +17,13 @@ namespace fleetune {
 struct ApiLimits {
   size_t max_body_bytes = 4u << 20;
   uint32_t max_tokens = 4096;    // of an answer, and the default, 1 .. 32,768
+  std::chrono::milliseconds time_budget{0};  // likewise, up to kMaxTimeBudget; 0: a request may ask for any, or none
   uint32_t max_messages = 1024;
   uint32_t max_inputs = 256;     // of one request for embeddings
   uint32_t max_stop_strings = 16;
 };
+
+inline constexpr std::chrono::milliseconds kMaxTimeBudget = std::chrono::hours(1);
 
 // A seed is a number that JavaScript can hold.
 inline constexpr uint64_t kMaxApiSeed = (uint64_t{1} << 53) - 1;

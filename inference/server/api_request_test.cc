@@ -59,6 +59,25 @@ TEST(ChatRequest, ReadsEveryField) {
   EXPECT_THAT(Validate(options), IsOk());
 }
 
+TEST(ChatRequest, MayAskForLessThanTheTimeBudget) {
+  const ApiLimits limits = {.time_budget = std::chrono::milliseconds(200)};
+  const auto budget = [&limits](const char* more) -> std::optional<int64_t> {
+    const auto request = ParseChatRequest(Chat(more), limits);
+    if (!request.ok()) {
+      ExpectRefused(request.status(), "time_budget_ms");
+      return std::nullopt;
+    }
+    return request->options.time_budget.count();
+  };
+  EXPECT_EQ(budget(""), 200);
+  EXPECT_EQ(budget(R"(, "time_budget_ms": null)"), 200);
+  EXPECT_EQ(budget(R"(, "time_budget_ms": 1)"), 1);
+  EXPECT_EQ(budget(R"(, "time_budget_ms": 200)"), 200);
+  EXPECT_EQ(budget(R"(, "time_budget_ms": 201)"), std::nullopt);
+  EXPECT_EQ(budget(R"(, "time_budget_ms": 0)"), std::nullopt);
+  EXPECT_EQ(ParseChat("")->options.time_budget.count(), 0);
+}
+
 TEST(ChatRequest, RefusesByName) {
   const std::pair<const char*, const char*> wrong[] = {
       {R"(, "temperature": 10.1)", "temperature"},

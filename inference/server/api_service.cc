@@ -52,6 +52,9 @@ absl::Status Validate(const ApiOptions& options) {
   RETURN_IF_ERROR(range("waiting", options.waiting, 0, 1024));
   RETURN_IF_ERROR(range("draft_tokens", options.draft_tokens, 0, GenerateOptions::kMaxDraftTokens));
   RETURN_IF_ERROR(range("max_tokens", options.limits.max_tokens, 1, 32'768));
+  // A negative one is larger than any.
+  RETURN_IF_ERROR(range("time_budget", static_cast<uint64_t>(options.limits.time_budget.count()), 0,
+                        static_cast<uint64_t>(kMaxTimeBudget.count())));
   return range("max_body_bytes", options.limits.max_body_bytes, 1024, 1u << 30);
 }
 
@@ -62,6 +65,7 @@ ApiService::ApiService(Parts parts, ApiOptions options)
       chat_family_(RecognizeChatTemplate(parts_.generator->tokenizer().chat_template())),
       admission_(options_.running, options_.waiting),
       cache_(options_.prompt_cache_bytes),
+      counter_(options_.limits.time_budget),
       scheduler_(parts_.generator) {
   CHECK(Validate(options_).ok());
 }
@@ -111,6 +115,7 @@ bool ApiService::Answering::Write(BodyWriter& writer) {
     return false;
   }
   if (answer->reason == StopReason::kCancelled && !service_->closed_.load()) return false;
+  service_->counter_.Count(*answer);
   service_->Remember(head_, request_, answer->text);
   reader.WriteAll(stream ? stream->Last(*answer) : FormatAnswer(head_, *answer));
   return !reader.failed();
@@ -192,6 +197,7 @@ std::string ApiService::FingerprintOf(const ServedAdapter* adapter) const {
   constexpr size_t kDigits = 12;
   const std::string base = fmt::format("{}-{}", kBaseModelName, options_.base_hash.substr(0, kDigits));
   if (adapter == nullptr) return base;
+  if (!adapter->identity.empty()) return fmt::format("{}/{}", base, adapter->identity);
   return fmt::format("{}/{}@{}-{}", base, adapter->name, adapter->version, adapter->hash.substr(0, kDigits));
 }
 

@@ -14,6 +14,7 @@
 #include "inference/runtime/generator.h"
 #include "inference/runtime/prompt_cache.h"
 #include "inference/server/admission.h"
+#include "inference/server/answer_figures.h"
 #include "inference/server/answer_format.h"
 #include "inference/server/api_request.h"
 #include "inference/server/feedback_sink.h"
@@ -95,6 +96,8 @@ class ApiService {
   void Close();
 
   const ApiOptions& options() const { return options_; }
+  // Of answers, embeddings aside, since the service was made. Inside its budget is what took less than limits.time_budget.
+  AnswerFigures figures() const { return counter_.figures(); }
 
  private:
   struct Choice {
@@ -117,6 +120,7 @@ class ApiService {
   Admission admission_;
   PromptCache cache_;
   RememberedAnswers remembered_;
+  AnswerCounter counter_;
   std::atomic<bool> closed_{false};
   AnswerScheduler scheduler_;
 };

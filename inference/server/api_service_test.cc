@@ -19,6 +19,11 @@ TEST(ApiOptions, HaveRanges) {
   EXPECT_THAT(Validate(ApiOptions{.waiting = 1025}), HasStatus(StatusCode::kInvalidArgument, "waiting"));
   EXPECT_THAT(Validate(ApiOptions{.draft_tokens = 33}), HasStatus(StatusCode::kInvalidArgument, "draft_tokens is 33"));
   EXPECT_THAT(Validate(ApiOptions{.limits = {.max_tokens = 0}}), HasStatus(StatusCode::kInvalidArgument, "max_tokens"));
+  EXPECT_THAT(Validate(ApiOptions{.limits = {.time_budget = kMaxTimeBudget}}), IsOk());
+  for (const auto wrong : {kMaxTimeBudget + std::chrono::milliseconds(1), std::chrono::milliseconds(-1)}) {
+    EXPECT_THAT(Validate(ApiOptions{.limits = {.time_budget = wrong}}),
+                HasStatus(StatusCode::kInvalidArgument, "time_budget"));
+  }
 }
 
 TEST_F(ApiServiceTest, AnswersAsTheGeneratorDoes) {
@@ -162,6 +167,23 @@ TEST_F(ApiServiceTest, RequestsAtTheSameTimeChangeNothing) {
     accepted += answers[i]["usage"]["completion_tokens_details"]["accepted_prediction_tokens"].get<uint32_t>();
   }
   EXPECT_GT(accepted, 0u);
+}
+
+TEST_F(ApiServiceTest, CountsWhatAnswersCameTo) {
+  const auto service = MakeService({.limits = {.time_budget = kMaxTimeBudget}});
+  const json answer = Completed(*service, CompletionBody({{"temperature", 0}}));
+  const json again = Completed(*service, CompletionBody({{"temperature", 0}}));
+  const AnswerFigures figures = service->figures();
+  EXPECT_EQ(figures.answers, 2u);
+  EXPECT_EQ(figures.in_budget, 2u);
+  EXPECT_EQ(figures.written_tokens, 24u);
+  const uint64_t kept = again["usage"]["prompt_tokens_details"]["cached_tokens"];
+  EXPECT_EQ(figures.read_tokens, 2 * answer["usage"]["prompt_tokens"].get<uint64_t>() - kept);
+  EXPECT_GT(*figures.writing_speed(), 0);
+  auto answering = service->BeginCompletion(CompletionBody({{"stream", true}}));
+  MemoryWriter nobody(0);
+  EXPECT_FALSE((*answering)->Write(nobody));
+  EXPECT_EQ(service->figures(), figures);
 }
 
 TEST_F(ApiServiceTest, AFullQueueIsSaidToBe) {

@@ -20,6 +20,7 @@ struct ServedAdapter {
   std::string name;      // of its task, or what the operator called it; not kBaseModelName
   uint32_t version = 0;  // 0: none is known
   std::string hash;      // hexadecimal digits that tell its bits from others'
+  std::string identity = {};  // what answers call it in their fingerprint; empty: "name@version-hash"
   std::shared_ptr<const Adapter> adapter;
 };
 

@@ -103,7 +103,7 @@ void LoopbackFleet::AddDevice(const std::string& name, const std::string& data_p
   std::filesystem::create_directories(DeviceFolder(name));
   // Tests run beside each other and share two cores: a trainer that waits until nobody else computes would not end in time.
   WriteText(DeviceFolder(name) + "/client.toml",
-            "threads = 1\ntrainer_niceness = 10\nmodels = [\"" + StoriesModel() + "\"]\n" + settings);
+            "threads = 1\ntrainer_niceness = 10\nanswer_milliseconds = 600000\nmodels = [\"" + StoriesModel() + "\"]\n" + settings);
   ExpectDone(Enroll(name, Token()), "enroll");
   ExpectDone(Device(name, {"data", "add", data_path}), "data add");
 }

@@ -45,7 +45,11 @@ TEST(PersonalTest, IsLearnedOnTopOfTheFleetsUsedAndPurged) {
   LoopbackFleet fleet;
   fleet.CreateTask({.devices = 1, .needed = 1});
   fleet.AddDevice("romeo", SmallText(fleet),
-                  "[personal]\ntask = \"t\"\nlearning_rate = 0.01\nepochs = 2.0\nsequence_length = 128\n");
+                  "[personal]\ntask = \"t\"\nlearning_rate = 0.01\nepochs = 2.0\nsequence_length = 128\n"
+                  "[api]\nlisten = \"127.0.0.1:0\"\n");
+  const auto api_says = [&fleet](const char* what) {
+    return Eventually([&] { return fleet.Log("romeo").find(what) != std::string::npos; });
+  };
   Background daemon = fleet.RunDevice("romeo");
   MakeVersion(fleet, "romeo", 1);
 
@@ -59,6 +63,11 @@ TEST(PersonalTest, IsLearnedOnTopOfTheFleetsUsedAndPurged) {
   EXPECT_EQ(trained.at("kept"), true);
   EXPECT_LT(trained.at("loss_with").get<double>(), trained.at("loss_without").get<double>());
   EXPECT_EQ(trained.at("loss_with_present"), nullptr);
+  EXPECT_TRUE(api_says("the API answers as t:personal with the device's own adapter on top"));
+  const nlohmann::json serving = fleet.DeviceStatus("romeo").at("serving");
+  EXPECT_EQ(serving.at("answers"), 0);
+  EXPECT_GT(serving.at("memory_megabytes"), 0);
+  EXPECT_EQ(serving.at("answer_budget_ms"), 600'000);
 
   const nlohmann::json with = Json(fleet.Device("romeo", {"generate", "--json", "--max-tokens", "20", "What light"}));
   EXPECT_EQ(with.at("version"), 1);
@@ -91,6 +100,7 @@ TEST(PersonalTest, IsLearnedOnTopOfTheFleetsUsedAndPurged) {
   const nlohmann::json purged = Json(fleet.Device("romeo", {"generate", "--json", "--max-tokens", "20", "What light"}));
   EXPECT_EQ(purged.at("personal"), false);
   EXPECT_TRUE(fleet.DeviceStatus("romeo").at("personal").empty());
+  EXPECT_TRUE(api_says("the API answers task t with the fleet's adapter alone"));
   EXPECT_TRUE(std::filesystem::is_empty(fleet.DeviceFolder("romeo") + "/personal"));
   const Finished nothing = fleet.Device("romeo", {"personal", "train"});
   EXPECT_EQ(nothing.exit_code, 1);

@@ -156,6 +156,32 @@ TEST(LayersTest, NothingThatSendsReachesThePersonalAdapter) {
   EXPECT_GT(personal(Reach("client/app/generate_verb.cc")), 0);
 }
 
+// And what answers with it answers programs of this machine, and calls nobody: no file of it knows the coordinator, and the
+// only one that knows HTTP makes no requests.
+TEST(LayersTest, NothingThatReachesThePersonalAdapterSends) {
+  size_t checked = 0;
+  for (const auto& entry : fs::directory_iterator(kRoot / "client/app")) {
+    const std::string source = fs::relative(entry.path(), kRoot).string();
+    if (entry.path().extension() != ".cc" || source.ends_with("_test.cc")) continue;
+    const std::set<std::string> reached = Reach(source);
+    const bool answers = std::any_of(reached.begin(), reached.end(), [](const auto& f) { return Lies(f, "client/personal"); });
+    // It is where both halves are put together.
+    if (!answers || source == "client/app/main.cc") continue;
+    ++checked;
+    for (const std::string& file : reached) {
+      const std::string stem = fs::path(file).replace_extension("").string();
+      for (const char* sender : {"client/transport", "client/app/step_performer", "client/app/cell_performer",
+                                 "client/app/payload_files", "client/app/training_run", "client/app/daemon"}) {
+        EXPECT_FALSE(Lies(stem, sender)) << source << " reaches " << file;
+      }
+      EXPECT_EQ(ReadText(kRoot / file).find("httplib::Client"), std::string::npos) << source << " reaches " << file;
+    }
+  }
+  EXPECT_GE(checked, 4u);
+  EXPECT_TRUE(Reach("client/app/device_api.cc").contains("client/personal/personal_shelf.cc"));
+  EXPECT_TRUE(Reach("client/app/device_api.cc").contains("inference/server/http_server.cc"));
+}
+
 TEST(LayersTest, EveryTestIsBuilt) {
   std::set<std::string> missing;
   for (const fs::path& path : SourceFiles()) {
