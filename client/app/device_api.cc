@@ -43,7 +43,7 @@ DeviceApi::DeviceApi(DeviceFolder folder, Options options, LoopbackAddress liste
       listen_(std::move(listen)),
       token_(std::move(token)),
       clock_(clock),
-      sink_(folder_, options_.api.feedback_tag, clock) {}
+      sink_(folder_, {.examples = options_.api.feedback_tag, .preferences = options_.api.preference_tag}, clock) {}
 
 absl::StatusOr<std::unique_ptr<DeviceApi>> DeviceApi::Create(const DeviceFolder& folder, const Options& options,
                                                              const Clock& clock) {

@@ -213,19 +213,34 @@ TEST_F(DeviceApiTest, AMissingModelIsAnErrorThatPasses) {
   EXPECT_TRUE(api->port().has_value());
 }
 
-TEST_F(DeviceApiTest, FeedbackBecomesAnExampleOnce) {
-  ExampleFeedbackSink sink(folder_, "feedback", clock_);
+TEST_F(DeviceApiTest, FeedbackBecomesAnExampleAndAPairOnce) {
+  ExampleFeedbackSink sink(folder_, {.examples = "feedback", .preferences = "pairs"}, clock_);
   const AnswerFeedback bad = {.prompt = "p", .answer = "a", .correction = "c"};
   ASSERT_THAT(sink.Keep(bad), IsOk());
   ASSERT_THAT(sink.Keep(bad), IsOk());
+  ASSERT_THAT(sink.Keep({.prompt = "q", .answer = "b", .correction = ""}), IsOk());
   auto examples = *ExampleStore::Open(folder_.root, clock_);
-  EXPECT_THAT(*examples.Read("feedback"), ElementsAre(Record(Preference{"p", "c", "a"})));
+  EXPECT_THAT(*examples.Read("feedback"), ElementsAre(Record(PromptCompletion{"p", "c"}), Record(PromptCompletion{"q", "b"})));
+  EXPECT_THAT(*examples.Read("pairs"), ElementsAre(Record(Preference{"p", "c", "a"})));
   auto audit = *DeviceAuditLog::Open(folder_.root);
   const auto entries = *audit.Read(1, 10);
-  ASSERT_EQ(entries.size(), 1u);
-  EXPECT_THAT(entries[0].text, HasSubstr("from feedback on an answer (tag feedback)"));
-  const AnswerFeedback large = {.prompt = std::string(kMaxRecordBytes, 'a'), .answer = "a", .correction = ""};
-  EXPECT_THAT(sink.Keep(large), HasStatus(absl::StatusCode::kInvalidArgument, "at most"));
+  ASSERT_EQ(entries.size(), 3u);
+  EXPECT_THAT(entries[0].text, HasSubstr("an example from feedback on an answer (tag feedback)"));
+  EXPECT_THAT(entries[1].text, HasSubstr("a pair of answers from feedback on an answer (tag pairs)"));
+}
+
+TEST_F(DeviceApiTest, FeedbackThatIsTooLargeLeavesNothingAndPairsAreKeptOnlyIfWanted) {
+  ExampleFeedbackSink sink(folder_, {.examples = "feedback", .preferences = "pairs"}, clock_);
+  const std::string large(kMaxRecordBytes, 'a');
+  for (const AnswerFeedback& feedback : {AnswerFeedback{.prompt = large, .answer = "a", .correction = ""},
+                                         AnswerFeedback{.prompt = "p", .answer = large, .correction = "c"}}) {
+    EXPECT_THAT(sink.Keep(feedback), HasStatus(absl::StatusCode::kInvalidArgument, "at most"));
+  }
+  auto examples = *ExampleStore::Open(folder_.root, clock_);
+  EXPECT_EQ(*examples.Count(""), 0u);
+  ExampleFeedbackSink without(folder_, {.examples = "feedback", .preferences = ""}, clock_);
+  ASSERT_THAT(without.Keep({.prompt = "p", .answer = "a", .correction = "c"}), IsOk());
+  EXPECT_THAT(*examples.Read(""), ElementsAre(Record(PromptCompletion{"p", "c"})));
 }
 
 }  // namespace

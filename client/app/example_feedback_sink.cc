@@ -10,14 +10,22 @@
 namespace fleetune {
 
 absl::Status ExampleFeedbackSink::Keep(const AnswerFeedback& feedback) {
-  const Record record = RecordOfFeedback(feedback);
-  if (FormatRecord(record).size() > kMaxRecordBytes) {
-    return absl::InvalidArgumentError(fmt::format("an example has at most {} bytes", kMaxRecordBytes));
+  const FeedbackRecords records = RecordsOfFeedback(feedback);
+  const bool pairs = records.preference.has_value() && !tags_.preferences.empty();
+  for (const Record& record : {records.example, pairs ? Record(*records.preference) : records.example}) {
+    if (FormatRecord(record).size() > kMaxRecordBytes) {
+      return absl::InvalidArgumentError(fmt::format("an example has at most {} bytes", kMaxRecordBytes));
+    }
   }
   MutexLock lock(&mutex_);
+  RETURN_IF_ERROR(Add(tags_.examples, records.example, "an example"));
+  return pairs ? Add(tags_.preferences, *records.preference, "a pair of answers") : absl::OkStatus();
+}
+
+absl::Status ExampleFeedbackSink::Add(const std::string& tag, const Record& record, const std::string& what) {
   // Opened for each: feedback is rare, and the daemon's own store belongs to its thread.
   ASSIGN_OR_RETURN(ExampleStore examples, ExampleStore::Open(folder_.root, clock_));
-  absl::StatusOr<AddedExamples> added = examples.Add(tag_, {&record, 1});
+  absl::StatusOr<AddedExamples> added = examples.Add(tag, {&record, 1});
   if (absl::IsResourceExhausted(added.status())) {
     return absl::FailedPreconditionError("the device's store of examples is full");
   }
@@ -28,7 +36,7 @@ absl::Status ExampleFeedbackSink::Keep(const AnswerFeedback& feedback) {
       .Append({.time = clock_.Now(),
                .direction = AuditDirection::kLocal,
                .bytes = 0,
-               .text = fmt::format("Took in an example from feedback on an answer (tag {})", tag_)})
+               .text = fmt::format("Took in {} from feedback on an answer (tag {})", what, tag)})
       .status();
 }
 

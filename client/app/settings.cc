@@ -186,6 +186,10 @@ absl::Status ReadApi(const toml::table& table, ApiSettings& api) {
   if (api.feedback_tag.empty() || api.feedback_tag.size() > kMaxExampleTagBytes) {
     return Wrong("api.feedback_tag", *table.get("feedback_tag"), fmt::format("1 to {} characters", kMaxExampleTagBytes));
   }
+  RETURN_IF_ERROR(reader.Text("preference_tag", api.preference_tag));
+  if (api.preference_tag.size() > kMaxExampleTagBytes) {
+    return Wrong("api.preference_tag", *table.get("preference_tag"), fmt::format("at most {} characters", kMaxExampleTagBytes));
+  }
   RETURN_IF_ERROR(reader.Integer("prompt_cache_megabytes", 0, 100'000, api.prompt_cache_megabytes));
   RETURN_IF_ERROR(reader.Flag("personal_by_default", api.personal_by_default));
   return reader.RefuseOthers();

@@ -78,6 +78,7 @@ listen = "[::1]:8081"
 keep_feedback = true
 feedback_tag = "home"
 prompt_cache_megabytes = 10
+preference_tag = "judged"
 personal_by_default = false
 )");
   ASSERT_THAT(settings, IsOk());
@@ -106,6 +107,7 @@ personal_by_default = false
   EXPECT_TRUE(settings->api.keep_feedback);
   EXPECT_EQ(settings->api.feedback_tag, "home");
   EXPECT_EQ(settings->api.prompt_cache_megabytes, 10u);
+  EXPECT_EQ(settings->api.preference_tag, "judged");
   EXPECT_FALSE(settings->api.personal_by_default);
 }
 
@@ -113,7 +115,10 @@ TEST(SettingsTest, TheApiIsOffAndKeepsNothingUnlessToldTo) {
   const auto settings = ParseSettings("");
   ASSERT_THAT(settings, IsOk());
   EXPECT_EQ(settings->api.listen, "");
+  EXPECT_EQ(settings->api.preference_tag, "preferences");
   EXPECT_TRUE(settings->api.personal_by_default);
+  EXPECT_EQ(ParseSettings("[api]\npreference_tag = \"\"")->api.preference_tag, "");
+  EXPECT_THAT(ParseSettings("[api]\npreference_tag = \"" + std::string(65, 'a') + "\""), HasStatus(kInvalid, "api.preference_tag"));
   EXPECT_THAT(ParseSettings("[api]\npersonal_by_default = 1"), HasStatus(kInvalid, "api.personal_by_default"));
   EXPECT_FALSE(settings->api.keep_feedback);
   EXPECT_THAT(ParseSettings("[api]\nlisten = \"0.0.0.0:8080\""), HasStatus(kInvalid, "line 2: api.listen: expected an address of this machine"));
