@@ -5,6 +5,8 @@
 namespace fleetune {
 namespace {
 
+constexpr size_t kRegisterBytes = 16;
+constexpr size_t kQueriesTogether = 1;
 #include "inference/kernels/lane_kernels_impl.h"
 
 constexpr LaneKernels kPlainLaneKernels = {

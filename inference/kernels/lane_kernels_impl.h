@@ -1,11 +1,17 @@
 // The text of LaneKernels for one instruction set: a file includes it once, in a namespace without a name, and is compiled
-// for that set. The compiler maps the 16 lanes to the registers that there are.
+// for that set. The compiler maps the 16 lanes to the registers that there are; kQueriesTogether, which the file defines
+// before, is how many queries' sums fit into them, and kRegisterBytes their size.
 
 typedef float Lanes __attribute__((vector_size(64)));
 typedef int32_t IntLanes __attribute__((vector_size(64)));
 typedef uint32_t BitLanes __attribute__((vector_size(64)));
 typedef uint16_t HalfLanes __attribute__((vector_size(32)));
 constexpr size_t kLanes = 16;
+
+// For the loops of attention, where the compiler would keep what is wider than a register in memory.
+typedef float Register __attribute__((vector_size(kRegisterBytes)));
+constexpr size_t kWidth = kRegisterBytes / sizeof(float);
+constexpr size_t kRegisters = kLanes / kWidth;  // of 16 lanes
 
 #define FLEETUNE_INLINE [[gnu::always_inline]] inline
 
@@ -59,20 +65,24 @@ FLEETUNE_INLINE void Exp(Lanes& x) {
   x = e * reinterpret_cast<Lanes>(power);
 }
 
+FLEETUNE_INLINE void SwiGluLanes(float* gate, const float* up) {
+  Lanes g, u;
+  Load(gate, g);
+  Load(up, u);
+  Lanes e = -g;
+  Exp(e);
+  Store(g / (1.0f + e) * u, gate);
+}
+
 void SwiGlu(float* gate, const float* up, size_t size) {
-  for (size_t begin = 0; begin < size; begin += kLanes) {
-    const size_t count = size - begin < kLanes ? size - begin : kLanes;
-    float padded[2][kLanes] = {};
-    __builtin_memcpy(padded[0], gate + begin, count * sizeof(float));
-    __builtin_memcpy(padded[1], up + begin, count * sizeof(float));
-    Lanes g, u;
-    Load(padded[0], g);
-    Load(padded[1], u);
-    Lanes e = -g;
-    Exp(e);
-    Store(g / (1.0f + e) * u, padded[0]);
-    __builtin_memcpy(gate + begin, padded[0], count * sizeof(float));
-  }
+  const size_t whole = size / kLanes * kLanes;
+  for (size_t i = 0; i < whole; i += kLanes) SwiGluLanes(gate + i, up + i);
+  if (whole == size) return;
+  float padded[2][kLanes] = {};
+  __builtin_memcpy(padded[0], gate + whole, (size - whole) * sizeof(float));
+  __builtin_memcpy(padded[1], up + whole, (size - whole) * sizeof(float));
+  SwiGluLanes(padded[0], padded[1]);
+  __builtin_memcpy(gate + whole, padded[0], (size - whole) * sizeof(float));
 }
 
 void Normalize(const float* x, const float* weight, float epsilon, size_t size, float* y) {
@@ -142,39 +152,44 @@ void LoadBlock(const AttentionTask& task, size_t block, const AttentionLayout& l
   }
 }
 
-// Scores of one query with 16 keys, those past `visible` far below all.
-FLEETUNE_INLINE void Scores(const float* q, const float* keys, size_t head_size, float scale, size_t visible,
-                            Lanes& scores) {
-  Lanes part[4] = {};
-  size_t i = 0;
-  for (; i + 4 <= head_size; i += 4) {
-    for (size_t j = 0; j < 4; ++j) {
-      Lanes k;
-      Load(keys + (i + j) * kCacheBlock, k);
-      part[j] += q[i + j] * k;
+// Scores of `count` queries with 16 keys.
+template <size_t count>
+FLEETUNE_INLINE void Scores(const float* const (&q)[count], const float* keys, size_t head_size, Lanes (&scores)[count]) {
+  Register even[count][kRegisters] = {};
+  Register odd[count][kRegisters] = {};
+  const auto add = [&](size_t i, Register (&sums)[count][kRegisters]) __attribute__((always_inline)) {
+#pragma GCC unroll 4
+    for (size_t j = 0; j < kRegisters; ++j) {
+      Register k;
+      __builtin_memcpy(&k, keys + i * kCacheBlock + j * kWidth, sizeof(k));
+#pragma GCC unroll 4
+      for (size_t n = 0; n < count; ++n) sums[n][j] += q[n][i] * k;
     }
+  };
+  size_t i = 0;
+  for (; i + 2 <= head_size; i += 2) {
+    add(i, even);
+    add(i + 1, odd);
   }
-  for (; i < head_size; ++i) {
-    Lanes k;
-    Load(keys + i * kCacheBlock, k);
-    part[0] += q[i] * k;
+  if (i < head_size) add(i, even);
+  const float scale = 1 / __builtin_sqrtf(static_cast<float>(head_size));
+#pragma GCC unroll 4
+  for (size_t n = 0; n < count; ++n) {
+    Register whole[kRegisters];
+    for (size_t j = 0; j < kRegisters; ++j) whole[j] = (even[n][j] + odd[n][j]) * scale;
+    __builtin_memcpy(&scores[n], whole, sizeof(whole));
   }
-  scores = ((part[0] + part[1]) + (part[2] + part[3])) * scale;
-  if (visible >= kCacheBlock) return;
-  const IntLanes lane = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
-  scores = lane < static_cast<int32_t>(visible) ? scores : Lanes{} - 1e30f;
 }
 
-// Softmax as it goes (Milakov, Gimelshein 2018): sums are relative to the largest score so far.
-FLEETUNE_INLINE void AddKeys(const AttentionTask& task, const AttentionLayout& layout, const AttentionQuery& query,
-                             size_t before, const float* keys, const float* values, float* state) {
-  float* sums = state;
+// Of one query: scores become weights, those of tokens past `visible` exactly 0. Softmax as it goes (Milakov, Gimelshein
+// 2018): sums are relative to the largest score so far.
+FLEETUNE_INLINE void ToWeights(const AttentionLayout& layout, size_t before, size_t visible, float* state, Lanes& scores) {
   float* weight_sums = state + layout.padded;
   float* largest = weight_sums + kLanes;
-  const float scale = 1 / __builtin_sqrtf(static_cast<float>(task.head_size));
-  Lanes weights;
-  Scores(query.q, keys, task.head_size, scale, query.visible - before, weights);
-  const float highest = LargestOf(weights);
+  const IntLanes lane = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+  const IntLanes seen = lane < static_cast<int32_t>(visible - before < kCacheBlock ? visible - before : kCacheBlock);
+  scores = seen ? scores : Lanes{} - 1e30f;
+  const float highest = LargestOf(scores);
   Lanes total;
   Load(weight_sums, total);
   if (before == 0 || highest > *largest) {
@@ -184,27 +199,65 @@ FLEETUNE_INLINE void AddKeys(const AttentionTask& task, const AttentionLayout& l
     total *= fade;
     for (size_t i = 0; i < layout.padded; i += kLanes) {
       Lanes sum;
-      Load(sums + i, sum);
-      Store(sum * fade, sums + i);
+      Load(state + i, sum);
+      Store(sum * fade, state + i);
     }
     *largest = highest;
   }
-  weights -= *largest;
-  Exp(weights);
-  Store(total + weights, weight_sums);
-  float each[kLanes];
-  Store(weights, each);
-  const size_t count = query.visible - before < kCacheBlock ? query.visible - before : kCacheBlock;
-  for (size_t i = 0; i < layout.padded; i += kLanes) {
-    Lanes sum;
-    Load(sums + i, sum);
-    for (size_t t = 0; t < count; ++t) {
-      Lanes v;
-      Load(values + t * layout.padded + i, v);
-      sum += each[t] * v;
-    }
-    Store(sum, sums + i);
+  scores -= *largest;
+  Exp(scores);
+  scores = seen ? scores : Lanes{};
+  Store(total + scores, weight_sums);
+}
+
+// Adds 16 values, weighted, to the sums of `count` queries: elements from `begin` on that fill `registers`.
+template <size_t count, size_t registers>
+FLEETUNE_INLINE void AddValues(const float (&weights)[count][kLanes], const float* values, size_t padded, size_t begin,
+                               float* const (&states)[count]) {
+  Register sums[count][registers];
+#pragma GCC unroll 4
+  for (size_t n = 0; n < count; ++n) {
+#pragma GCC unroll 8
+    for (size_t j = 0; j < registers; ++j) __builtin_memcpy(&sums[n][j], states[n] + begin + j * kWidth, sizeof(Register));
   }
+  for (size_t t = 0; t < kCacheBlock; ++t) {
+#pragma GCC unroll 8
+    for (size_t j = 0; j < registers; ++j) {
+      Register v;
+      __builtin_memcpy(&v, values + t * padded + begin + j * kWidth, sizeof(v));
+#pragma GCC unroll 4
+      for (size_t n = 0; n < count; ++n) sums[n][j] += weights[n][t] * v;
+    }
+  }
+#pragma GCC unroll 4
+  for (size_t n = 0; n < count; ++n) {
+#pragma GCC unroll 8
+    for (size_t j = 0; j < registers; ++j) __builtin_memcpy(states[n] + begin + j * kWidth, &sums[n][j], sizeof(Register));
+  }
+}
+
+// A block of keys and values for `count` queries that see some of it. A query gets the same bits alone and among others.
+template <size_t count>
+void AddBlock(const AttentionTask& task, const AttentionLayout& layout, const size_t* which, size_t before,
+              const float* keys, const float* values, float* all_states) {
+  const float* q[count];
+  float* states[count];
+  for (size_t n = 0; n < count; ++n) {
+    q[n] = task.queries[which[n]].q;
+    states[n] = all_states + which[n] * layout.query_size();
+  }
+  Lanes scores[count];
+  Scores<count>(q, keys, task.head_size, scores);
+  float weights[count][kLanes];
+  for (size_t n = 0; n < count; ++n) {
+    ToWeights(layout, before, task.queries[which[n]].visible, states[n], scores[n]);
+    Store(scores[n], weights[n]);
+  }
+  size_t i = 0;
+  for (; i + 2 * kLanes <= layout.padded; i += 2 * kLanes) {
+    AddValues<count, 2 * kRegisters>(weights, values, layout.padded, i, states);
+  }
+  if (i < layout.padded) AddValues<count, kRegisters>(weights, values, layout.padded, i, states);
 }
 
 void Attend(const AttentionTask& task) {
@@ -219,10 +272,16 @@ void Attend(const AttentionTask& task) {
   }
   for (size_t before = 0; before < visible; before += kCacheBlock) {
     LoadBlock(task, before / kCacheBlock, layout, keys, values);
+    size_t which[kQueriesTogether];
+    size_t found = 0;
     for (size_t i = 0; i < task.count; ++i) {
       if (task.queries[i].visible <= before) continue;
-      AddKeys(task, layout, task.queries[i], before, keys, values, states + i * layout.query_size());
+      which[found++] = i;
+      if (found < kQueriesTogether) continue;
+      AddBlock<kQueriesTogether>(task, layout, which, before, keys, values, states);
+      found = 0;
     }
+    for (size_t i = 0; i < found; ++i) AddBlock<1>(task, layout, which + i, before, keys, values, states);
   }
   for (size_t i = 0; i < task.count; ++i) {
     const float* state = states + i * layout.query_size();

@@ -6,6 +6,8 @@
 namespace fleetune {
 namespace {
 
+constexpr size_t kRegisterBytes = 32;
+constexpr size_t kQueriesTogether = 2;
 #include "inference/kernels/lane_kernels_impl.h"
 
 }  // namespace

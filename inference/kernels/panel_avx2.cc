@@ -10,8 +10,6 @@
 namespace fleetune {
 namespace {
 
-using Lines = __m256i[8];  // of 8 rows: line g is group g
-
 constexpr size_t kHalfLine = kPanelLine / 2;
 constexpr size_t kHalfRows = kPanelRows / 2;
 
@@ -24,127 +22,148 @@ __m256i SignedBytes(const uint8_t* at) {
   return _mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(at)));
 }
 
-void LoadFourBits(const uint8_t* codes, Lines& lines) {
-  const __m256i mask = _mm256_set1_epi8(15);
-  for (size_t g = 0; g < 4; ++g) {
-    const __m256i both = LoadLine(codes + g * kPanelLine);
-    lines[g] = _mm256_and_si256(both, mask);
-    lines[g + 4] = _mm256_and_si256(_mm256_srli_epi16(both, 4), mask);
-  }
+#define FLEETUNE_INLINE [[gnu::always_inline]] inline
+
+FLEETUNE_INLINE __m256i FourBitGroup(const uint8_t* codes, size_t g) {
+  const __m256i both = LoadLine(codes + g % 4 * kPanelLine);
+  return _mm256_and_si256(g < 4 ? both : _mm256_srli_epi16(both, 4), _mm256_set1_epi8(15));
+}
+// `bits` shifted to the left by `left`, or to the right if that is below zero.
+FLEETUNE_INLINE __m256i Moved(__m256i bits, int left) {
+  return left >= 0 ? _mm256_slli_epi16(bits, left) : _mm256_srli_epi16(bits, -left);
 }
 
-__m256i FourValues(const int8_t* x) {
+// What a block of each type brings: the codes of a group, and how many groups' products fit 16 bits:
+// 2 * 127 * largest code * together < 2^15.
+struct FourBits {
+  static constexpr size_t kCodes = PanelLayoutOf(TensorType::kQ4_0).codes;
+  static constexpr size_t kGroupsTogether = 8;
+  static constexpr int kOffsetShift = 3;
+  FLEETUNE_INLINE static __m256i Group(const uint8_t* codes, size_t g) { return FourBitGroup(codes, g); }
+};
+struct FiveBits {
+  static constexpr size_t kCodes = PanelLayoutOf(TensorType::kQ5_0).codes;
+  static constexpr size_t kGroupsTogether = 4;
+  static constexpr int kOffsetShift = 4;
+  FLEETUNE_INLINE static __m256i Group(const uint8_t* codes, size_t g) {
+    const __m256i fifth = Moved(LoadLine(codes + 4 * kPanelLine), 4 - static_cast<int>(g));
+    return _mm256_or_si256(FourBitGroup(codes, g), _mm256_and_si256(fifth, _mm256_set1_epi8(16)));
+  }
+};
+struct SixBits {
+  static constexpr size_t kCodes = PanelLayoutOf(TensorType::kQ6_K).codes;
+  static constexpr size_t kGroupsTogether = 2;
+  FLEETUNE_INLINE static __m256i Group(const uint8_t* codes, size_t g) {
+    const __m256i two = Moved(LoadLine(codes + (4 + g / 4) * kPanelLine), 4 - 2 * static_cast<int>(g % 4));
+    return _mm256_or_si256(FourBitGroup(codes, g), _mm256_and_si256(two, _mm256_set1_epi8(0x30)));
+  }
+};
+// Eight bits do not fit beside a signed value: the line holds code - 128, of which the magnitude is multiplied with the
+// value that has taken its sign. 2 * 128 * 127 < 2^15.
+struct EightBits {
+  static constexpr size_t kCodes = PanelLayoutOf(TensorType::kQ8_0).codes;
+  static constexpr size_t kGroupsTogether = 1;
+  static constexpr int kOffsetShift = -1;  // none is left to take off
+  FLEETUNE_INLINE static __m256i Group(const uint8_t* codes, size_t g) {
+    return _mm256_xor_si256(LoadLine(codes + g * kPanelLine), _mm256_set1_epi8(-128));
+  }
+};
+
+template <typename Bits>
+FLEETUNE_INLINE __m256i Products(__m256i line, __m256i x) {
+  if constexpr (Bits::kGroupsTogether > 1) return _mm256_maddubs_epi16(line, x);
+  return _mm256_maddubs_epi16(_mm256_abs_epi8(line), _mm256_sign_epi8(x, line));
+}
+
+FLEETUNE_INLINE __m256i FourValues(const int8_t* x) {
   int32_t four;
   __builtin_memcpy(&four, x, sizeof(four));
   return _mm256_set1_epi32(four);
 }
 
-// Products of groups `begin` to `end`, of which `together` fit 16 bits: 2 * 127 * largest code * together < 2^15.
-template <size_t begin, size_t end, size_t together>
-__m256i SumOfGroups(const Lines& lines, const int8_t* x) {
+// sums[vector][half of the rows] += products of groups `begin` to `end` of a block with `count` neighbouring vectors at `x`.
+// A value that is loaded is multiplied with both halves.
+template <typename Bits, size_t begin, size_t end, size_t count>
+FLEETUNE_INLINE void AddGroups(const uint8_t* codes, const int8_t* x, __m256i (&sums)[count][2]) {
+  constexpr size_t together = Bits::kGroupsTogether;
   const __m256i ones = _mm256_set1_epi16(1);
-  __m256i sum = _mm256_setzero_si256();
-  for (size_t g = begin; g < end; g += together) {
-    __m256i part = _mm256_maddubs_epi16(lines[g], FourValues(x + 4 * g));
-    for (size_t i = g + 1; i < g + together; ++i) {
-      part = _mm256_add_epi16(part, _mm256_maddubs_epi16(lines[i], FourValues(x + 4 * i)));
-    }
-    sum = _mm256_add_epi32(sum, _mm256_madd_epi16(part, ones));
-  }
-  return sum;
-}
-
-struct FourBits {
-  static constexpr size_t kCodes = PanelLayoutOf(TensorType::kQ4_0).codes;
-  static constexpr int kOffsetShift = 3;
-  static void Load(const uint8_t* codes, Lines& lines) { LoadFourBits(codes, lines); }
-  static __m256i Sum(const Lines& lines, const int8_t* x) { return SumOfGroups<0, 8, 8>(lines, x); }
-};
-struct FiveBits {
-  static constexpr size_t kCodes = PanelLayoutOf(TensorType::kQ5_0).codes;
-  static constexpr int kOffsetShift = 4;
-  static void Load(const uint8_t* codes, Lines& lines) {
-    LoadFourBits(codes, lines);
-    const __m256i fifth = LoadLine(codes + 4 * kPanelLine);
-    const __m256i bit = _mm256_set1_epi8(16);
-    for (int g = 0; g < 8; ++g) {
-      const __m256i moved = g < 4 ? _mm256_slli_epi16(fifth, 4 - g) : _mm256_srli_epi16(fifth, g - 4);
-      lines[g] = _mm256_or_si256(lines[g], _mm256_and_si256(moved, bit));
-    }
-  }
-  static __m256i Sum(const Lines& lines, const int8_t* x) { return SumOfGroups<0, 8, 4>(lines, x); }
-};
-// Eight bits do not fit beside a signed value: the lines hold code - 128, of which the magnitude is multiplied with the
-// value that has taken its sign. 2 * 128 * 127 < 2^15.
-struct EightBits {
-  static constexpr size_t kCodes = PanelLayoutOf(TensorType::kQ8_0).codes;
-  static void Load(const uint8_t* codes, Lines& lines) {
-    const __m256i offset = _mm256_set1_epi8(-128);
-    for (size_t g = 0; g < 8; ++g) lines[g] = _mm256_xor_si256(LoadLine(codes + g * kPanelLine), offset);
-  }
-  static __m256i Sum(const Lines& lines, const int8_t* x) {
-    const __m256i ones = _mm256_set1_epi16(1);
-    __m256i sum = _mm256_setzero_si256();
-    for (size_t g = 0; g < 8; ++g) {
-      const __m256i signed_x = _mm256_sign_epi8(FourValues(x + 4 * g), lines[g]);
-      const __m256i part = _mm256_maddubs_epi16(_mm256_abs_epi8(lines[g]), signed_x);
-      sum = _mm256_add_epi32(sum, _mm256_madd_epi16(part, ones));
-    }
-    return sum;
-  }
-};
-void LoadSixBits(const uint8_t* codes, Lines& lines) {
-  LoadFourBits(codes, lines);
-  const __m256i bits = _mm256_set1_epi8(0x30);
-  for (int half = 0; half < 2; ++half) {
-    const __m256i two = LoadLine(codes + (4 + half) * static_cast<int>(kPanelLine));
-    for (int i = 0; i < 4; ++i) {
-      const __m256i moved = i < 2 ? _mm256_slli_epi16(two, 4 - 2 * i) : _mm256_srli_epi16(two, 2 * i - 4);
-      lines[4 * half + i] = _mm256_or_si256(lines[4 * half + i], _mm256_and_si256(moved, bits));
+  __m256i parts[count][2];
+#pragma GCC unroll 8
+  for (size_t g = begin; g < end; ++g) {
+    const __m256i lines[2] = {Bits::Group(codes, g), Bits::Group(codes + kHalfLine, g)};
+#pragma GCC unroll 4
+    for (size_t t = 0; t < count; ++t) {
+      const __m256i four = FourValues(x + t * kPanelBlock + 4 * g);
+#pragma GCC unroll 2
+      for (size_t half = 0; half < 2; ++half) {
+        const __m256i products = Products<Bits>(lines[half], four);
+        __m256i& part = parts[t][half];
+        part = g % together == 0 ? products : _mm256_add_epi16(part, products);
+        if (g % together == together - 1) sums[t][half] = _mm256_add_epi32(sums[t][half], _mm256_madd_epi16(part, ones));
+      }
     }
   }
 }
 
-// Registers hold the codes of 8 rows and the sums of so many vectors.
-constexpr size_t kTogether = 4;
-
-// `count` vectors of a tile from `first` on, and 8 of the 16 rows.
+// `count` vectors of a tile from `first` on.
 struct Part {
   size_t first;
-  size_t half;
   float* y;
   size_t stride;
 };
 
 template <size_t count>
 struct Sums {
-  __m256 of[count];
+  __m256 of[count][2];
   explicit Sums(const Part& part) {
-    for (size_t t = 0; t < count; ++t) of[t] = _mm256_loadu_ps(part.y + (part.first + t) * part.stride + part.half * 8);
+    for (size_t t = 0; t < count; ++t) {
+      for (size_t half = 0; half < 2; ++half) of[t][half] = _mm256_loadu_ps(At(part, t, half));
+    }
   }
   void Store(const Part& part) const {
     for (size_t t = 0; t < count; ++t) {
-      _mm256_storeu_ps(part.y + (part.first + t) * part.stride + part.half * 8, of[t]);
+      for (size_t half = 0; half < 2; ++half) _mm256_storeu_ps(At(part, t, half), of[t][half]);
     }
   }
+  static float* At(const Part& part, size_t t, size_t half) {
+    return part.y + (part.first + t) * part.stride + half * kHalfRows;
+  }
 };
+
+// Reads of panels by one vector wait for memory alone. What the processor fetches by itself ends with a page of 4 KiB, so
+// it is told what comes: panels lie one after another, and each block moves `block_bytes` on.
+constexpr size_t kFetchAhead = 12 << 10;
+template <size_t block_bytes>
+FLEETUNE_INLINE void FetchAhead(const uint8_t* panel, size_t block) {
+  const uint8_t* at = panel + block * block_bytes + kFetchAhead;
+#pragma GCC unroll 16
+  for (size_t i = 0; i < block_bytes; i += kPanelLine) _mm_prefetch(at + i, _MM_HINT_T0);
+}
 
 template <typename Bits, size_t count>
 void MultiplyPlain(const QuantizedPanel& panel, const QuantizedTile& tile, const Part& part) {
   Sums<count> sums(part);
   for (size_t b = 0; b < panel.blocks; ++b) {
-    Lines lines;
-    Bits::Load(panel.codes + b * Bits::kCodes + part.half * kHalfLine, lines);
-    const __m256 scale = LoadHalves(panel.scales + b * 32 + part.half * 16);
+    if constexpr (count <= 2) FetchAhead<Bits::kCodes + 32>(panel.codes, b);
+    const size_t at = b * tile.vectors + part.first;
+    __m256i whole[count][2];
 #pragma GCC unroll 4
     for (size_t t = 0; t < count; ++t) {
-      const size_t at = b * tile.vectors + part.first + t;
-      __m256i sum = Bits::Sum(lines, tile.values + at * kPanelBlock);
-      if constexpr (requires { Bits::kOffsetShift; }) {
-        sum = _mm256_add_epi32(sum, _mm256_slli_epi32(_mm256_set1_epi32(tile.minus[at]), Bits::kOffsetShift));
+      __m256i start = _mm256_setzero_si256();
+      if constexpr (Bits::kOffsetShift >= 0) {
+        start = _mm256_slli_epi32(_mm256_set1_epi32(tile.minus[at + t]), Bits::kOffsetShift);
       }
-      const __m256 factor = _mm256_mul_ps(scale, _mm256_set1_ps(tile.scales[at]));
-      sums.of[t] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(sum), factor, sums.of[t]);
+      whole[t][0] = whole[t][1] = start;
+    }
+    AddGroups<Bits, 0, 8>(panel.codes + b * Bits::kCodes, tile.values + at * kPanelBlock, whole);
+#pragma GCC unroll 2
+    for (size_t half = 0; half < 2; ++half) {
+      const __m256 scale = LoadHalves(panel.scales + b * 32 + half * 16);
+#pragma GCC unroll 4
+      for (size_t t = 0; t < count; ++t) {
+        const __m256 factor = _mm256_mul_ps(scale, _mm256_set1_ps(tile.scales[at + t]));
+        sums.of[t][half] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(whole[t][half]), factor, sums.of[t][half]);
+      }
     }
   }
   sums.Store(part);
@@ -154,20 +173,23 @@ template <size_t count>
 void MultiplyQ4_K(const QuantizedPanel& panel, const QuantizedTile& tile, const Part& part) {
   Sums<count> sums(part);
   for (size_t b = 0; b < panel.blocks; ++b) {
-    Lines lines;
-    LoadFourBits(panel.codes + b * 4 * kPanelLine + part.half * kHalfLine, lines);
-    const uint8_t* scales = panel.scales + b * 32 + part.half * 8;
-    const uint8_t* super = panel.super + b / 8 * 64 + part.half * 16;
-    const __m256 scale = _mm256_mul_ps(LoadHalves(super), BytesToFloats(scales));
-    const __m256 min = _mm256_mul_ps(LoadHalves(super + 32), BytesToFloats(scales + 16));
+    if constexpr (count <= 2) FetchAhead<FourBits::kCodes + 32 + 8>(panel.codes, b);
+    const size_t at = b * tile.vectors + part.first;
+    __m256i whole[count][2] = {};
+    AddGroups<FourBits, 0, 8>(panel.codes + b * FourBits::kCodes, tile.values + at * kPanelBlock, whole);
+#pragma GCC unroll 2
+    for (size_t half = 0; half < 2; ++half) {
+      const uint8_t* scales = panel.scales + b * 32 + half * 8;
+      const uint8_t* super = panel.super + b / 8 * 64 + half * 16;
+      const __m256 scale = _mm256_mul_ps(LoadHalves(super), BytesToFloats(scales));
+      const __m256 min = _mm256_mul_ps(LoadHalves(super + 32), BytesToFloats(scales + 16));
 #pragma GCC unroll 4
-    for (size_t t = 0; t < count; ++t) {
-      const size_t at = b * tile.vectors + part.first + t;
-      const __m256i sum = SumOfGroups<0, 8, 8>(lines, tile.values + at * kPanelBlock);
-      const __m256 factor = _mm256_mul_ps(scale, _mm256_set1_ps(tile.scales[at]));
-      const __m256 below = _mm256_set1_ps(tile.scales[at] * static_cast<float>(tile.minus[at]));
-      sums.of[t] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(sum), factor, sums.of[t]);
-      sums.of[t] = _mm256_fmadd_ps(min, below, sums.of[t]);
+      for (size_t t = 0; t < count; ++t) {
+        const __m256 factor = _mm256_mul_ps(scale, _mm256_set1_ps(tile.scales[at + t]));
+        const __m256 below = _mm256_set1_ps(tile.scales[at + t] * static_cast<float>(tile.minus[at + t]));
+        sums.of[t][half] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(whole[t][half]), factor, sums.of[t][half]);
+        sums.of[t][half] = _mm256_fmadd_ps(min, below, sums.of[t][half]);
+      }
     }
   }
   sums.Store(part);
@@ -177,27 +199,37 @@ template <size_t count>
 void MultiplyQ6_K(const QuantizedPanel& panel, const QuantizedTile& tile, const Part& part) {
   Sums<count> sums(part);
   for (size_t b = 0; b < panel.blocks; ++b) {
-    Lines lines;
-    LoadSixBits(panel.codes + b * 6 * kPanelLine + part.half * kHalfLine, lines);
-    const uint8_t* scales = panel.scales + b * 32 + part.half * 8;
-    const __m256i first_scale = SignedBytes(scales);
-    const __m256i second_scale = SignedBytes(scales + 16);
-    const __m256 scale = LoadHalves(panel.super + b / 8 * 32 + part.half * 16);
+    if constexpr (count <= 2) FetchAhead<SixBits::kCodes + 32 + 4>(panel.codes, b);
+    const size_t at = b * tile.vectors + part.first;
+    __m256i first[count][2], second[count][2];
 #pragma GCC unroll 4
     for (size_t t = 0; t < count; ++t) {
-      const size_t at = b * tile.vectors + part.first + t;
-      const int8_t* x = tile.values + at * kPanelBlock;
-      const __m256i first = _mm256_add_epi32(SumOfGroups<0, 4, 2>(lines, x),
-                                             _mm256_slli_epi32(_mm256_set1_epi32(tile.first[at]), 5));
-      const __m256i second = _mm256_add_epi32(SumOfGroups<4, 8, 2>(lines, x),
-                                              _mm256_slli_epi32(_mm256_set1_epi32(tile.second[at]), 5));
-      const __m256i sum =
-          _mm256_add_epi32(_mm256_mullo_epi32(first, first_scale), _mm256_mullo_epi32(second, second_scale));
-      const __m256 factor = _mm256_mul_ps(scale, _mm256_set1_ps(tile.scales[at]));
-      sums.of[t] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(sum), factor, sums.of[t]);
+      first[t][0] = first[t][1] = _mm256_slli_epi32(_mm256_set1_epi32(tile.first[at + t]), 5);
+      second[t][0] = second[t][1] = _mm256_slli_epi32(_mm256_set1_epi32(tile.second[at + t]), 5);
+    }
+    AddGroups<SixBits, 0, 4>(panel.codes + b * SixBits::kCodes, tile.values + at * kPanelBlock, first);
+    AddGroups<SixBits, 4, 8>(panel.codes + b * SixBits::kCodes, tile.values + at * kPanelBlock, second);
+#pragma GCC unroll 2
+    for (size_t half = 0; half < 2; ++half) {
+      const uint8_t* scales = panel.scales + b * 32 + half * 8;
+      const __m256i first_scale = SignedBytes(scales);
+      const __m256i second_scale = SignedBytes(scales + 16);
+      const __m256 scale = LoadHalves(panel.super + b / 8 * 32 + half * 16);
+#pragma GCC unroll 4
+      for (size_t t = 0; t < count; ++t) {
+        const __m256i sum = _mm256_add_epi32(_mm256_mullo_epi32(first[t][half], first_scale),
+                                             _mm256_mullo_epi32(second[t][half], second_scale));
+        const __m256 factor = _mm256_mul_ps(scale, _mm256_set1_ps(tile.scales[at + t]));
+        sums.of[t][half] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(sum), factor, sums.of[t][half]);
+      }
     }
   }
   sums.Store(part);
+}
+
+// How many vectors' sums fit into registers; where these must be emptied before a block's end, there are twice as many.
+constexpr size_t VectorsTogether(TensorType type) {
+  return type == TensorType::kQ5_0 || type == TensorType::kQ6_K ? 2 : 4;
 }
 
 template <size_t count>
@@ -213,14 +245,14 @@ void MultiplyPart(const QuantizedPanel& panel, const QuantizedTile& tile, const 
 }
 
 void Quantized(const QuantizedPanel& panel, const QuantizedTile& tile, float* y, size_t stride) {
-  for (size_t half = 0; half < 2; ++half) {
-    for (size_t first = 0; first < tile.vectors; first += kTogether) {
-      const Part part = {.first = first, .half = half, .y = y, .stride = stride};
-      switch (tile.vectors) {
-        case 1: MultiplyPart<1>(panel, tile, part); break;
-        case 2: MultiplyPart<2>(panel, tile, part); break;
-        default: MultiplyPart<kTogether>(panel, tile, part);
-      }
+  const size_t most = VectorsTogether(panel.type);
+  const size_t together = tile.vectors < most ? tile.vectors : most;
+  for (size_t first = 0; first < tile.vectors; first += together) {
+    const Part part = {.first = first, .y = y, .stride = stride};
+    switch (together) {
+      case 1: MultiplyPart<1>(panel, tile, part); break;
+      case 2: MultiplyPart<2>(panel, tile, part); break;
+      default: MultiplyPart<4>(panel, tile, part);
     }
   }
 }
@@ -237,11 +269,12 @@ template <TensorType type, size_t count>
 void MultiplyColumns(const FloatPanel& panel, const FloatTile& tile, const Part& part) {
   Sums<count> sums(part);
   for (size_t c = 0; c < panel.columns; ++c) {
-    const __m256 w = LoadColumn<type>(panel.values, c * kPanelRows + part.half * kHalfRows);
+    const __m256 w[2] = {LoadColumn<type>(panel.values, c * kPanelRows),
+                         LoadColumn<type>(panel.values, c * kPanelRows + kHalfRows)};
 #pragma GCC unroll 4
     for (size_t t = 0; t < count; ++t) {
-      const float x = tile.values[c * tile.vectors + part.first + t];
-      sums.of[t] = _mm256_fmadd_ps(w, _mm256_set1_ps(x), sums.of[t]);
+      const __m256 x = _mm256_set1_ps(tile.values[c * tile.vectors + part.first + t]);
+      for (size_t half = 0; half < 2; ++half) sums.of[t][half] = _mm256_fmadd_ps(w[half], x, sums.of[t][half]);
     }
   }
   sums.Store(part);
@@ -258,14 +291,13 @@ void MultiplyFloatPart(const FloatPanel& panel, const FloatTile& tile, const Par
 }
 
 void Floats(const FloatPanel& panel, const FloatTile& tile, float* y, size_t stride) {
-  for (size_t half = 0; half < 2; ++half) {
-    for (size_t first = 0; first < tile.vectors; first += kTogether) {
-      const Part part = {.first = first, .half = half, .y = y, .stride = stride};
-      switch (tile.vectors) {
-        case 1: MultiplyFloatPart<1>(panel, tile, part); break;
-        case 2: MultiplyFloatPart<2>(panel, tile, part); break;
-        default: MultiplyFloatPart<kTogether>(panel, tile, part);
-      }
+  const size_t together = tile.vectors < 4 ? tile.vectors : 4;
+  for (size_t first = 0; first < tile.vectors; first += together) {
+    const Part part = {.first = first, .y = y, .stride = stride};
+    switch (together) {
+      case 1: MultiplyFloatPart<1>(panel, tile, part); break;
+      case 2: MultiplyFloatPart<2>(panel, tile, part); break;
+      default: MultiplyFloatPart<4>(panel, tile, part);
     }
   }
 }
@@ -312,7 +344,7 @@ void QuantizeBlock(const float* x, const QuantizedBlock& block) {
 
 // Four-bit codes, of which eight groups fit 16 bits: the best case.
 uint64_t Spin(uint64_t rounds) {
-  Lines lines;
+  __m256i lines[8];
   for (__m256i& line : lines) line = _mm256_set1_epi8(3);
   __m256i sums[2] = {_mm256_setzero_si256(), _mm256_setzero_si256()};
   __m256i values = _mm256_set1_epi8(-5);

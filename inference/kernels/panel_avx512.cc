@@ -69,15 +69,31 @@ void LoadSixBits(const uint8_t* codes, Lines& lines) {
   }
 }
 
-// sum + products of groups `begin` to `end` with the values at `x`.
-template <size_t begin, size_t end>
-__m512i AddGroups(__m512i sum, const Lines& lines, const int8_t* x) {
+// sums of neighbouring vectors + products of groups `begin` to `end` with their values at `x`. A sum waits for its last
+// product, so several are made beside one another.
+constexpr size_t kTogether = 4;
+
+template <size_t begin, size_t end, size_t count>
+[[gnu::always_inline]] inline void AddGroups(__m512i (&sums)[count], const Lines& lines, const int8_t* x) {
+#pragma GCC unroll 8
   for (size_t g = begin; g < end; ++g) {
-    int32_t four;
-    __builtin_memcpy(&four, x + 4 * g, sizeof(four));
-    sum = _mm512_dpbusd_epi32(sum, lines[g], _mm512_set1_epi32(four));
+#pragma GCC unroll 4
+    for (size_t i = 0; i < count; ++i) {
+      int32_t four;
+      __builtin_memcpy(&four, x + i * kPanelBlock + 4 * g, sizeof(four));
+      sums[i] = _mm512_dpbusd_epi32(sums[i], lines[g], _mm512_set1_epi32(four));
+    }
   }
-  return sum;
+}
+
+// Reads of panels by one vector wait for memory alone. What the processor fetches by itself ends with a page of 4 KiB, so
+// it is told what comes: panels lie one after another, and each block moves `block_bytes` on.
+constexpr size_t kFetchAhead = 12 << 10;
+template <size_t block_bytes>
+void FetchAhead(const uint8_t* panel, size_t block) {
+  const uint8_t* at = panel + block * block_bytes + kFetchAhead;
+#pragma GCC unroll 16
+  for (size_t i = 0; i < block_bytes; i += kPanelLine) _mm_prefetch(at + i, _MM_HINT_T0);
 }
 
 template <size_t vectors>
@@ -93,18 +109,25 @@ struct Sums {
 
 template <typename Bits, size_t vectors>
 void MultiplyPlain(const QuantizedPanel& panel, const QuantizedTile& tile, float* y, size_t stride) {
+  constexpr size_t together = vectors < kTogether ? vectors : kTogether;
   Sums<vectors> sums(y, stride);
   for (size_t b = 0; b < panel.blocks; ++b) {
+    if constexpr (vectors <= 2) FetchAhead<Bits::kCodes + 32>(panel.codes, b);
     Lines lines;
     Bits::Load(panel.codes + b * Bits::kCodes, lines);
     const __m512 scale = LoadHalves(panel.scales + b * 32);
 #pragma GCC unroll 16
-    for (size_t t = 0; t < vectors; ++t) {
+    for (size_t t = 0; t < vectors; t += together) {
       const size_t at = b * vectors + t;
-      const __m512i start = _mm512_slli_epi32(_mm512_set1_epi32(tile.minus[at]), Bits::kOffsetShift);
-      const __m512i sum = AddGroups<0, 8>(start, lines, tile.values + at * kPanelBlock);
-      const __m512 factor = _mm512_mul_ps(scale, _mm512_set1_ps(tile.scales[at]));
-      sums.of[t] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum), factor, sums.of[t]);
+      __m512i sum[together];
+      for (size_t i = 0; i < together; ++i) {
+        sum[i] = _mm512_slli_epi32(_mm512_set1_epi32(tile.minus[at + i]), Bits::kOffsetShift);
+      }
+      AddGroups<0, 8>(sum, lines, tile.values + at * kPanelBlock);
+      for (size_t i = 0; i < together; ++i) {
+        const __m512 factor = _mm512_mul_ps(scale, _mm512_set1_ps(tile.scales[at + i]));
+        sums.of[t + i] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum[i]), factor, sums.of[t + i]);
+      }
     }
   }
   sums.Store(y, stride);
@@ -112,8 +135,10 @@ void MultiplyPlain(const QuantizedPanel& panel, const QuantizedTile& tile, float
 
 template <size_t vectors>
 void MultiplyQ4_K(const QuantizedPanel& panel, const QuantizedTile& tile, float* y, size_t stride) {
+  constexpr size_t together = vectors < kTogether ? vectors : kTogether;
   Sums<vectors> sums(y, stride);
   for (size_t b = 0; b < panel.blocks; ++b) {
+    if constexpr (vectors <= 2) FetchAhead<4 * kPanelLine + 32 + 8>(panel.codes, b);
     Lines lines;
     LoadFourBits(panel.codes + b * 4 * kPanelLine, lines);
     const uint8_t* scales = panel.scales + b * 32;
@@ -121,13 +146,16 @@ void MultiplyQ4_K(const QuantizedPanel& panel, const QuantizedTile& tile, float*
     const __m512 scale = _mm512_mul_ps(LoadHalves(super), BytesToFloats(scales));
     const __m512 min = _mm512_mul_ps(LoadHalves(super + 32), BytesToFloats(scales + 16));
 #pragma GCC unroll 16
-    for (size_t t = 0; t < vectors; ++t) {
+    for (size_t t = 0; t < vectors; t += together) {
       const size_t at = b * vectors + t;
-      const __m512i sum = AddGroups<0, 8>(_mm512_setzero_si512(), lines, tile.values + at * kPanelBlock);
-      const __m512 factor = _mm512_mul_ps(scale, _mm512_set1_ps(tile.scales[at]));
-      const __m512 below = _mm512_set1_ps(tile.scales[at] * static_cast<float>(tile.minus[at]));
-      sums.of[t] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum), factor, sums.of[t]);
-      sums.of[t] = _mm512_fmadd_ps(min, below, sums.of[t]);
+      __m512i sum[together] = {};
+      AddGroups<0, 8>(sum, lines, tile.values + at * kPanelBlock);
+      for (size_t i = 0; i < together; ++i) {
+        const __m512 factor = _mm512_mul_ps(scale, _mm512_set1_ps(tile.scales[at + i]));
+        const __m512 below = _mm512_set1_ps(tile.scales[at + i] * static_cast<float>(tile.minus[at + i]));
+        sums.of[t + i] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum[i]), factor, sums.of[t + i]);
+        sums.of[t + i] = _mm512_fmadd_ps(min, below, sums.of[t + i]);
+      }
     }
   }
   sums.Store(y, stride);
@@ -135,23 +163,32 @@ void MultiplyQ4_K(const QuantizedPanel& panel, const QuantizedTile& tile, float*
 
 template <size_t vectors>
 void MultiplyQ6_K(const QuantizedPanel& panel, const QuantizedTile& tile, float* y, size_t stride) {
+  constexpr size_t together = vectors < kTogether ? vectors : kTogether;
   Sums<vectors> sums(y, stride);
   for (size_t b = 0; b < panel.blocks; ++b) {
+    if constexpr (vectors <= 2) FetchAhead<6 * kPanelLine + 32 + 4>(panel.codes, b);
     Lines lines;
     LoadSixBits(panel.codes + b * 6 * kPanelLine, lines);
     const __m512i first_scale = SignedBytes(panel.scales + b * 32);
     const __m512i second_scale = SignedBytes(panel.scales + b * 32 + 16);
     const __m512 scale = LoadHalves(panel.super + b / 8 * 32);
 #pragma GCC unroll 16
-    for (size_t t = 0; t < vectors; ++t) {
+    for (size_t t = 0; t < vectors; t += together) {
       const size_t at = b * vectors + t;
       const int8_t* x = tile.values + at * kPanelBlock;
-      const __m512i first = AddGroups<0, 4>(_mm512_slli_epi32(_mm512_set1_epi32(tile.first[at]), 5), lines, x);
-      const __m512i second = AddGroups<4, 8>(_mm512_slli_epi32(_mm512_set1_epi32(tile.second[at]), 5), lines, x);
-      const __m512i sum =
-          _mm512_add_epi32(_mm512_mullo_epi32(first, first_scale), _mm512_mullo_epi32(second, second_scale));
-      const __m512 factor = _mm512_mul_ps(scale, _mm512_set1_ps(tile.scales[at]));
-      sums.of[t] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum), factor, sums.of[t]);
+      __m512i first[together], second[together];
+      for (size_t i = 0; i < together; ++i) {
+        first[i] = _mm512_slli_epi32(_mm512_set1_epi32(tile.first[at + i]), 5);
+        second[i] = _mm512_slli_epi32(_mm512_set1_epi32(tile.second[at + i]), 5);
+      }
+      AddGroups<0, 4>(first, lines, x);
+      AddGroups<4, 8>(second, lines, x);
+      for (size_t i = 0; i < together; ++i) {
+        const __m512i sum =
+            _mm512_add_epi32(_mm512_mullo_epi32(first[i], first_scale), _mm512_mullo_epi32(second[i], second_scale));
+        const __m512 factor = _mm512_mul_ps(scale, _mm512_set1_ps(tile.scales[at + i]));
+        sums.of[t + i] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum), factor, sums.of[t + i]);
+      }
     }
   }
   sums.Store(y, stride);
