@@ -18,15 +18,24 @@ constexpr size_t kRegisters = kLanes / kWidth;  // of 16 lanes
 FLEETUNE_INLINE void Load(const float* at, Lanes& lanes) { __builtin_memcpy(&lanes, at, sizeof(lanes)); }
 FLEETUNE_INLINE void Store(const Lanes& lanes, float* at) { __builtin_memcpy(at, &lanes, sizeof(lanes)); }
 
-// Exact, subnormal halves included: the exponent is put right by a product. The cache holds no infinity and no NaN.
+// Exact, subnormal halves included. The cache holds no infinity and no NaN.
 FLEETUNE_INLINE void LoadHalves(const uint16_t* at, Lanes& lanes) {
+#if defined(__AVX512F__)
+  lanes = _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(at)));
+#elif defined(__F16C__)
+  for (size_t i = 0; i < 2; ++i) {
+    const __m256 eight = _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(at + 8 * i)));
+    __builtin_memcpy(reinterpret_cast<char*>(&lanes) + 32 * i, &eight, sizeof(eight));
+  }
+#else
   HalfLanes halves;
   __builtin_memcpy(&halves, at, sizeof(halves));
   const BitLanes bits = __builtin_convertvector(halves, BitLanes);
   const BitLanes magnitude = (bits & 0x7FFF) << 13;
-  const Lanes scaled = reinterpret_cast<Lanes>(magnitude) * 0x1p112f;
+  const Lanes scaled = reinterpret_cast<Lanes>(magnitude) * 0x1p112f;  // puts the exponent right
   const BitLanes result = reinterpret_cast<BitLanes>(scaled) | (bits & 0x8000) << 16;
   lanes = reinterpret_cast<Lanes>(result);
+#endif
 }
 
 FLEETUNE_INLINE float SumOf(const Lanes& lanes) {
@@ -130,6 +139,16 @@ struct AttentionLayout {
   size_t query_size() const { return padded + 2 * kLanes; }  // sums of values, sums of weights by lane, largest score
 };
 
+// What the next block needs is on its way while this one is worked on: other heads lie in between, which the processor
+// does not foresee.
+FLEETUNE_INLINE void FetchBlock(const AttentionTask& task, size_t block) {
+  constexpr size_t kLineHalves = 64 / sizeof(uint16_t);
+  for (size_t i = 0; i < task.head_size * kCacheBlock; i += kLineHalves) {
+    __builtin_prefetch(task.keys + block * task.stride + i);
+    __builtin_prefetch(task.values + block * task.stride + i);
+  }
+}
+
 void LoadBlock(const AttentionTask& task, size_t block, const AttentionLayout& layout, float* keys, float* values) {
   const uint16_t* key_halves = task.keys + block * task.stride;
   const uint16_t* value_halves = task.values + block * task.stride;
@@ -141,14 +160,17 @@ void LoadBlock(const AttentionTask& task, size_t block, const AttentionLayout& l
   for (size_t t = 0; t < kCacheBlock; ++t) {
     const uint16_t* row = value_halves + t * task.head_size;
     float* out = values + t * layout.padded;
-    for (size_t i = 0; i < layout.padded; i += kLanes) {
-      uint16_t part[kLanes] = {};
-      const size_t count = task.head_size - i < kLanes ? task.head_size - i : kLanes;
-      __builtin_memcpy(part, row + i, count * sizeof(uint16_t));
-      Lanes lanes;
-      LoadHalves(part, lanes);
+    Lanes lanes;
+    size_t i = 0;
+    for (; i + kLanes <= task.head_size; i += kLanes) {
+      LoadHalves(row + i, lanes);
       Store(lanes, out + i);
     }
+    if (i == task.head_size) continue;
+    uint16_t part[kLanes] = {};
+    __builtin_memcpy(part, row + i, (task.head_size - i) * sizeof(uint16_t));
+    LoadHalves(part, lanes);
+    Store(lanes, out + i);
   }
 }
 
@@ -260,6 +282,14 @@ void AddBlock(const AttentionTask& task, const AttentionLayout& layout, const si
   if (i < layout.padded) AddValues<count, kRegisters>(weights, values, layout.padded, i, states);
 }
 
+// The same for any number up to `most`.
+template <size_t most>
+void AddBlockFor(size_t count, const AttentionTask& task, const AttentionLayout& layout, const size_t* which,
+                 size_t before, const float* keys, const float* values, float* states) {
+  if (count == most) return AddBlock<most>(task, layout, which, before, keys, values, states);
+  if constexpr (most > 1) AddBlockFor<most - 1>(count, task, layout, which, before, keys, values, states);
+}
+
 void Attend(const AttentionTask& task) {
   const AttentionLayout layout(task.head_size);
   float* keys = task.scratch;
@@ -271,6 +301,7 @@ void Attend(const AttentionTask& task) {
     visible = task.queries[i].visible > visible ? task.queries[i].visible : visible;
   }
   for (size_t before = 0; before < visible; before += kCacheBlock) {
+    if (before + kCacheBlock < visible) FetchBlock(task, before / kCacheBlock + 1);
     LoadBlock(task, before / kCacheBlock, layout, keys, values);
     size_t which[kQueriesTogether];
     size_t found = 0;
@@ -278,10 +309,10 @@ void Attend(const AttentionTask& task) {
       if (task.queries[i].visible <= before) continue;
       which[found++] = i;
       if (found < kQueriesTogether) continue;
-      AddBlock<kQueriesTogether>(task, layout, which, before, keys, values, states);
+      AddBlockFor<kQueriesTogether>(found, task, layout, which, before, keys, values, states);
       found = 0;
     }
-    for (size_t i = 0; i < found; ++i) AddBlock<1>(task, layout, which + i, before, keys, values, states);
+    AddBlockFor<kQueriesTogether>(found, task, layout, which, before, keys, values, states);
   }
   for (size_t i = 0; i < task.count; ++i) {
     const float* state = states + i * layout.query_size();

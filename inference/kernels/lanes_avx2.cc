@@ -3,6 +3,8 @@
 #include "inference/kernels/lane_kernels.h"
 
 #if defined(__x86_64__)
+#include <immintrin.h>
+
 namespace fleetune {
 namespace {
 
