@@ -77,7 +77,8 @@ inline constexpr size_t kMaxTaskTomlBytes = 64 * 1024;
 //   [server]    optimizer ("fedavg" or "fedadam"), learning_rate, momentum, beta1, beta2, tau, refactor_every
 //
 // Parses the operator's TOML. `find_model` gives the SHA-256 of the base model with a name, or NotFound.
-// InvalidArgument naming key and line: an unknown key, a wrong type, out of range, a missing `name` or `base`.
+// InvalidArgument naming key and line: an unknown key (adapter.dora with the reason), a wrong type, out of range, a missing `name`
+// or `base`.
 absl::StatusOr<TaskSpec> ParseTaskSpec(std::string_view toml,
                                        absl::FunctionRef<absl::StatusOr<Digest>(std::string_view)> find_model);
 

@@ -21,6 +21,11 @@ namespace {
 using training_keys::Choice;
 using training_keys::Seed;
 
+// docs/design/lora_variants.md says why.
+constexpr char kNoDora[] =
+    "fleets do not train DoRA, whose magnitudes are of one base's rows, while devices hold quantizations of their own; on one "
+    "machine `fleetune-model train --dora` does";
+
 std::string LineOf(const toml::source_region& source) { return "line " + std::to_string(source.begin.line) + ": "; }
 
 // Reads the keys of one table into fields that hold their defaults. The first error stays.
@@ -116,6 +121,11 @@ class TaskTable {
     status_ = absl::InvalidArgumentError((node == nullptr ? "" : LineOf(node->source())) + prefix_ + key + ": " + what);
   }
 
+  // Of a key that people look for where it is not.
+  void Refuse(const char* key, const std::string& why) {
+    if (table_ != nullptr && table_->contains(key)) Fail(key, why);
+  }
+
   // The first error, or a key that nobody asked for.
   absl::Status Finish() const {
     if (!status_.ok() || table_ == nullptr) return status_;
@@ -175,7 +185,10 @@ absl::StatusOr<TaskSpec> ReadTask(const toml::table& table,
   std::list<TaskTable> sections;
   task_keys::VisitAll(
       [&](const char* section) -> TaskTable& {
-        return *section == '\0' ? top : sections.emplace_back(top.Section(section));
+        if (*section == '\0') return top;
+        TaskTable& added = sections.emplace_back(top.Section(section));
+        if (std::string_view(section) == "adapter") added.Refuse("dora", kNoDora);
+        return added;
       },
       spec);
   RETURN_IF_ERROR(top.Finish());

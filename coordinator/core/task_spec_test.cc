@@ -127,6 +127,8 @@ tau = 0.01
 TEST(TaskSpecTest, UnknownKeysAreNamedWithTheirLine) {
   EXPECT_THAT(Parse(kSmallest + "colour = 1\n"), HasStatus(kInvalid, "line 4: unknown key colour"));
   EXPECT_THAT(Parse(kSmallest + "[round]\ninvite = 8\n"), HasStatus(kInvalid, "line 5: unknown key round.invite"));
+  EXPECT_THAT(Parse(kSmallest + "[adapter]\ndora = true\n"),
+              HasStatus(kInvalid, "line 5: adapter.dora: fleets do not train DoRA"));
 }
 
 TEST(TaskSpecTest, MissingKeysAreNamed) {

@@ -21,9 +21,10 @@ void AddTo(std::span<float> x, std::span<const float> y) {
 }  // namespace
 
 CachedSequence::CachedSequence(std::shared_ptr<const Model> model, std::shared_ptr<const Adapter> adapter,
-                               uint32_t max_tokens)
+                               std::shared_ptr<const RowGains> gains, uint32_t max_tokens)
     : model_(std::move(model)),
       adapter_(std::move(adapter)),
+      gains_(std::move(gains)),
       shape_(model_->shape()),
       weights_(model_->weights()),
       max_tokens_(max_tokens),
@@ -136,33 +137,38 @@ void CachedSequence::FeedForwardBlock(uint32_t layer, std::span<float> x) const 
 
 std::vector<float> CachedSequence::Project(uint32_t layer, Projection projection, const WeightMatrix& w,
                                            std::span<const float> bias, std::span<const float> x) const {
-  const size_t tokens = x.size() / w.columns;
-  std::vector<float> y(tokens * w.rows);
+  std::vector<float> y(x.size() / w.columns * w.rows);
   MultiplyByRows(w, x, y);
-  if (!bias.empty()) {
-    for (size_t t = 0; t < tokens; ++t) AddTo(std::span(y).subspan(t * w.rows, w.rows), bias);
-  }
   const LoraModule* module = adapter_ == nullptr ? nullptr : adapter_->spec().Find(layer, projection);
-  if (module == nullptr) return y;
+  if (module != nullptr) AddAdapted(*module, x, y);
+  const std::span<const float> gains = gains_ == nullptr ? std::span<const float>() : gains_->Find(layer, projection);
+  for (size_t begin = 0; begin < y.size(); begin += w.rows) {
+    const std::span<float> row = std::span(y).subspan(begin, w.rows);
+    for (size_t i = 0; i < gains.size(); ++i) row[i] *= gains[i];
+    if (!bias.empty()) AddTo(row, bias);
+  }
+  return y;
+}
 
+void CachedSequence::AddAdapted(const LoraModule& module, std::span<const float> x, std::span<float> y) const {
+  const size_t tokens = x.size() / module.in;
   const uint32_t rank = adapter_->spec().rank();
-  const std::span<const float> a = adapter_->a(*module);
-  const std::span<const float> b = adapter_->b(*module);
+  const std::span<const float> a = adapter_->a(module);
+  const std::span<const float> b = adapter_->b(module);
   const WeightMatrix a_matrix = {.type = TensorType::kF32,
                                  .data = {reinterpret_cast<const uint8_t*>(a.data()), a.size_bytes()},
                                  .rows = rank,
-                                 .columns = module->in};
+                                 .columns = module.in};
   std::vector<float> ax(tokens * rank);
   MultiplyByRows(a_matrix, x, ax);
   for (size_t t = 0; t < tokens; ++t) {
     for (uint32_t r = 0; r < rank; ++r) {
       const float factor = adapter_->spec().scale() * ax[t * rank + r];
-      const float* b_row = b.data() + size_t{r} * module->out;
-      float* result = y.data() + t * w.rows;
-      for (size_t i = 0; i < w.rows; ++i) result[i] += factor * b_row[i];
+      const float* b_row = b.data() + size_t{r} * module.out;
+      float* result = y.data() + t * module.out;
+      for (size_t i = 0; i < module.out; ++i) result[i] += factor * b_row[i];
     }
   }
-  return y;
 }
 
 std::vector<float> CachedSequence::Normalize(std::span<const float> x, std::span<const float> weight) const {

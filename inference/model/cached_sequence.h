@@ -7,6 +7,7 @@
 #include "inference/model/attention.h"
 #include "inference/model/model.h"
 #include "inference/model/rotation.h"
+#include "inference/model/row_gains.h"
 #include "inference/model/weights.h"
 
 namespace fleetune {
@@ -15,7 +16,8 @@ namespace fleetune {
 class CachedSequence final : public Sequence {
  public:
   // Requires what Sequence::Start checks.
-  CachedSequence(std::shared_ptr<const Model> model, std::shared_ptr<const Adapter> adapter, uint32_t max_tokens);
+  CachedSequence(std::shared_ptr<const Model> model, std::shared_ptr<const Adapter> adapter,
+                 std::shared_ptr<const RowGains> gains, uint32_t max_tokens);
 
   absl::Status Append(std::span<const int32_t> tokens, std::span<float> logits) override;
   absl::Status AppendStates(std::span<const int32_t> tokens, std::span<float> states) override;
@@ -32,13 +34,15 @@ class CachedSequence final : public Sequence {
   std::vector<float> Embed(std::span<const int32_t> tokens) const;
   void AttentionBlock(uint32_t layer, std::span<float> x);
   void FeedForwardBlock(uint32_t layer, std::span<float> x) const;
-  // W x + bias + scale * B (A x) for each vector in x.
+  // gain * (W x + scale * B (A x)) + bias for each vector in x; a gain a row, of DoRA.
   std::vector<float> Project(uint32_t layer, Projection projection, const WeightMatrix& w,
                              std::span<const float> bias, std::span<const float> x) const;
+  void AddAdapted(const LoraModule& module, std::span<const float> x, std::span<float> y) const;
   std::vector<float> Normalize(std::span<const float> x, std::span<const float> weight) const;
 
   const std::shared_ptr<const Model> model_;
   const std::shared_ptr<const Adapter> adapter_;  // may be null
+  const std::shared_ptr<const RowGains> gains_;   // null: none
   const LlamaShape& shape_;
   const ModelWeights& weights_;
   const uint32_t max_tokens_;

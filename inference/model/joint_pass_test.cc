@@ -52,6 +52,17 @@ std::shared_ptr<const Adapter> AdapterOf(const Model& model, uint32_t rank, std:
   return std::make_shared<const Adapter>(*Adapter::Create(spec, DeriveA(spec, rank), std::move(b)));
 }
 
+std::shared_ptr<const Adapter> DoraOf(const Model& model, uint32_t rank, std::vector<Projection> targets) {
+  AdapterSpec::Options options = {.rank = rank, .alpha = 8, .targets = std::move(targets)};
+  options.dora = true;
+  const AdapterSpec spec = *AdapterSpec::Create(options, SizesOf(model.shape()));
+  SplitMix64 random(rank);
+  std::vector<float> b(spec.b_size()), magnitudes(spec.magnitudes_size());
+  for (float& value : b) value = static_cast<float>(random.NextUnit() - 0.5);
+  for (float& value : magnitudes) value = static_cast<float>(0.5 + random.NextUnit());
+  return std::make_shared<const Adapter>(*Adapter::Create(spec, DeriveA(spec, rank), std::move(b), std::move(magnitudes)));
+}
+
 std::vector<int32_t> Tokens(size_t count, size_t seed) {
   std::vector<int32_t> tokens;
   for (size_t i = 0; i < count; ++i) tokens.push_back(static_cast<int32_t>((i * 31 + seed * 77 + i * i) % 259));
@@ -80,7 +91,8 @@ class JointPassTest : public testing::TestWithParam<Way> {
       if (GetParam().threads > 1) compute.workers = std::make_shared<Workers>(GetParam().threads);
     }
     model_ = *Model::Load(file, compute);
-    adapters_ = {nullptr, AdapterOf(*model_, 4, kAll), AdapterOf(*model_, 9, {Projection::kQ, Projection::kDown})};
+    adapters_ = {nullptr, AdapterOf(*model_, 4, kAll), AdapterOf(*model_, 9, {Projection::kQ, Projection::kDown}),
+                 DoraOf(*model_, 5, {Projection::kV, Projection::kO, Projection::kGate})};
   }
 
   std::unique_ptr<Sequence> Start(const std::shared_ptr<const Adapter>& adapter) const {

@@ -5,6 +5,7 @@
 #include "inference/model/cached_sequence.h"
 #include "inference/model/packed_adapters.h"
 #include "inference/model/packed_sequence.h"
+#include "inference/model/row_gains.h"
 #include "inference/model/weights.h"
 
 namespace fleetune {
@@ -14,7 +15,8 @@ Model::Model(std::shared_ptr<const GgufFile> file, LlamaShape shape, ModelComput
       shape_(std::move(shape)),
       compute_(std::move(compute)),
       weights_(std::make_unique<const ModelWeights>(FindWeights(*file_, shape_))),
-      packed_adapters_(std::make_unique<PackedAdapters>()) {
+      packed_adapters_(std::make_unique<PackedAdapters>()),
+      gains_(std::make_unique<RowGainsInUse>()) {
   if (compute_.packed == nullptr) return;
   packed_weights_ = std::make_unique<const PackedWeights>(FindPackedWeights(*compute_.packed, shape_));
 }
@@ -24,6 +26,10 @@ absl::StatusOr<std::shared_ptr<const Model>> Model::Load(std::shared_ptr<const G
                                                          ModelCompute compute) {
   ASSIGN_OR_RETURN(LlamaShape shape, ReadLlamaShape(*file));
   return std::shared_ptr<const Model>(new Model(std::move(file), std::move(shape), std::move(compute)));
+}
+
+absl::StatusOr<std::shared_ptr<const RowGains>> Model::GainsOf(const std::shared_ptr<const Adapter>& adapter) const {
+  return gains_->Of(adapter, *weights_, compute());
 }
 
 BaseSizes SizesOf(const LlamaShape& shape) {
@@ -77,11 +83,17 @@ absl::StatusOr<std::unique_ptr<Sequence>> Sequence::Start(std::shared_ptr<const 
     return absl::InvalidArgumentError(
         fmt::format("a sequence of {} tokens; the model's context takes 1 to {}", max_tokens, shape.context));
   }
-  if (adapter != nullptr) RETURN_IF_ERROR(CheckFits(*adapter, shape));
-  if (model->packed_weights() != nullptr) {
-    return std::make_unique<PackedSequence>(std::move(model), adapter, max_tokens);
+  std::shared_ptr<const RowGains> gains;
+  if (adapter != nullptr) {
+    RETURN_IF_ERROR(CheckFits(*adapter, shape));
+    ASSIGN_OR_RETURN(gains, model->GainsOf(adapter));
   }
-  return std::make_unique<CachedSequence>(std::move(model), std::move(adapter), max_tokens);
+  if (model->packed_weights() != nullptr) {
+    std::shared_ptr<const PackedAdapter> packed;
+    if (adapter != nullptr) packed = model->packed_adapters().Of(adapter, gains);
+    return std::make_unique<PackedSequence>(std::move(model), std::move(packed), max_tokens);
+  }
+  return std::make_unique<CachedSequence>(std::move(model), std::move(adapter), std::move(gains), max_tokens);
 }
 
 }  // namespace fleetune

@@ -17,6 +17,8 @@ namespace fleetune {
 struct ModelWeights;   // inference/model/weights.h
 struct PackedWeights;  // inference/model/weights.h
 class PackedAdapters;  // inference/model/packed_adapters.h
+class RowGains;        // inference/model/row_gains.h
+class RowGainsInUse;
 
 // What a model computes with.
 //
@@ -30,8 +32,8 @@ struct ModelCompute {
   std::shared_ptr<Workers> workers;                     // null: the calling thread alone
 };
 
-// A Llama-family model over a mapped GGUF file. Thread-safe: immutable, but for adapters that sequences share in their
-// packed form. Shares the mapping.
+// A Llama-family model over a mapped GGUF file. Thread-safe: immutable, but for what it remembers of adapters in use. Shares the
+// mapping.
 class Model {
  public:
   // Errors of ReadLlamaShape. Requires compute.packed to be of `file`; checked.
@@ -46,6 +48,10 @@ class Model {
   PackedAdapters& packed_adapters() const { return *packed_adapters_; }
   Compute compute() const { return {.set = compute_.set, .workers = compute_.workers.get()}; }
 
+  // What this adapter multiplies rows by, computed once while it is in use; null if it has no magnitudes. Requires one that
+  // fits. Errors of RowGains::Of.
+  absl::StatusOr<std::shared_ptr<const RowGains>> GainsOf(const std::shared_ptr<const Adapter>& adapter) const;
+
   ~Model();
 
  private:
@@ -56,7 +62,8 @@ class Model {
   ModelCompute compute_;
   std::unique_ptr<const ModelWeights> weights_;         // views into file_
   std::unique_ptr<const PackedWeights> packed_weights_;  // views into compute_.packed
-  std::unique_ptr<PackedAdapters> packed_adapters_;
+  const std::unique_ptr<PackedAdapters> packed_adapters_;
+  const std::unique_ptr<RowGainsInUse> gains_;
 };
 
 // The sizes that an adapter over this model has.
@@ -66,8 +73,8 @@ BaseSizes SizesOf(const LlamaShape& shape);
 // Not thread-safe.
 class Sequence {
  public:
-  // `adapter` may be null: the base alone. InvalidArgument if its spec does not fit the model, or max_tokens is
-  // 0 or over the model's context.
+  // `adapter` may be null: the base alone. InvalidArgument if its spec does not fit the model, if of DoRA a row that it makes is
+  // zero, or max_tokens is 0 or over the model's context.
   static absl::StatusOr<std::unique_ptr<Sequence>> Start(std::shared_ptr<const Model> model,
                                                          std::shared_ptr<const Adapter> adapter,
                                                          uint32_t max_tokens);

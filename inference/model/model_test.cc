@@ -6,6 +6,8 @@
 #include "base/random.h"
 #include "gtest/gtest.h"
 #include "inference/gguf/gguf_writer.h"
+#include "inference/model/row_gains.h"
+#include "inference/model/weights.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/tiny_llama.h"
 
@@ -62,7 +64,7 @@ const std::vector<Projection> kAllProjections = {Projection::kQ,   Projection::k
                                                  Projection::kDown};
 const char* const kParts[] = {"attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_down"};
 
-// The tiny model's bytes with scale * B A added to the weights.
+// The tiny model's bytes with scale * B A added to the weights, and of DoRA the rows brought to their magnitudes.
 Bytes Merged(const Bytes& base, const Adapter& adapter) {
   const auto file = GgufFile::FromBytes(base);
   GgufWriter writer;
@@ -80,6 +82,13 @@ Bytes Merged(const Bytes& base, const Adapter& adapter) {
                                             adapter.a(module)[r * module.in + in];
           }
         }
+      }
+      const std::span<const float> magnitudes = adapter.magnitudes(module);
+      for (size_t out = 0; out < magnitudes.size(); ++out) {
+        const std::span<float> row = std::span(values).subspan(out * module.in, module.in);
+        double squares = 0;
+        for (const float value : row) squares += static_cast<double>(value) * static_cast<double>(value);
+        for (float& value : row) value = static_cast<float>(static_cast<double>(value * magnitudes[out]) / std::sqrt(squares));
       }
     }
     const auto* raw = reinterpret_cast<const uint8_t*>(values.data());
@@ -179,6 +188,75 @@ TEST(Model, AnAdapterActsAsIfMergedIntoTheWeights) {
     }
     EXPECT_GT(change, 0.01f);
   }
+}
+
+// Magnitudes of the adapter's own: no norm of anything.
+std::shared_ptr<const Adapter> RandomDora(const Model& model) {
+  const AdapterSpec spec = *AdapterSpec::Create({.rank = 2, .alpha = 3, .targets = kAllProjections, .dora = true},
+                                                SizesOf(model.shape()));
+  SplitMix64 random(5);
+  std::vector<float> b(spec.b_size()), magnitudes(spec.magnitudes_size());
+  for (float& value : b) value = static_cast<float>(random.NextUnit() - 0.5);
+  for (float& value : magnitudes) value = static_cast<float>(0.5 + random.NextUnit());
+  return std::make_shared<const Adapter>(*Adapter::Create(spec, DeriveA(spec, 9), std::move(b), std::move(magnitudes)));
+}
+
+TEST(Model, MagnitudesAreTheNormsOfTheRows) {
+  const Bytes base = TinyLlama{.qkv_bias = true}.ToBytes();
+  const auto model = LoadBytes(base);
+  const auto dora = RandomDora(*model);
+  const std::vector<float> unmerged = LogitsOf(model, dora);
+  const std::vector<float> merged = LogitsOf(LoadBytes(Merged(base, *dora)));
+  const std::vector<float> without = LogitsOf(
+      model, std::make_shared<const Adapter>(*Adapter::Create(SpecFor(*model, kAllProjections),
+                                                              {dora->a().begin(), dora->a().end()},
+                                                              {dora->b().begin(), dora->b().end()})));
+  float change = 0;
+  for (size_t i = 0; i < merged.size(); ++i) {
+    ASSERT_NEAR(unmerged[i], merged[i], 1e-4);
+    change = std::max(change, std::fabs(merged[i] - without[i]));
+  }
+  EXPECT_GT(change, 0.01f);
+  // In any pieces alike, also where products are packed.
+  EXPECT_EQ(LogitsOf(model, dora, 3), unmerged);
+  const auto file = *GgufFile::FromBytes(base);
+  const auto packed = *Model::Load(file, {.packed = PackedModel::InMemory(*file), .workers = nullptr});
+  const std::vector<float> fast = LogitsOf(packed, dora);
+  EXPECT_EQ(LogitsOf(packed, dora, 3), fast);
+  for (size_t i = 0; i < fast.size(); ++i) EXPECT_NEAR(fast[i], unmerged[i], 0.1);
+}
+
+TEST(Model, GainsAreComputedOnceWhileAnAdapterIsInUse) {
+  const auto model = LoadBytes(TinyLlama{}.ToBytes());
+  auto dora = RandomDora(*model);
+  auto gains = *model->GainsOf(dora);
+  ASSERT_NE(gains, nullptr);
+  EXPECT_EQ(*model->GainsOf(dora), gains);
+  const auto other = RandomDora(*model);
+  EXPECT_NE(*model->GainsOf(other), gains);
+  EXPECT_EQ(*model->GainsOf(RandomAdapter(SpecFor(*model, {Projection::kQ}))), nullptr);
+  const std::weak_ptr<const RowGains> watched = gains;
+  gains.reset();
+  EXPECT_FALSE(watched.expired());
+  dora.reset();
+  (void)*model->GainsOf(other);
+  EXPECT_TRUE(watched.expired());
+}
+
+TEST(Model, RefusesDoraOverARowOfZeros) {
+  const auto model = LoadBytes(TinyLlama{}.ToBytes());
+  const AdapterSpec spec = *AdapterSpec::Create({.rank = 1, .alpha = 1, .targets = {Projection::kK}, .dora = true},
+                                                SizesOf(model->shape()));
+  std::vector<float> a(spec.a_size()), b(spec.b_size());
+  const WeightMatrix& k = model->weights().layers[1].k;
+  ASSERT_EQ(k.type, TensorType::kF32);
+  const LoraModule& module = *spec.Find(1, Projection::kK);
+  std::memcpy(a.data() + module.a_offset, k.data.data() + 2 * k.columns * sizeof(float), k.columns * sizeof(float));
+  b[module.b_offset + 2] = -1;
+  const auto dora = std::make_shared<const Adapter>(
+      *Adapter::Create(spec, a, b, std::vector<float>(spec.magnitudes_size(), 1.0f)));
+  EXPECT_THAT(Sequence::Start(model, dora, 4),
+              HasStatus(StatusCode::kInvalidArgument, "row 2 of k in layer 1 is zero, and DoRA divides by its norm"));
 }
 
 TEST(Model, RefusesAdaptersOfOtherModels) {

@@ -5,8 +5,8 @@
 
 namespace fleetune {
 
-PackedAdapter::PackedAdapter(const Adapter& adapter)
-    : rank_(adapter.spec().rank()), scale_(adapter.spec().scale()) {
+PackedAdapter::PackedAdapter(const Adapter& adapter, std::shared_ptr<const RowGains> gains)
+    : gains_(std::move(gains)), rank_(adapter.spec().rank()), scale_(adapter.spec().scale()) {
   for (const LoraModule& module : adapter.spec().modules()) {
     const std::span<const float> a = adapter.a(module);
     const std::span<const float> b = adapter.b(module);
@@ -17,7 +17,8 @@ PackedAdapter::PackedAdapter(const Adapter& adapter)
     const TensorType a_type = module.in % 32 == 0 ? TensorType::kQ8_0 : TensorType::kF32;
     modules_[{module.layer, module.projection}] = {
         .a = Pack(a_type, rank_, module.in, {a.begin(), a.end()}),
-        .b = Pack(TensorType::kQ8_0, module.out, rank_columns(), turned)};
+        .b = Pack(TensorType::kQ8_0, module.out, rank_columns(), turned),
+        .gains = gains_ == nullptr ? std::span<const float>() : gains_->Find(module.layer, module.projection)};
   }
 }
 

@@ -3,23 +3,27 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <span>
 #include <utility>
 #include <vector>
 
 #include "inference/kernels/packed_matrix.h"
+#include "inference/model/row_gains.h"
 #include "lora/adapter/adapter.h"
 
 namespace fleetune {
 
 // An adapter for products beside its base's: A and B quantized to int8 as Q8_0 does (an error of half a per cent of what
-// the adapter adds) and packed. Immutable, so thread-safe.
+// the adapter adds) and packed; of DoRA with the gains of its rows. Immutable, so thread-safe.
 class PackedAdapter {
  public:
-  explicit PackedAdapter(const Adapter& adapter);
+  // `gains` are the adapter's over the base that it is used with; null if it has none.
+  PackedAdapter(const Adapter& adapter, std::shared_ptr<const RowGains> gains);
 
   struct Module {
     PackedMatrix a;  // rank rows of `in`; F32 if `in` is no multiple of 32
     PackedMatrix b;  // `out` rows of rank_columns
+    std::span<const float> gains;  // `out` factors of W x + scale * B (A x); empty: none
   };
   // Null if the adapter does not change it.
   const Module* Find(uint32_t layer, Projection projection) const;
@@ -34,6 +38,7 @@ class PackedAdapter {
   };
   PackedMatrix Pack(TensorType type, uint64_t rows, uint64_t columns, const std::vector<float>& values);
 
+  std::shared_ptr<const RowGains> gains_;
   uint32_t rank_;
   float scale_;
   std::map<std::pair<uint32_t, Projection>, Module> modules_;

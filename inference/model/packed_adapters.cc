@@ -2,8 +2,9 @@
 
 namespace fleetune {
 
-std::shared_ptr<const PackedAdapter> PackedAdapters::Of(const std::shared_ptr<const Adapter>& adapter) {
-  const std::lock_guard lock(mutex_);
+std::shared_ptr<const PackedAdapter> PackedAdapters::Of(const std::shared_ptr<const Adapter>& adapter,
+                                                         const std::shared_ptr<const RowGains>& gains) {
+  const MutexLock lock(&mutex_);
   for (auto entry = entries_.begin(); entry != entries_.end();) {
     const std::shared_ptr<const PackedAdapter> packed = entry->packed.lock();
     if (packed == nullptr) {
@@ -13,7 +14,7 @@ std::shared_ptr<const PackedAdapter> PackedAdapters::Of(const std::shared_ptr<co
     if (entry->adapter.lock() == adapter) return packed;
     ++entry;
   }
-  auto packed = std::make_shared<const PackedAdapter>(*adapter);
+  auto packed = std::make_shared<const PackedAdapter>(*adapter, gains);
   entries_.push_back({.adapter = adapter, .packed = packed});
   return packed;
 }

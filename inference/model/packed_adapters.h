@@ -2,8 +2,8 @@
 
 #include <list>
 #include <memory>
-#include <mutex>
 
+#include "base/mutex.h"
 #include "inference/model/packed_adapter.h"
 
 namespace fleetune {
@@ -12,7 +12,9 @@ namespace fleetune {
 // and freed with the last. Thread-safe: a mutex, held while an adapter is packed, so that it is packed once.
 class PackedAdapters {
  public:
-  std::shared_ptr<const PackedAdapter> Of(const std::shared_ptr<const Adapter>& adapter);
+  // `gains` as PackedAdapter takes them: the same in all calls of one adapter.
+  std::shared_ptr<const PackedAdapter> Of(const std::shared_ptr<const Adapter>& adapter,
+                                          const std::shared_ptr<const RowGains>& gains);
 
  private:
   struct Entry {
@@ -20,8 +22,8 @@ class PackedAdapters {
     std::weak_ptr<const PackedAdapter> packed;
   };
 
-  std::mutex mutex_;
-  std::list<Entry> entries_;  // guarded by mutex_
+  Mutex mutex_;
+  std::list<Entry> entries_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace fleetune

@@ -1,5 +1,7 @@
 #include "inference/model/packed_products.h"
 
+#include <algorithm>
+
 #include "inference/kernels/panel_layout.h"
 
 namespace fleetune {
@@ -54,6 +56,7 @@ size_t PackedProducts::FindBranches(uint32_t layer, std::span<const AdaptedVecto
       branch.x = some.count == vectors ? &tiles_ : &adapted_tiles_[i];
       branch.y = product.y.subspan(some.first * product.w->rows, some.count * product.w->rows);
       branch.ax.assign(some.count * some.adapter->rank(), 0.0f);
+      if (!module->gains.empty()) SetAside(branch);
     }
   }
   return count;
@@ -73,6 +76,24 @@ void PackedProducts::AddB(std::span<Branch> branches) {
     jobs_.push_back({.w = &branch.module->b, .x = &branch.tiles, .y = branch.y});
   }
   AddProducts(jobs_, compute_);
+  for (Branch& branch : branches) {
+    if (!branch.module->gains.empty()) Gain(branch);
+  }
+}
+
+// What was in y before is set aside, so that its place can take the sum that is to be multiplied.
+void PackedProducts::SetAside(Branch& branch) {
+  branch.before.assign(branch.y.begin(), branch.y.end());
+  std::ranges::fill(branch.y, 0.0f);
+}
+
+void PackedProducts::Gain(const Branch& branch) const {
+  const std::span<const float> gains = branch.module->gains;
+  const size_t rows = gains.size();
+  RunParts(compute_, branch.y.size() / rows, [&](size_t t) {
+    const std::span<float> y = branch.y.subspan(t * rows, rows);
+    for (size_t r = 0; r < rows; ++r) y[r] = branch.before[t * rows + r] + gains[r] * y[r];
+  });
 }
 
 void PackedProducts::AddPlain(const PackedMatrix& w, std::span<const float> x, std::span<float> y) {

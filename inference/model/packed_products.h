@@ -9,7 +9,8 @@
 
 namespace fleetune {
 
-// y += W x + scale * B (A x), for projections of one layer that read the same vectors.
+// y += W x + scale * B (A x), for projections of one layer that read the same vectors; of DoRA that sum is multiplied by a gain a
+// row before it is added.
 struct ProjectionProduct {
   Projection projection = Projection::kQ;
   const PackedMatrix* w = nullptr;
@@ -49,11 +50,14 @@ class PackedProducts {
     std::vector<float> ax;      // a row of rank floats a vector
     std::vector<float> padded;  // scaled, a row of rank_columns
     VectorTiles tiles;
+    std::vector<float> before;  // of DoRA: y as it was, while y takes W x + scale * B (A x)
   };
   // Branches of the layer, in branches_ up to their number, which comes back.
   size_t FindBranches(uint32_t layer, std::span<const AdaptedVectors> adapted,
                       std::span<const ProjectionProduct> products, size_t vectors);
   void AddB(std::span<Branch> branches);
+  static void SetAside(Branch& branch);
+  void Gain(const Branch& branch) const;
 
   const Compute compute_;
   VectorTiles tiles_;                       // of all vectors

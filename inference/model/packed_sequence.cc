@@ -3,16 +3,14 @@
 #include "base/check.h"
 #include "base/status_macros.h"
 #include "inference/model/append_check.h"
-#include "inference/model/packed_adapters.h"
 
 namespace fleetune {
 
-PackedSequence::PackedSequence(std::shared_ptr<const Model> model, const std::shared_ptr<const Adapter>& adapter,
+PackedSequence::PackedSequence(std::shared_ptr<const Model> model, std::shared_ptr<const PackedAdapter> adapter,
                                uint32_t max_tokens)
     : model_(std::move(model)), max_tokens_(max_tokens), pass_(*model_) {
-  const LlamaShape& shape = model_->shape();
-  if (adapter != nullptr) state_.adapter = model_->packed_adapters().Of(adapter);
-  state_.layers.assign(shape.layers, HalfCache(shape));
+  state_.adapter = std::move(adapter);
+  state_.layers.assign(model_->shape().layers, HalfCache(model_->shape()));
 }
 
 absl::Status PackedSequence::Check(std::span<const int32_t> tokens) const {

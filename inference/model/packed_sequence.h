@@ -15,8 +15,7 @@ class PackedSequence final : public Sequence {
   static constexpr size_t kChunkTokens = 128;
 
   // Requires what Sequence::Start checks, and packed weights. `adapter` may be null.
-  PackedSequence(std::shared_ptr<const Model> model, const std::shared_ptr<const Adapter>& adapter,
-                 uint32_t max_tokens);
+  PackedSequence(std::shared_ptr<const Model> model, std::shared_ptr<const PackedAdapter> adapter, uint32_t max_tokens);
 
   absl::Status Append(std::span<const int32_t> tokens, std::span<float> logits) override;
   absl::Status AppendStates(std::span<const int32_t> tokens, std::span<float> states) override;

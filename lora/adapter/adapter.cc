@@ -1,5 +1,6 @@
 #include "lora/adapter/adapter.h"
 
+#include <algorithm>
 #include <cmath>
 #include <string>
 #include <utility>
@@ -27,17 +28,19 @@ absl::Status CheckValues(const char* name, std::span<const float> values, uint64
 
 }  // namespace
 
-absl::StatusOr<Adapter> Adapter::Create(AdapterSpec spec, std::vector<float> a,
-                                        std::vector<float> b) {
+absl::StatusOr<Adapter> Adapter::Create(AdapterSpec spec, std::vector<float> a, std::vector<float> b,
+                                        std::vector<float> magnitudes) {
   RETURN_IF_ERROR(CheckValues("A", a, spec.a_size()));
   RETURN_IF_ERROR(CheckValues("B", b, spec.b_size()));
-  return Adapter(std::move(spec), std::move(a), std::move(b));
+  RETURN_IF_ERROR(CheckValues("magnitudes", magnitudes, spec.magnitudes_size()));
+  return Adapter(std::move(spec), std::move(a), std::move(b), std::move(magnitudes));
 }
 
 Adapter Adapter::Initial(AdapterSpec spec, uint64_t seed) {
+  CHECK(!spec.dora());
   std::vector<float> a = DeriveA(spec, seed);
   std::vector<float> b(spec.b_size(), 0.0f);
-  return Adapter(std::move(spec), std::move(a), std::move(b));
+  return Adapter(std::move(spec), std::move(a), std::move(b), {});
 }
 
 std::span<const float> Adapter::a(const LoraModule& module) const {
@@ -48,6 +51,14 @@ std::span<const float> Adapter::a(const LoraModule& module) const {
 std::span<const float> Adapter::b(const LoraModule& module) const {
   CHECK(module.b_offset + uint64_t{spec_.rank()} * module.out <= b_.size());
   return std::span(b_).subspan(module.b_offset, uint64_t{spec_.rank()} * module.out);
+}
+
+std::span<const float> Adapter::magnitudes(const LoraModule& module) const {
+  if (magnitudes_.empty()) return {};
+  const uint64_t offset = module.b_offset / spec_.rank();
+  CHECK(offset + module.out <= magnitudes_.size());
+  const std::span<const float> found = std::span(magnitudes_).subspan(offset, module.out);
+  return std::ranges::all_of(found, [](float value) { return value == 0; }) ? std::span<const float>() : found;
 }
 
 std::vector<float> DeriveA(const AdapterSpec& spec, uint64_t seed) {

@@ -71,6 +71,7 @@ absl::StatusOr<AdapterSpec> AdapterSpec::Create(const Options& options, const Ba
   spec.alpha_ = options.alpha;
   spec.base_ = base;
   spec.targets_ = options.targets;
+  spec.dora_ = options.dora;
   std::sort(spec.targets_.begin(), spec.targets_.end());
   RETURN_IF_ERROR(CheckTargets(spec.targets_));
   for (const Projection target : spec.targets_) {
@@ -111,7 +112,7 @@ const LoraModule* AdapterSpec::Find(uint32_t layer, Projection projection) const
 
 // Modules and sizes follow from the rest, and of `base_` only the targets' sizes matter.
 bool AdapterSpec::operator==(const AdapterSpec& other) const {
-  return rank_ == other.rank_ && alpha_ == other.alpha_ && modules_ == other.modules_;
+  return rank_ == other.rank_ && alpha_ == other.alpha_ && dora_ == other.dora_ && modules_ == other.modules_;
 }
 
 }  // namespace fleetune

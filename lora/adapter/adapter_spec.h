@@ -39,7 +39,7 @@ inline constexpr uint32_t kMaxAdapterFeatures = 1u << 18;
 // 2^28 parameters of B are 1 GiB of f32: more than any device's delta.
 inline constexpr uint64_t kMaxAdapterParameters = 1ull << 28;
 
-// One pair of matrices: y += (alpha / rank) * B (A x).
+// One pair of matrices: y += (alpha / rank) * B (A x). Of a DoRA adapter the rows of the sum have magnitudes besides: adapter.h.
 struct LoraModule {
   uint32_t layer = 0;
   Projection projection = Projection::kQ;
@@ -60,6 +60,7 @@ class AdapterSpec {
     uint32_t rank = 8;                    // 1 .. kMaxAdapterRank
     float alpha = 16;                     // finite, > 0
     std::vector<Projection> targets;      // at least one, none twice; order does not matter
+    bool dora = false;                    // the adapter has magnitudes (DoRA, Liu et al. 2024)
   };
 
   // InvalidArgument naming the field that is out of range.
@@ -70,11 +71,13 @@ class AdapterSpec {
   float scale() const { return alpha_ / static_cast<float>(rank_); }
   const std::vector<Projection>& targets() const { return targets_; }  // ascending
   const BaseSizes& base() const { return base_; }
+  bool dora() const { return dora_; }
   const std::vector<LoraModule>& modules() const { return modules_; }
   const LoraModule* Find(uint32_t layer, Projection projection) const;  // null if not a target
 
   uint64_t a_size() const { return a_size_; }  // floats: sum of rank * in
   uint64_t b_size() const { return b_size_; }  // floats: sum of rank * out; what the fleet trains
+  uint64_t magnitudes_size() const { return dora_ ? b_size_ / rank_ : 0; }  // floats: sum of out; of DoRA
 
   bool operator==(const AdapterSpec& other) const;
 
@@ -83,6 +86,7 @@ class AdapterSpec {
   float alpha_ = 0;
   std::vector<Projection> targets_;
   BaseSizes base_;
+  bool dora_ = false;
   std::vector<LoraModule> modules_;
   uint64_t a_size_ = 0;
   uint64_t b_size_ = 0;

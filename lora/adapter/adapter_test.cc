@@ -38,6 +38,33 @@ TEST(AdapterTest, GivesTheRowsOfAModule) {
   EXPECT_EQ(adapter->b(spec.modules()[3]).back(), b.back());
 }
 
+TEST(AdapterTest, MagnitudesAreOfDoraAlone) {
+  const AdapterSpec plain = SmallSpec();
+  const AdapterSpec spec =
+      *AdapterSpec::Create({.rank = 2, .alpha = 4, .targets = plain.targets(), .dora = true}, plain.base());
+  EXPECT_FALSE(plain == spec);
+  EXPECT_EQ(plain.magnitudes_size(), 0u);
+  EXPECT_EQ(spec.magnitudes_size(), 14u);
+  const std::vector<float> a(spec.a_size()), b(spec.b_size());
+  std::vector<float> magnitudes = {1, 2, 3, 0, 0, 0, 0, 4, 0, 5, 6, 7, 8, 9};
+  const auto adapter = Adapter::Create(spec, a, b, magnitudes);
+  ASSERT_THAT(adapter, IsOk());
+  const auto of = [&](size_t module) { return adapter->magnitudes(spec.modules()[module]); };
+  EXPECT_THAT(of(0), testing::ElementsAre(1, 2, 3));
+  EXPECT_THAT(of(1), testing::IsEmpty());  // all zero: plain LoRA
+  EXPECT_THAT(of(2), testing::ElementsAre(4, 0, 5));
+  EXPECT_THAT(of(3), testing::ElementsAre(6, 7, 8, 9));
+  EXPECT_THAT(Adapter::Initial(plain, 1).magnitudes(plain.modules()[0]), testing::IsEmpty());
+
+  EXPECT_THAT(Adapter::Create(plain, a, b, magnitudes),
+              HasStatus(StatusCode::kInvalidArgument, "magnitudes: expected 0 values, got 14"));
+  EXPECT_THAT(Adapter::Create(spec, a, b),
+              HasStatus(StatusCode::kInvalidArgument, "magnitudes: expected 14 values, got 0"));
+  magnitudes[13] = std::numeric_limits<float>::infinity();
+  EXPECT_THAT(Adapter::Create(spec, a, b, magnitudes),
+              HasStatus(StatusCode::kInvalidArgument, "magnitudes: value 13 is not finite"));
+}
+
 TEST(AdapterTest, RefusesWrongSizesAndValues) {
   const AdapterSpec spec = SmallSpec();
   const std::vector<float> a(spec.a_size());

@@ -26,6 +26,9 @@ absl::StatusOr<Delta> MakeDelta(const Adapter& before, const Adapter& after, Fac
   if (!(before.spec() == after.spec())) {
     return absl::InvalidArgumentError("a delta needs two adapters of one spec");
   }
+  if (before.spec().dora()) {
+    return absl::InvalidArgumentError("a delta is of A and B; an adapter with magnitudes (DoRA) has none");
+  }
   if (!HasA(trained) && !std::ranges::equal(before.a(), after.a())) {
     return absl::InvalidArgumentError("a delta of B alone, but A differs");
   }

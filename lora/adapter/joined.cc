@@ -49,6 +49,11 @@ void Put(const Adapter& from, const Place& place, std::vector<float>& a, std::ve
 
 absl::StatusOr<AdapterSpec> JoinedSpec(const AdapterSpec& above, const AdapterSpec& below) {
   RETURN_IF_ERROR(CheckOneBase(above.base(), below.base()));
+  if (above.dora() || below.dora()) {
+    return absl::InvalidArgumentError(std::string("adapters are joined without magnitudes: the ") +
+                                      (above.dora() ? "upper" : "lower") +
+                                      " one is DoRA, which can be used alone, or merged into its base first");
+  }
   const uint32_t rank = above.rank() + below.rank();
   if (rank > kMaxAdapterRank) {
     return absl::InvalidArgumentError("adapters of ranks " + std::to_string(above.rank()) + " and " +

@@ -225,7 +225,8 @@ absl::StatusOr<Adapter> Refactored(const Adapter& adapter) {
     RefactorModule(spec.rank(), std::span(a).subspan(module.a_offset, uint64_t{spec.rank()} * module.in),
                    std::span(b).subspan(module.b_offset, uint64_t{spec.rank()} * module.out));
   }
-  return Adapter::Create(spec, std::move(a), std::move(b));
+  // The rows of W + s B A stay what they are, so their norms do, too.
+  return Adapter::Create(spec, std::move(a), std::move(b), {adapter.magnitudes().begin(), adapter.magnitudes().end()});
 }
 
 }  // namespace fleetune

@@ -17,8 +17,8 @@
 namespace fleetune {
 namespace {
 
-// A and B at their largest, in f32, and room for names.
-constexpr uint64_t kMaxAdapterFileBytes = 2 * kMaxAdapterParameters * sizeof(float) + (32u << 20);
+// A, B and, of rank 1, as many magnitudes at their largest, in f32, and room for names.
+constexpr uint64_t kMaxAdapterFileBytes = 3 * kMaxAdapterParameters * sizeof(float) + (32u << 20);
 
 // The same error, with the path before it.
 absl::Status At(const std::string& path, const absl::Status& status) {
@@ -46,9 +46,9 @@ absl::StatusOr<Loaded> LoadFile(const std::string& path, const AdapterBase& base
     ASSIGN_OR_RETURN(const std::shared_ptr<const GgufFile> gguf, GgufFile::Open(path));
     return ReadGgufAdapter(*gguf, base);
   }
-  if (AsText(bytes).starts_with("FTA1")) return ParseAdapterFile(bytes, base.sizes);
+  if (AsText(bytes).starts_with("FTA1") || AsText(bytes).starts_with("FTA2")) return ParseAdapterFile(bytes, base.sizes);
   return absl::InvalidArgumentError(
-      "no adapter: expected a file that begins with \"FTA1\" or \"GGUF\", or a PEFT folder");
+      "no adapter: expected a file that begins with \"FTA1\", \"FTA2\" or \"GGUF\", or a PEFT folder");
 }
 
 absl::StatusOr<Loaded> Load(const std::string& path, const AdapterBase& base) {
@@ -71,6 +71,12 @@ absl::Status SavePeft(const std::string& folder, const Adapter& adapter, const A
   return WriteFileAtomic(folder + "/" + kPeftConfigName, AsBytes(files.config));
 }
 
+absl::Status SaveGguf(const std::string& path, const Adapter& adapter, const AdapterBase& base,
+                      const std::string& base_name) {
+  RETURN_IF_ERROR(CheckFormatHolds(AdapterFormat::kGguf, adapter.spec()));
+  return WriteFileAtomic(path, WriteGgufAdapter(adapter, base, base_name));
+}
+
 }  // namespace
 
 std::optional<AdapterFormat> AdapterFormatFromName(std::string_view name) {
@@ -78,6 +84,12 @@ std::optional<AdapterFormat> AdapterFormatFromName(std::string_view name) {
   if (name == "peft") return AdapterFormat::kPeft;
   if (name == "gguf") return AdapterFormat::kGguf;
   return std::nullopt;
+}
+
+absl::Status CheckFormatHolds(AdapterFormat format, const AdapterSpec& spec) {
+  if (format != AdapterFormat::kGguf || !spec.dora()) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      "a GGUF adapter has no place for DoRA's magnitudes; formats fleetune and peft hold them, and merging keeps them");
 }
 
 absl::StatusOr<Adapter> LoadAdapter(const std::string& path, const AdapterBase& base) {
@@ -106,7 +118,7 @@ absl::Status SaveAdapter(const std::string& path, AdapterFormat format, const Ad
       status = SavePeft(path, adapter, base, base_name);
       break;
     case AdapterFormat::kGguf:
-      status = WriteFileAtomic(path, WriteGgufAdapter(adapter, base, base_name));
+      status = SaveGguf(path, adapter, base, base_name);
       break;
   }
   return status.ok() ? status : At(path, status);

@@ -34,13 +34,18 @@ struct AdapterBase {
 
 // Loads an adapter, its format recognised from what lies at `path`.
 // NotFound; InvalidArgument (not an adapter, another rank or shape than the base allows, a key or module that would be
-// ignored, by name, DoRA, which can only be merged); DataLoss (cut off, hash differs); ResourceExhausted (over a limit).
+// ignored, by name); DataLoss (cut off, hash differs); ResourceExhausted (over a limit).
 absl::StatusOr<Adapter> LoadAdapter(const std::string& path, const AdapterBase& base);
 
-// The same module by module, as the file has them, and DoRA too: what can be merged into the base.
+// The same module by module, as the file has them: what can be merged into the base.
 absl::StatusOr<std::vector<LoraPair>> LoadAdapterPairs(const std::string& path, const AdapterBase& base);
 
+// InvalidArgument if files of this format cannot hold an adapter of this spec: GGUF no DoRA. For whoever would learn it too
+// late from SaveAdapter.
+absl::Status CheckFormatHolds(AdapterFormat format, const AdapterSpec& spec);
+
 // Writes atomically (PEFT: each of its two files). `base_name` is written where the format names its base.
+// InvalidArgument as CheckFormatHolds; PEFT: errors of WritePeftAdapter.
 absl::Status SaveAdapter(const std::string& path, AdapterFormat format, const Adapter& adapter,
                          const AdapterBase& base, const std::string& base_name);
 

@@ -55,6 +55,47 @@ TEST_F(AdapterFileTest, EveryFormatKeepsEveryBit) {
   }
 }
 
+TEST_F(AdapterFileTest, FormatsWithMagnitudesKeepEveryBit) {
+  for (const bool permuted : {false, true}) {
+    const AdapterBase base = SmallBase(permuted);
+    const Adapter adapter = RandomAdapter(base, 2, Magnitudes::kAll);
+    for (const AdapterFormat format : {AdapterFormat::kFleetune, AdapterFormat::kPeft}) {
+      const std::string path = Path("adapter" + std::to_string(static_cast<int>(format)));
+      ASSERT_THAT(CheckFormatHolds(format, adapter.spec()), IsOk());
+      ASSERT_THAT(SaveAdapter(path, format, adapter, base, "a base"), IsOk());
+      const auto loaded = LoadAdapter(path, base);
+      ASSERT_THAT(loaded, IsOk());
+      ExpectSameBits(*loaded, adapter);
+    }
+    const auto refused = HasStatus(StatusCode::kInvalidArgument, "no place for DoRA's magnitudes");
+    EXPECT_THAT(CheckFormatHolds(AdapterFormat::kGguf, adapter.spec()), refused);
+    EXPECT_THAT(SaveAdapter(Path("adapter.gguf"), AdapterFormat::kGguf, adapter, base, "a base"), refused);
+  }
+}
+
+// A module without magnitudes: PEFT can leave it out if it changes nothing.
+TEST_F(AdapterFileTest, ModulesWithoutMagnitudes) {
+  const AdapterBase base = SmallBase();
+  const Adapter whole = RandomAdapter(base, 2, Magnitudes::kAll);
+  const LoraModule& without = *whole.spec().Find(1, Projection::kO);
+  std::vector<float> magnitudes(whole.magnitudes().begin(), whole.magnitudes().end());
+  std::fill_n(magnitudes.begin() + static_cast<ptrdiff_t>(without.b_offset / whole.spec().rank()), without.out, 0.0f);
+  std::vector<float> a(whole.a().begin(), whole.a().end()), b(whole.b().begin(), whole.b().end());
+  const Adapter mixed = *Adapter::Create(whole.spec(), a, b, magnitudes);
+  ASSERT_THAT(SaveAdapter(Path("mixed.fta"), AdapterFormat::kFleetune, mixed, base, ""), IsOk());
+  ExpectSameBits(*LoadAdapter(Path("mixed.fta"), base), mixed);
+  EXPECT_THAT(SaveAdapter(Path("mixed"), AdapterFormat::kPeft, mixed, base, ""),
+              HasStatus(StatusCode::kInvalidArgument, "layers.1.self_attn.o_proj is plain LoRA beside DoRA"));
+
+  std::fill_n(a.begin() + static_cast<ptrdiff_t>(without.a_offset), 3 * without.in, 0.0f);
+  std::fill_n(b.begin() + static_cast<ptrdiff_t>(without.b_offset), 3 * without.out, 0.0f);
+  const Adapter left_out = *Adapter::Create(whole.spec(), a, b, magnitudes);
+  ASSERT_THAT(SaveAdapter(Path("peft"), AdapterFormat::kPeft, left_out, base, ""), IsOk());
+  ExpectSameBits(*LoadAdapter(Path("peft"), base), left_out);
+  const Bytes config = *ReadFile(Path("peft") + "/" + kPeftConfigName, 1 << 20);
+  EXPECT_THAT(std::string(AsText(config)), testing::HasSubstr("model.layers.1.self_attn.o_proj"));
+}
+
 TEST_F(AdapterFileTest, FormatNames) {
   EXPECT_EQ(AdapterFormatFromName("fleetune"), AdapterFormat::kFleetune);
   EXPECT_EQ(AdapterFormatFromName("peft"), AdapterFormat::kPeft);
@@ -101,6 +142,21 @@ TEST(FleetuneAdapterFileTest, EveryTruncationAndFlippedBitIsRefused) {
   }
   bytes.push_back(0);
   EXPECT_THAT(ParseAdapterFile(bytes, base.sizes), HasStatus(StatusCode::kDataLoss, "hash"));
+}
+
+// Without magnitudes nothing has changed for readers that know of none; with them they see that they do not know the file.
+TEST(FleetuneAdapterFileTest, MagnitudesHaveAMagicOfTheirOwn) {
+  const AdapterBase base = SmallBase();
+  const Bytes plain = SerializeAdapterFile(RandomAdapter(base));
+  EXPECT_EQ(AsText(plain).substr(0, 4), "FTA1");
+  const Adapter dora = RandomAdapter(base, 1, Magnitudes::kAll);
+  const Bytes bytes = SerializeAdapterFile(dora);
+  EXPECT_EQ(AsText(bytes).substr(0, 4), "FTA2");
+  EXPECT_EQ(bytes.size(), plain.size() + sizeof(float) * dora.magnitudes().size());
+  for (size_t size = 0; size < bytes.size(); ++size) {
+    const Bytes part(bytes.begin(), bytes.begin() + static_cast<ptrdiff_t>(size));
+    EXPECT_THAT(ParseAdapterFile(part, base.sizes), HasStatus(StatusCode::kDataLoss, "")) << size;
+  }
 }
 
 // Bytes with a good hash, and nonsense before it.

@@ -24,8 +24,8 @@ absl::Status CheckHash(std::span<const uint8_t> bytes) {
 }
 
 // The spec that the head describes, if the base has its sizes.
-absl::StatusOr<AdapterSpec> ReadSpec(ByteReader& in, const BaseSizes& base) {
-  AdapterSpec::Options options;
+absl::StatusOr<AdapterSpec> ReadSpec(ByteReader& in, bool dora, const BaseSizes& base) {
+  AdapterSpec::Options options{.targets = {}, .dora = dora};
   ASSIGN_OR_RETURN(options.rank, in.Read<uint32_t>());
   ASSIGN_OR_RETURN(options.alpha, in.Read<float>());
   ASSIGN_OR_RETURN(const uint32_t layers, in.Read<uint32_t>());
@@ -57,7 +57,7 @@ absl::StatusOr<AdapterSpec> ReadSpec(ByteReader& in, const BaseSizes& base) {
 absl::StatusOr<std::vector<float>> ReadFloats(ByteReader& in, uint64_t count) {
   ASSIGN_OR_RETURN(const std::span<const uint8_t> raw, in.ReadBytes(count * sizeof(float)));
   std::vector<float> values(count);
-  std::memcpy(values.data(), raw.data(), raw.size());
+  if (count > 0) std::memcpy(values.data(), raw.data(), raw.size());
   return values;
 }
 
@@ -66,7 +66,7 @@ absl::StatusOr<std::vector<float>> ReadFloats(ByteReader& in, uint64_t count) {
 Bytes SerializeAdapterFile(const Adapter& adapter) {
   const AdapterSpec& spec = adapter.spec();
   ByteWriter out;
-  out.Write(kAdapterFileMagic);
+  out.Write(spec.dora() ? kDoraAdapterFileMagic : kAdapterFileMagic);
   out.Write(spec.rank());
   out.Write(spec.alpha());
   out.Write(spec.base().layers);
@@ -79,6 +79,7 @@ Bytes SerializeAdapterFile(const Adapter& adapter) {
   }
   out.WriteBytes(FloatBytes(adapter.a()));
   out.WriteBytes(FloatBytes(adapter.b()));
+  out.WriteBytes(FloatBytes(adapter.magnitudes()));
   const Digest hash = Sha256(out.bytes());
   out.WriteBytes(hash.bytes);
   return out.Take();
@@ -87,20 +88,21 @@ Bytes SerializeAdapterFile(const Adapter& adapter) {
 absl::StatusOr<Adapter> ParseAdapterFile(std::span<const uint8_t> bytes, const BaseSizes& base) {
   ByteReader in(bytes);
   ASSIGN_OR_RETURN(const uint32_t magic, in.Read<uint32_t>());
-  if (magic != kAdapterFileMagic) {
-    return absl::InvalidArgumentError("not an adapter file: no \"FTA1\" at its start");
+  if (magic != kAdapterFileMagic && magic != kDoraAdapterFileMagic) {
+    return absl::InvalidArgumentError("not an adapter file: no \"FTA1\" or \"FTA2\" at its start");
   }
   if (bytes.size() < sizeof(magic) + kHashBytes) {
     return absl::DataLossError("cut off: an adapter file ends with a hash of 32 bytes");
   }
   // First, so that damage is never reported as a wrong shape.
   RETURN_IF_ERROR(CheckHash(bytes));
-  ASSIGN_OR_RETURN(AdapterSpec spec, ReadSpec(in, base));
+  ASSIGN_OR_RETURN(AdapterSpec spec, ReadSpec(in, magic == kDoraAdapterFileMagic, base));
   ASSIGN_OR_RETURN(std::vector<float> a, ReadFloats(in, spec.a_size()));
   ASSIGN_OR_RETURN(std::vector<float> b, ReadFloats(in, spec.b_size()));
+  ASSIGN_OR_RETURN(std::vector<float> magnitudes, ReadFloats(in, spec.magnitudes_size()));
   RETURN_IF_ERROR(in.Skip(kHashBytes));
   RETURN_IF_ERROR(in.ExpectEnd());
-  return Adapter::Create(std::move(spec), std::move(a), std::move(b));
+  return Adapter::Create(std::move(spec), std::move(a), std::move(b), std::move(magnitudes));
 }
 
 }  // namespace fleetune

@@ -10,7 +10,8 @@ namespace fleetune {
 
 // Our own adapter file: docs/formats/adapter_file.md.
 
-inline constexpr uint32_t kAdapterFileMagic = 0x31415446;  // "FTA1"
+inline constexpr uint32_t kAdapterFileMagic = 0x31415446;      // "FTA1"
+inline constexpr uint32_t kDoraAdapterFileMagic = 0x32415446;  // "FTA2": magnitudes follow B
 
 Bytes SerializeAdapterFile(const Adapter& adapter);
 

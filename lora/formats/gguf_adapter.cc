@@ -7,6 +7,7 @@
 #include <string>
 #include <utility>
 
+#include "base/check.h"
 #include "base/status_macros.h"
 #include "inference/gguf/gguf_writer.h"
 #include "inference/gguf/llama_shape.h"
@@ -136,6 +137,7 @@ absl::StatusOr<std::vector<LoraPair>> ReadGgufAdapter(const GgufFile& file, cons
 }
 
 Bytes WriteGgufAdapter(const Adapter& adapter, const AdapterBase& base, std::string_view base_name) {
+  CHECK(!adapter.spec().dora());
   GgufWriter writer;
   writer.AddString("general.type", "adapter");
   writer.AddString("general.architecture", base.architecture);

@@ -24,6 +24,7 @@ std::string ProjectionTensorName(uint32_t layer, Projection projection);
 // would be ignored; or a projection that is not there in every layer. Errors of PairMatrices.
 absl::StatusOr<std::vector<LoraPair>> ReadGgufAdapter(const GgufFile& file, const AdapterBase& base);
 
+// Requires an adapter without magnitudes, for which the format has no place; checked.
 Bytes WriteGgufAdapter(const Adapter& adapter, const AdapterBase& base, std::string_view base_name);
 
 }  // namespace fleetune

@@ -90,9 +90,9 @@ std::vector<LoraMatrix> SplitPairs(std::vector<LoraPair> pairs, const BaseSizes&
                           .columns = columns,
                           .values = std::move(values)});
     };
-    CHECK(pair.magnitude.empty());
     add(LoraPart::kA, pair.rank, sizes.in, std::move(pair.a));
     add(LoraPart::kB, sizes.out, pair.rank, std::move(pair.b));
+    if (!pair.magnitude.empty()) add(LoraPart::kMagnitude, sizes.out, 1, std::move(pair.magnitude));
   }
   return matrices;
 }

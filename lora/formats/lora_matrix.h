@@ -31,7 +31,7 @@ struct LoraMatrix {
 // have, or of another shape; or whose rank is over kMaxAdapterRank.
 absl::StatusOr<std::vector<LoraPair>> PairMatrices(std::vector<LoraMatrix> matrices, const BaseSizes& base);
 
-// The inverse, without names: A and B of each module. Requires plain LoRA and sizes that fit; checked.
+// The inverse, without names: A, B and, of DoRA, the magnitude of each module. Requires sizes that fit; checked.
 std::vector<LoraMatrix> SplitPairs(std::vector<LoraPair> pairs, const BaseSizes& base);
 
 // The order of rows within a head of q and k. GGUF files of `llama` interleave the two halves that

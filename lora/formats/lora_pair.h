@@ -27,8 +27,8 @@ struct LoraPair {
 // Modules of a target that is in some layers only get zeros in the others: they change nothing, and training leaves
 // them at zero, as both factors are.
 //
-// InvalidArgument for no pair, a DoRA pair (its norms are of the base's own rows: it can only be merged), an alpha
-// that is not above 0, a value that is not finite, or sizes over the limits of AdapterSpec. Requires pairs whose
+// InvalidArgument for no pair, a DoRA pair whose norms are all zero (which says here that there are none), an alpha that
+// is not above 0, a value that is not finite, or sizes over the limits of AdapterSpec. Requires pairs whose
 // sizes fit `base`, none twice; checked.
 absl::StatusOr<Adapter> AssembleAdapter(const std::vector<LoraPair>& pairs, const BaseSizes& base);
 

@@ -14,7 +14,9 @@ namespace {
 
 using absl::StatusCode;
 using testing::Each;
+using testing::ElementsAre;
 using testing::ElementsAreArray;
+using testing::IsEmpty;
 
 std::vector<float> RandomFloats(size_t count, SplitMix64& random) {
   std::vector<float> values(count);
@@ -108,6 +110,28 @@ TEST(LoraPairTest, ALayerWithoutTheModuleIsZero) {
   EXPECT_THAT(adapter->b(*adapter->spec().Find(0, Projection::kUp)), Each(0.0f));
 }
 
+// Of a smaller rank and another scale, which change nothing about its rows; a layer that is left out has no magnitudes.
+TEST(LoraPairTest, MagnitudesGoWithTheirModules) {
+  LoraPair small = RandomPair(1, Projection::kK, 2, 3);
+  small.magnitude = {1, 0, 3, 4};
+  LoraPair large = RandomPair(0, Projection::kUp, 4, 8);
+  large.magnitude = {8, 7, 6, 5, 4, 3, 2, 1};
+  const auto adapter = AssembleAdapter({small, large}, SmallBase().sizes);
+  ASSERT_THAT(adapter, IsOk());
+  EXPECT_TRUE(adapter->spec().dora());
+  const auto of = [&adapter](uint32_t layer, Projection projection) {
+    return adapter->magnitudes(*adapter->spec().Find(layer, projection));
+  };
+  EXPECT_THAT(of(1, Projection::kK), ElementsAre(1, 0, 3, 4));
+  EXPECT_THAT(of(0, Projection::kUp), ElementsAre(8, 7, 6, 5, 4, 3, 2, 1));
+  EXPECT_THAT(of(0, Projection::kK), IsEmpty());
+  const std::vector<LoraPair> pairs = SplitAdapter(*adapter);
+  ASSERT_EQ(pairs.size(), 4u);
+  EXPECT_THAT(pairs[0].magnitude, IsEmpty());  // k of layer 0
+  EXPECT_EQ(pairs[1].magnitude, large.magnitude);
+  EXPECT_EQ(pairs[2].magnitude, small.magnitude);
+}
+
 TEST(LoraPairTest, RefusesWhatNoAdapterCanHold) {
   const BaseSizes base = SmallBase().sizes;
   EXPECT_THAT(AssembleAdapter({}, base), HasStatus(StatusCode::kInvalidArgument, "targets"));
@@ -116,8 +140,9 @@ TEST(LoraPairTest, RefusesWhatNoAdapterCanHold) {
                 HasStatus(StatusCode::kInvalidArgument, "k in layer 1: expected an alpha above 0"));
   }
   LoraPair pair = RandomPair(0, Projection::kQ, 2, 4);
-  pair.magnitude.resize(8, 1);
-  EXPECT_THAT(AssembleAdapter({pair}, base), HasStatus(StatusCode::kInvalidArgument, "q in layer 0 is DoRA"));
+  pair.magnitude.resize(8, 0);
+  EXPECT_THAT(AssembleAdapter({pair}, base),
+              HasStatus(StatusCode::kInvalidArgument, "q in layer 0 is DoRA whose magnitudes are all zero"));
   pair.magnitude.clear();
   pair.b[3] = std::nanf("");
   EXPECT_THAT(AssembleAdapter({pair}, base), HasStatus(StatusCode::kInvalidArgument, "finite"));

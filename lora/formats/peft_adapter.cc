@@ -1,10 +1,12 @@
 #include "lora/formats/peft_adapter.h"
 
+#include <algorithm>
 #include <charconv>
 #include <map>
 #include <optional>
 #include <utility>
 
+#include "base/check.h"
 #include "base/status_macros.h"
 #include "lora/formats/lora_matrix.h"
 #include "lora/formats/peft_config.h"
@@ -84,6 +86,31 @@ absl::Status Reconcile(const PeftConfig& config,
   return absl::OkStatus();
 }
 
+std::string_view SuffixOf(LoraPart part) {
+  switch (part) {
+    case LoraPart::kA:
+      return ".lora_A.weight";
+    case LoraPart::kB:
+      return ".lora_B.weight";
+    case LoraPart::kMagnitude:
+      return ".lora_magnitude_vector";
+  }
+  CheckFailed(__FILE__, __LINE__, "a known part");
+}
+
+// Takes the modules without magnitudes out of a DoRA adapter's pairs; gives their names.
+absl::StatusOr<std::vector<std::string>> TakeOutPlain(std::vector<LoraPair>& pairs) {
+  std::vector<std::string> names;
+  for (const LoraPair& pair : pairs) {
+    if (!pair.magnitude.empty()) continue;
+    names.push_back(PeftModuleName(pair.layer, pair.projection));
+    if (std::ranges::all_of(pair.b, [](float value) { return value == 0; })) continue;
+    return absl::InvalidArgumentError(names.back() + " is plain LoRA beside DoRA, which PEFT has in all modules or in none");
+  }
+  std::erase_if(pairs, [](const LoraPair& pair) { return pair.magnitude.empty(); });
+  return names;
+}
+
 }  // namespace
 
 absl::StatusOr<std::vector<LoraPair>> ReadPeftAdapter(std::string_view config, std::span<const uint8_t> tensors,
@@ -117,14 +144,19 @@ absl::StatusOr<PeftFiles> WritePeftAdapter(const Adapter& adapter, const Adapter
   for (const Projection target : spec.targets()) {
     config.target_modules.names.emplace_back(PeftProjectionName(target));
   }
+  config.dora = spec.dora();
+  std::vector<LoraPair> pairs = SplitAdapter(adapter);
+  if (config.dora) {
+    ASSIGN_OR_RETURN(config.exclude_modules.names, TakeOutPlain(pairs));
+  }
   std::vector<FloatTensor> tensors;
-  for (LoraMatrix& matrix : SplitPairs(SplitAdapter(adapter), spec.base())) {
-    matrix.name = std::string(kPrefix) + PeftModuleName(matrix.layer, matrix.projection) +
-                  (matrix.part == LoraPart::kB ? ".lora_B.weight" : ".lora_A.weight");
+  for (LoraMatrix& matrix : SplitPairs(std::move(pairs), spec.base())) {
+    matrix.name = std::string(kPrefix) + PeftModuleName(matrix.layer, matrix.projection);
+    matrix.name += SuffixOf(matrix.part);
     RETURN_IF_ERROR(ReorderHeads(HeadRows::kSeparate, base, matrix));
-    tensors.push_back({.name = matrix.name,
-                       .shape = {matrix.rows, matrix.columns},
-                       .values = std::move(matrix.values)});
+    std::vector<uint64_t> shape = {matrix.rows};
+    if (matrix.part != LoraPart::kMagnitude) shape.push_back(matrix.columns);
+    tensors.push_back({.name = matrix.name, .shape = std::move(shape), .values = std::move(matrix.values)});
   }
   return PeftFiles{.config = FormatPeftConfig(config, base_name), .tensors = SerializeSafetensors(tensors)};
 }

@@ -28,7 +28,8 @@ struct PeftFiles {
 absl::StatusOr<std::vector<LoraPair>> ReadPeftAdapter(std::string_view config, std::span<const uint8_t> tensors,
                                                       const AdapterBase& base);
 
-// InvalidArgument if q and k must be permuted and do not divide into heads.
+// Modules of a DoRA adapter that have no magnitudes are excluded by their names, as PEFT has DoRA in all modules or in none.
+// InvalidArgument if q and k must be permuted and do not divide into heads, or naming such a module that is not zero.
 absl::StatusOr<PeftFiles> WritePeftAdapter(const Adapter& adapter, const AdapterBase& base,
                                            std::string_view base_name);
 

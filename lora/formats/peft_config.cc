@@ -168,21 +168,22 @@ absl::StatusOr<PeftConfig> ParsePeftConfig(std::string_view json) {
 }
 
 std::string FormatPeftConfig(const PeftConfig& config, std::string_view base_name) {
-  CHECK(!config.rank_stabilized && !config.dora && config.target_modules.pattern.empty() &&
-        config.exclude_modules.empty() && config.layers_to_transform.empty() && config.rank_pattern.empty() &&
-        config.alpha_pattern.empty());
-  const ordered_json json = {{"peft_type", "LORA"},
-                             {"task_type", "CAUSAL_LM"},
-                             {"base_model_name_or_path", base_name},
-                             {"r", config.rank},
-                             {"lora_alpha", config.alpha},
-                             {"lora_dropout", 0.0},
-                             {"bias", "none"},
-                             {"fan_in_fan_out", false},
-                             {"inference_mode", true},
-                             {"target_modules", config.target_modules.names},
-                             {"use_rslora", false},
-                             {"modules_to_save", nullptr}};
+  CHECK(!config.rank_stabilized && config.target_modules.pattern.empty() && config.exclude_modules.pattern.empty() &&
+        config.layers_to_transform.empty() && config.rank_pattern.empty() && config.alpha_pattern.empty());
+  ordered_json json = {{"peft_type", "LORA"},
+                       {"task_type", "CAUSAL_LM"},
+                       {"base_model_name_or_path", base_name},
+                       {"r", config.rank},
+                       {"lora_alpha", config.alpha},
+                       {"lora_dropout", 0.0},
+                       {"bias", "none"},
+                       {"fan_in_fan_out", false},
+                       {"inference_mode", true},
+                       {"target_modules", config.target_modules.names},
+                       {"use_rslora", false},
+                       {"modules_to_save", nullptr}};
+  if (config.dora) json["use_dora"] = true;
+  if (!config.exclude_modules.empty()) json["exclude_modules"] = config.exclude_modules.names;
   // A name that is no UTF-8 must not throw.
   return json.dump(2, ' ', false, ordered_json::error_handler_t::replace) + "\n";
 }

@@ -41,8 +41,8 @@ struct PeftConfig {
 // could change the model. ResourceExhausted over kMaxPeftConfigBytes or kMaxPeftPatterns.
 absl::StatusOr<PeftConfig> ParsePeftConfig(std::string_view json);
 
-// The file for an adapter of one rank and alpha over these modules: writes `rank`, `alpha` and the names of
-// target_modules; the rest must be as in PeftConfig{}; checked.
+// The file for an adapter of one rank and alpha over these modules: writes `rank`, `alpha`, `dora` and the names of
+// target_modules and exclude_modules; the rest must be as in PeftConfig{}; checked.
 std::string FormatPeftConfig(const PeftConfig& config, std::string_view base_name);
 
 }  // namespace fleetune

@@ -10,8 +10,8 @@ namespace {
 
 constexpr uint32_t kShortestSequence = 8;
 
-TrainingMemory LeastMemory(const TrainingPlan& plan, const ModelFootprint& model, ProductType products) {
-  return EstimateTrainingMemory(model, AdapterOf(plan, model), plan.train, {.products = products});
+TrainingMemory LeastMemory(const TrainingPlan& plan, const ModelFootprint& model, ProductType products, bool dora) {
+  return EstimateTrainingMemory(model, AdapterOf(plan, model, dora), plan.train, {.products = products});
 }
 
 std::string Gigabytes(uint64_t bytes) {
@@ -50,9 +50,10 @@ std::string WhatWouldFit(const TrainingPlan& plan, const std::function<bool(cons
 
 }  // namespace
 
-TaskFit FitTask(const TrainingPlan& plan, const ModelFootprint& model, uint64_t allowed_bytes, ProductType products) {
+TaskFit FitTask(const TrainingPlan& plan, const ModelFootprint& model, uint64_t allowed_bytes, ProductType products,
+                bool dora) {
   TaskFit fit;
-  fit.memory = LeastMemory(plan, model, products);
+  fit.memory = LeastMemory(plan, model, products, dora);
   if (plan.train.sequence_length > model.context) {
     fit.reason = fmt::format("the plan's sequences of {} tokens are longer than the model's context of {}",
                              plan.train.sequence_length, model.context);
@@ -62,7 +63,7 @@ TaskFit FitTask(const TrainingPlan& plan, const ModelFootprint& model, uint64_t 
   if (!fit.fits) {
     fit.reason = fmt::format("needs {}, {} allowed: {}", Gigabytes(fit.memory.total()), Gigabytes(allowed_bytes),
                              WhatWouldFit(plan, [&](const TrainingPlan& smaller) {
-                               return LeastMemory(smaller, model, products).total() <= allowed_bytes;
+                               return LeastMemory(smaller, model, products, dora).total() <= allowed_bytes;
                              }));
   }
   return fit;

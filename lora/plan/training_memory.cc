@@ -36,6 +36,11 @@ uint64_t KeptBytes(const Features& f, uint64_t heads, uint64_t element) {
   return 2 * f.width * (kFloat + element) + (2 * f.query + 2 * f.key + 3 * f.hidden) * element + heads * kFloat;
 }
 
+// Of one token: what a layer keeps besides where DoRA's magnitudes are trained, which is what they multiply, of all targets.
+uint64_t GainedFeatures(const ModelFootprint& model, const AdapterFootprint& adapter) {
+  return adapter.magnitudes / std::max(1u, model.sizes.layers);
+}
+
 // Of one token: gradients beside what is kept, at the worst moment. That is in the middle of the feed-forward part, or
 // in the attention, when the former is done with: queries, their gradients and the output as f32, then keys and values.
 uint64_t WayBackBytes(const Features& f, uint64_t element) {
@@ -77,12 +82,14 @@ AdapterFootprint AdapterOf(const AdapterSpec& spec, Factors trained, uint32_t ra
   for (const LoraModule& module : spec.modules()) {
     lines += (HasA(trained) ? module.in + rows : 0) + (HasB(trained) ? module.out + rows : 0);
   }
-  return {.parameters = FloatsOf(spec, Factors::kBoth),
-          .trained = FloatsOf(spec, trained) / spec.rank() * rows,
-          .lines = lines};
+  if (spec.dora()) lines += spec.modules().size() + spec.magnitudes_size();
+  return {.parameters = FloatsOf(spec, Factors::kBoth) + spec.magnitudes_size(),
+          .trained = FloatsOf(spec, trained) / spec.rank() * rows + spec.magnitudes_size(),
+          .lines = lines,
+          .magnitudes = spec.magnitudes_size()};
 }
 
-AdapterFootprint AdapterOf(const TrainingPlan& plan, const ModelFootprint& model) {
+AdapterFootprint AdapterOf(const TrainingPlan& plan, const ModelFootprint& model, bool dora) {
   uint64_t a_floats = 0, b_floats = 0, a_lines = 0, b_lines = 0;
   for (const Projection target : plan.targets) {
     a_floats += uint64_t{Sizes(model, target).in} * plan.rank * model.sizes.layers;
@@ -90,9 +97,12 @@ AdapterFootprint AdapterOf(const TrainingPlan& plan, const ModelFootprint& model
     a_lines += (uint64_t{Sizes(model, target).in} + plan.rank) * model.sizes.layers;
     b_lines += (uint64_t{Sizes(model, target).out} + plan.rank) * model.sizes.layers;
   }
-  return {.parameters = a_floats + b_floats,
-          .trained = MostTrained(plan.trained, a_floats, b_floats),
-          .lines = MostTrained(plan.trained, a_lines, b_lines)};
+  const uint64_t magnitudes = dora ? b_floats / plan.rank : 0;
+  const uint64_t modules = dora ? plan.targets.size() * model.sizes.layers : 0;
+  return {.parameters = a_floats + b_floats + magnitudes,
+          .trained = MostTrained(plan.trained, a_floats, b_floats) + magnitudes,
+          .lines = MostTrained(plan.trained, a_lines, b_lines) + modules + magnitudes,
+          .magnitudes = magnitudes};
 }
 
 uint64_t OptimizerFloats(const TrainOptions& options, const AdapterFootprint& adapter) {
@@ -113,7 +123,8 @@ TrainingMemory EstimateTrainingMemory(const ModelFootprint& model, const Adapter
   const uint64_t element = layout.products == ProductType::kBfloat16 ? 2 : kFloat;
   const uint64_t tokens = uint64_t{options.sequence_length} * layout.rows;
   const uint64_t kept_layers = std::min(layout.kept_layers, model.sizes.layers);
-  const uint64_t kept = KeptBytes(features, model.heads, element);
+  const uint64_t gained = GainedFeatures(model, adapter);
+  const uint64_t kept = KeptBytes(features, model.heads, element) + gained * element;
 
   TrainingMemory memory;
   const uint32_t vocabulary = model.vocabulary > 0 ? model.vocabulary : kLargeVocabulary;
@@ -121,17 +132,20 @@ TrainingMemory EstimateTrainingMemory(const ModelFootprint& model, const Adapter
   memory.weights = model.file_bytes;
   const uint64_t inputs = tokens * features.width * element * (model.sizes.layers + 1);
   const uint64_t scores = 2 * uint64_t{kAttentionBlock} * model.heads * options.sequence_length * kFloat;
-  const uint64_t one_layer = tokens * (kept + WayBackBytes(features, element)) + scores;
+  // A gradient before its gains lies beside the one after them.
+  const uint64_t way_back = WayBackBytes(features, element) + std::min(gained, features.hidden) * element;
+  const uint64_t one_layer = tokens * (kept + way_back) + scores;
   // Kept layers are freed one by one before the others begin.
   const uint64_t others = kept_layers * tokens * kept;
   const uint64_t work = std::max(others + LossBytes(features, tokens, element),
-                                 std::max(one_layer, others + tokens * WayBackBytes(features, element)));
+                                 std::max(one_layer, others + tokens * way_back));
   memory.activations = inputs + LargestWeightBlock(model, features) * element + work + Holes(one_layer, others);
   // Parameters, also as products read them; gradients, what the optimizer remembers, and the best for an early stop.
   const uint64_t copy = element == kFloat ? 0 : element;
   const uint64_t best = options.patience > 0 ? adapter.trained : 0;
   memory.adapter =
       adapter.parameters * (kFloat + copy) + (adapter.trained + OptimizerFloats(options, adapter) + best) * kFloat;
+  memory.adapter += adapter.magnitudes * 3 * kFloat;  // norms of the rows, before and after, and gains
   // Where it started; the correction of the gradient, and the gradients' sum.
   if (options.proximal > 0) memory.adapter += adapter.trained * kFloat;
   if (options.control_variates) memory.adapter += adapter.trained * 2 * kFloat;

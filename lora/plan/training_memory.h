@@ -35,14 +35,16 @@ struct ModelFootprint {
 
 // Size of what is learned, in floats.
 struct AdapterFootprint {
-  uint64_t parameters = 0;  // of A and B
+  uint64_t parameters = 0;  // of A, B and magnitudes
   uint64_t trained = 0;     // of them
   uint64_t lines = 0;       // rows and columns of what is trained, in all matrices together
+  uint64_t magnitudes = 0;  // of them: of DoRA, in all layers together
 };
 // `ranks` are trained of each module; 0: all.
 AdapterFootprint AdapterOf(const AdapterSpec& spec, Factors trained, uint32_t ranks = 0);
-// Without a spec: of a plan's rank and targets over `model`, in the round that trains most.
-AdapterFootprint AdapterOf(const TrainingPlan& plan, const ModelFootprint& model);
+// Without a spec: of a plan's rank and targets over `model`, in the round that trains most. No plan is of DoRA, but what is
+// learned on one machine may be.
+AdapterFootprint AdapterOf(const TrainingPlan& plan, const ModelFootprint& model, bool dora = false);
 
 // Floats that the optimizer remembers of what is trained.
 uint64_t OptimizerFloats(const TrainOptions& options, const AdapterFootprint& adapter);

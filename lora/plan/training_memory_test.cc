@@ -56,6 +56,20 @@ TEST(TrainingMemoryTest, OptimizersRememberWhatTheyNeed) {
   EXPECT_EQ(AdapterOf(spec, Factors::kBoth, spec.rank() / 4).trained, adapter.trained / 4);
   EXPECT_EQ(AdapterOf(spec, Factors::kBoth, spec.rank() / 4).parameters, adapter.parameters);
   EXPECT_EQ(AdapterOf(spec, Factors::kBoth, spec.rank() + 1).trained, adapter.trained);
+  // Of DoRA with as many magnitudes as outputs, which are rows of their own.
+  const AdapterSpec dora =
+      *AdapterSpec::Create({.rank = 16, .alpha = 16, .targets = {Projection::kDown}, .dora = true}, HalfBillion().sizes);
+  for (const AdapterFootprint& footprint : {AdapterOf(dora, Factors::kBoth), AdapterOf(plan, HalfBillion(), true)}) {
+    EXPECT_EQ(footprint.magnitudes, 24u * 896);
+    EXPECT_EQ(footprint.parameters, adapter.parameters + 24u * 896);
+    EXPECT_EQ(footprint.trained, adapter.trained + 24u * 896);
+    EXPECT_EQ(footprint.lines, adapter.lines + 24u * (1 + 896));
+  }
+  const TrainingMemory plain_memory = EstimateTrainingMemory(HalfBillion(), adapter, plan.train, {});
+  const TrainingMemory dora_memory =
+      EstimateTrainingMemory(HalfBillion(), AdapterOf(dora, Factors::kBoth), plan.train, {});
+  EXPECT_GT(dora_memory.activations, plain_memory.activations + 256u * 896 * sizeof(float));
+  EXPECT_EQ(dora_memory.adapter, plain_memory.adapter + 7u * 24 * 896 * sizeof(float));  // AdamW; three of the gains
   EXPECT_EQ(AdapterOf(spec, Factors::kA).lines, 24u * (16 + 4864));
   EXPECT_EQ(AdapterOf(spec, Factors::kB).lines, 24u * (16 + 896));
 

@@ -68,7 +68,7 @@ class AdaFactor final : public OptimizerRule {
     }
     const double root_mean_square = std::sqrt(squares / static_cast<double>(step.gradient.size()));
     const double rate = step.learning_rate / std::max(1.0, root_mean_square / kLargestUpdate);
-    const double keep = 1.0 - step.learning_rate * weight_decay_;
+    const double keep = 1.0 - step.learning_rate * (step.matrix.decays ? weight_decay_ : 0.0);
     for (size_t i = 0; i < step.gradient.size(); ++i) {
       const double update = static_cast<double>(step.gradient[i]) * of_rows[i / columns] * of_columns[i % columns];
       step.weights[i] = static_cast<float>(keep * static_cast<double>(step.weights[i]) - rate * update);

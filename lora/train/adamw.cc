@@ -24,7 +24,7 @@ class AdamW final : public OptimizerRule {
     const auto rate = static_cast<float>(step.learning_rate / (1.0 - std::pow(beta1_, number)));
     const auto root = static_cast<float>(1.0 / std::sqrt(1.0 - std::pow(beta2_, number)));
     const auto epsilon = static_cast<float>(epsilon_);
-    const auto keep = static_cast<float>(1.0 - step.learning_rate * weight_decay_);
+    const auto keep = static_cast<float>(1.0 - step.learning_rate * (step.matrix.decays ? weight_decay_ : 0.0));
     for (size_t i = 0; i < step.weights.size(); ++i) {
       const float g = step.gradient[i];
       mean[i] = beta1 * mean[i] + (1.0f - beta1) * g;

@@ -9,18 +9,10 @@
 #include "base/random.h"
 #include "base/status_macros.h"
 #include "lora/plan/training_memory.h"
+#include "lora/train/base_tensors.h"
 
 namespace fleetune {
 namespace {
-
-constexpr std::array<const char*, kNumProjections> kParts = {"attn_q",   "attn_k", "attn_v",  "attn_output",
-                                                             "ffn_gate", "ffn_up", "ffn_down"};
-
-absl::StatusOr<const GgufTensor*> Find(const GgufFile& file, const std::string& name) {
-  const GgufTensor* tensor = file.FindTensor(name);
-  if (tensor == nullptr) return absl::InvalidArgumentError(absl::StrCat(name, ": the model lacks this tensor"));
-  return tensor;
-}
 
 ProjectionSizes SizesOfProjection(const LlamaShape& shape, Projection projection) {
   const uint32_t query = shape.heads * shape.head_size;
@@ -77,7 +69,7 @@ absl::StatusOr<std::unique_ptr<AdaptedWeights>> AdaptedWeights::Create(const Ggu
                                                                        const Adapter& adapter, const Options& options) {
   std::unique_ptr<AdaptedWeights> weights(new AdaptedWeights(adapter.spec(), options));
   RETURN_IF_ERROR(weights->LoadBase(file, shape));
-  weights->LoadAdapter(adapter);
+  RETURN_IF_ERROR(weights->LoadAdapter(file, adapter));
   return weights;
 }
 
@@ -93,38 +85,43 @@ absl::Status AdaptedWeights::LoadBase(const GgufFile& file, const LlamaShape& sh
   for (const GgufTensor& tensor : file.tensors()) floats += tensor.rows * tensor.columns;
   const FrozenMatrix::Options options = {.type = type_, .keep = floats <= kKeptWeights, .buffer = buffer_};
 
-  ASSIGN_OR_RETURN(const GgufTensor* embedding, Find(file, "token_embd.weight"));
-  ASSIGN_OR_RETURN(const GgufTensor* norm, Find(file, "output_norm.weight"));
+  ASSIGN_OR_RETURN(const GgufTensor* embedding, BaseTensor(file, "token_embd.weight"));
+  ASSIGN_OR_RETURN(const GgufTensor* norm, BaseTensor(file, "output_norm.weight"));
   embedding_ = FrozenMatrix(*embedding, options);
   output_norm_ = ReadFloats(*norm);
   output_ = embedding_;
   if (!shape.tied_output) {
-    ASSIGN_OR_RETURN(const GgufTensor* output, Find(file, "output.weight"));
+    ASSIGN_OR_RETURN(const GgufTensor* output, BaseTensor(file, "output.weight"));
     output_ = FrozenMatrix(*output, options);
   }
   layers_.resize(shape.layers);
   for (uint32_t index = 0; index < shape.layers; ++index) {
     Layer& layer = layers_[index];
     for (size_t i = 0; i < kNumProjections; ++i) {
-      ASSIGN_OR_RETURN(const GgufTensor* weight, Find(file, BlockTensorName(index, kParts[i])));
+      ASSIGN_OR_RETURN(const GgufTensor* weight, BaseTensor(file, index, static_cast<Projection>(i)));
       layer.weights[i] = FrozenMatrix(*weight, options);
       if (!shape.qkv_bias || i > static_cast<size_t>(Projection::kV)) continue;
-      ASSIGN_OR_RETURN(const GgufTensor* bias, Find(file, BlockTensorName(index, kParts[i], "bias")));
+      ASSIGN_OR_RETURN(const GgufTensor* bias, BaseTensor(file, index, static_cast<Projection>(i), "bias"));
       layer.biases[i] = ReadFloats(*bias).to(type_);
     }
-    ASSIGN_OR_RETURN(const GgufTensor* attention_norm, Find(file, BlockTensorName(index, "attn_norm")));
-    ASSIGN_OR_RETURN(const GgufTensor* feed_forward_norm, Find(file, BlockTensorName(index, "ffn_norm")));
+    ASSIGN_OR_RETURN(const GgufTensor* attention_norm, BaseTensor(file, BlockTensorName(index, "attn_norm")));
+    ASSIGN_OR_RETURN(const GgufTensor* feed_forward_norm, BaseTensor(file, BlockTensorName(index, "ffn_norm")));
     layer.attention_norm = ReadFloats(*attention_norm);
     layer.feed_forward_norm = ReadFloats(*feed_forward_norm);
   }
   return absl::OkStatus();
 }
 
-void AdaptedWeights::LoadAdapter(const Adapter& adapter) {
-  parameters_ = at::empty({static_cast<int64_t>(spec_.a_size() + spec_.b_size())}, at::kFloat);
+absl::Status AdaptedWeights::LoadAdapter(const GgufFile& file, const Adapter& adapter) {
+  if (spec_.dora() && ranks_ < spec_.rank()) {
+    return absl::InvalidArgumentError(absl::StrCat("ranks: expected all ", spec_.rank(), " of a DoRA adapter, got ", ranks_,
+                                                   ": its magnitudes are of their sum"));
+  }
+  parameters_ = at::empty({static_cast<int64_t>(b_begin() + spec_.b_size())}, at::kFloat);
   float* values = parameters_.data_ptr<float>();
   std::copy(adapter.a().begin(), adapter.a().end(), values);
-  std::copy(adapter.b().begin(), adapter.b().end(), values + spec_.a_size());
+  std::copy(adapter.magnitudes().begin(), adapter.magnitudes().end(), values + spec_.a_size());
+  std::copy(adapter.b().begin(), adapter.b().end(), values + b_begin());
   if (ranks_ < spec_.rank()) {
     std::vector<float> leading;
     ForEachLeading([&](uint64_t offset, uint64_t floats) {
@@ -134,6 +131,35 @@ void AdaptedWeights::LoadAdapter(const Adapter& adapter) {
   }
   gradient_ = at::zeros({static_cast<int64_t>(Trained().size())}, at::kFloat);
   product_parameters_ = parameters_.to(type_);
+  return LoadGains(file, adapter);
+}
+
+absl::Status AdaptedWeights::LoadGains(const GgufFile& file, const Adapter& adapter) {
+  for (const LoraModule& module : spec_.modules()) {
+    if (adapter.magnitudes(module).empty()) continue;
+    ASSIGN_OR_RETURN(const GgufTensor* weight, BaseTensor(file, module.layer, module.projection));
+    DoraGains& gains = layers_[module.layer].gains[static_cast<size_t>(module.projection)];
+    gains = DoraGains(*weight);
+    UpdateGains(module);
+    if (!gains.any_norm_is_zero()) continue;
+    return absl::InvalidArgumentError(
+        absl::StrCat(weight->name, ": a row of the base with the adapter is zero, and DoRA divides by its norm"));
+  }
+  return absl::OkStatus();
+}
+
+void AdaptedWeights::UpdateGains(const LoraModule& module) {
+  Layer& layer = layers_[module.layer];
+  DoraGains& gains = layer.gains[static_cast<size_t>(module.projection)];
+  if (!gains.defined()) return;
+  const auto a_offset = static_cast<int64_t>(module.a_offset), rank = static_cast<int64_t>(spec_.rank());
+  gains.UpdateFrom({.a = Part(parameters_, a_offset, rank, module.in),
+                    .product_a = Part(product_parameters_, a_offset, rank, module.in),
+                    .b = Part(parameters_, static_cast<int64_t>(b_begin() + module.b_offset), rank, module.out),
+                    .magnitudes = parameters_.narrow(0, static_cast<int64_t>(spec_.a_size() + module.b_offset / spec_.rank()),
+                                                     module.out),
+                    .scale = static_cast<double>(spec_.scale())},
+                   layer.weights[static_cast<size_t>(module.projection)]);
 }
 
 void AdaptedWeights::ForEachLeading(absl::FunctionRef<void(uint64_t offset, uint64_t floats)> each) const {
@@ -141,7 +167,7 @@ void AdaptedWeights::ForEachLeading(absl::FunctionRef<void(uint64_t offset, uint
     if (HasA(trained_)) each(module.a_offset, uint64_t{ranks_} * module.in);
   }
   for (const LoraModule& module : spec_.modules()) {
-    if (HasB(trained_)) each(spec_.a_size() + module.b_offset, uint64_t{ranks_} * module.out);
+    if (HasB(trained_)) each(b_begin() + module.b_offset, uint64_t{ranks_} * module.out);
   }
 }
 
@@ -155,6 +181,7 @@ void AdaptedWeights::TrainedChanged() {
     });
   }
   if (type_ != at::kFloat) product_parameters_.copy_(parameters_);
+  for (const LoraModule& module : spec_.modules()) UpdateGains(module);
 }
 
 void AdaptedWeights::SetDropout(double probability, uint64_t seed) {
@@ -164,7 +191,9 @@ void AdaptedWeights::SetDropout(double probability, uint64_t seed) {
 
 std::span<float> AdaptedWeights::Trained() {
   if (leading_.defined()) return {leading_.data_ptr<float>(), static_cast<size_t>(leading_.numel())};
-  return {parameters_.data_ptr<float>() + (HasA(trained_) ? 0 : spec_.a_size()), FloatsOf(spec_, trained_)};
+  // A, magnitudes and B lie so that those of any factors follow one another.
+  return {parameters_.data_ptr<float>() + (HasA(trained_) ? 0 : spec_.a_size()),
+          FloatsOf(spec_, trained_) + spec_.magnitudes_size()};
 }
 
 std::span<float> AdaptedWeights::Gradient() {
@@ -173,8 +202,10 @@ std::span<float> AdaptedWeights::Gradient() {
 
 absl::StatusOr<Adapter> AdaptedWeights::ToAdapter() const {
   const float* values = parameters_.data_ptr<float>();
-  const float* b = values + spec_.a_size();
-  return Adapter::Create(spec_, std::vector<float>(values, b), std::vector<float>(b, b + spec_.b_size()));
+  const float* magnitudes = values + spec_.a_size();
+  const float* b = values + b_begin();
+  return Adapter::Create(spec_, std::vector<float>(values, magnitudes), std::vector<float>(b, b + spec_.b_size()),
+                         std::vector<float>(magnitudes, b));
 }
 
 at::Tensor AdaptedWeights::Embed(const at::Tensor& tokens) const { return embedding_.Gather(tokens); }
@@ -182,14 +213,22 @@ at::Tensor AdaptedWeights::Embed(const at::Tensor& tokens) const { return embedd
 LoraLinearArgs::Output AdaptedWeights::Output(uint32_t layer, Projection projection) const {
   const auto i = static_cast<size_t>(projection);
   LoraLinearArgs::Output output = {
-      .weight = &layers_[layer].weights[i], .bias = layers_[layer].biases[i], .b = {}, .b_gradient = {}};
+      .weight = &layers_[layer].weights[i], .bias = layers_[layer].biases[i], .b = {}, .b_gradient = {}, .gains = {},
+      .norms = {}, .magnitude_gradient = {}};
   const LoraModule* module = spec_.Find(layer, projection);
   if (module == nullptr) return output;
-  const auto b_offset = static_cast<int64_t>(spec_.a_size() + module->b_offset);
+  const auto b_offset = static_cast<int64_t>(b_begin() + module->b_offset);
   output.b = Part(product_parameters_, b_offset, spec_.rank(), module->out);
   if (HasB(trained_)) {
-    const uint64_t begin = Leading((HasA(trained_) ? spec_.a_size() : 0) + module->b_offset);
+    const uint64_t begin = Leading((HasA(trained_) ? spec_.a_size() : 0) + module->b_offset) + spec_.magnitudes_size();
     output.b_gradient = Part(gradient_, static_cast<int64_t>(begin), ranks_, module->out);
+  }
+  const DoraGains& gains = layers_[layer].gains[i];
+  if (gains.defined()) {
+    output.gains = gains.gains();
+    output.norms = gains.norms();
+    const uint64_t begin = (HasA(trained_) ? spec_.a_size() : 0) + module->b_offset / spec_.rank();
+    output.magnitude_gradient = gradient_.narrow(0, static_cast<int64_t>(begin), module->out);
   }
   return output;
 }

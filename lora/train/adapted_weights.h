@@ -16,6 +16,7 @@
 #include "lora/adapter/adapter.h"
 #include "lora/adapter/factors.h"
 #include "lora/plan/product_type.h"
+#include "lora/train/dora_gains.h"
 #include "lora/train/frozen_matrix.h"
 #include "lora/train/libtorch.h"
 #include "lora/train/llama_graph.h"
@@ -30,7 +31,7 @@ absl::Status CheckSpecFits(const AdapterSpec& spec, const LlamaShape& shape);
 BaseSizes SizesOfBase(const LlamaShape& shape);
 
 // A base model's frozen weights with an adapter under training. Parameters and their gradients are flat, in the
-// order of the spec. Borrows `file`. Not thread-safe.
+// order of the spec: A, of DoRA its magnitudes, which are always trained, B. Borrows `file`. Not thread-safe.
 class AdaptedWeights final : public LlamaWeights {
  public:
   struct Options {
@@ -39,14 +40,15 @@ class AdaptedWeights final : public LlamaWeights {
     ProductType products = ProductType::kFloat32;
   };
 
-  // Requires CheckSpecFits. InvalidArgument naming a tensor whose type cannot be computed with.
+  // Requires CheckSpecFits. InvalidArgument naming a tensor that is missing, or whose row DoRA would divide by the zero norm of;
+  // or if not all ranks of a DoRA adapter are trained.
   static absl::StatusOr<std::unique_ptr<AdaptedWeights>> Create(const GgufFile& file, const LlamaShape& shape,
                                                                 const Adapter& adapter, const Options& options);
 
   // From here on inputs of A are dropped with this probability; each micro-batch gets a seed of its own.
   void SetDropout(double probability, uint64_t seed);
 
-  // What is trained, in the order of FloatsOf, of each module the trained ranks; and its gradient, which backward
+  // What is trained, in that order, of each module the trained ranks; and its gradient, which backward
   // passes add to. Whoever changes the former says so before the next pass or ToAdapter, which read a copy.
   std::span<float> Trained();
   std::span<float> Gradient();
@@ -67,19 +69,24 @@ class AdaptedWeights final : public LlamaWeights {
   struct Layer {
     std::array<FrozenMatrix, kNumProjections> weights;
     std::array<at::Tensor, kNumProjections> biases;  // undefined: none
+    std::array<DoraGains, kNumProjections> gains;    // not defined: no magnitudes
     at::Tensor attention_norm;
     at::Tensor feed_forward_norm;
   };
 
   AdaptedWeights(AdapterSpec spec, const Options& options);
   absl::Status LoadBase(const GgufFile& file, const LlamaShape& shape);
-  void LoadAdapter(const Adapter& adapter);
+  absl::Status LoadAdapter(const GgufFile& file, const Adapter& adapter);
+  absl::Status LoadGains(const GgufFile& file, const Adapter& adapter);
+  void UpdateGains(const LoraModule& module);
   LoraLinearArgs::Output Output(uint32_t layer, Projection projection) const;
   // Calls `each` with where the trained ranks of a module's factor lie in parameters_, and how many floats they are: in
   // the order in which leading_ has them.
   void ForEachLeading(absl::FunctionRef<void(uint64_t offset, uint64_t floats)> each) const;
   // Of so many floats of whole modules, those of the trained ranks.
   uint64_t Leading(uint64_t floats) const { return floats / spec_.rank() * ranks_; }
+
+  uint64_t b_begin() const { return spec_.a_size() + spec_.magnitudes_size(); }  // in parameters_
 
   const AdapterSpec spec_;
   const Factors trained_;
@@ -90,7 +97,7 @@ class AdaptedWeights final : public LlamaWeights {
   FrozenMatrix embedding_;
   FrozenMatrix output_;
   at::Tensor output_norm_;
-  at::Tensor parameters_;          // f32: all of A, then all of B
+  at::Tensor parameters_;          // f32: all of A, magnitudes, all of B
   at::Tensor product_parameters_;  // the same as products read them; f32: the same memory
   at::Tensor leading_;             // f32: what is trained, apart, if not all ranks are; else undefined
   at::Tensor gradient_;            // of what is trained

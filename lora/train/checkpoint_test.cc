@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "base/random.h"
+#include "lora/train/initial_magnitudes.h"
 #include "lora/train/trainer.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/stories_model.h"
@@ -28,13 +29,13 @@ class CheckpointTest : public ::testing::Test {
   }
 
   std::unique_ptr<AdapterTrainer> NewTrainer() const {
-    auto trainer = AdapterTrainer::Create(*model_, examples_, initial_, options_, machine_);
+    auto trainer = AdapterTrainer::Create(*model_, examples_, *initial_, options_, machine_);
     EXPECT_THAT(trainer, IsOk());
     return *std::move(trainer);
   }
 
   const std::shared_ptr<const GgufFile> model_ = *OpenStories("q4_0");
-  const Adapter initial_ = AdapterWithB(*model_);
+  std::shared_ptr<const Adapter> initial_ = std::make_shared<const Adapter>(AdapterWithB(*model_));
   const std::vector<TokenExample> examples_ = RandomExamples(7, 30, 512);
   TrainOptions options_;
   TrainMachine machine_;
@@ -44,6 +45,7 @@ std::vector<float> Values(const AdapterTrainer& trainer) {
   const TrainResult result = *trainer.Result();
   std::vector<float> values(result.adapter.a().begin(), result.adapter.a().end());
   values.insert(values.end(), result.adapter.b().begin(), result.adapter.b().end());
+  values.insert(values.end(), result.adapter.magnitudes().begin(), result.adapter.magnitudes().end());
   return values;
 }
 
@@ -126,6 +128,28 @@ TEST_F(CheckpointTest, EachOptimizerGoesOnWithTheSameBits) {
   }
 }
 
+// Gains are no part of a checkpoint: they follow from A, B and magnitudes.
+TEST_F(CheckpointTest, DoraGoesOnWithTheSameBits) {
+  initial_ = std::make_shared<const Adapter>(*WithMagnitudes(*model_, *initial_));
+  for (const Factors factors : {Factors::kBoth, Factors::kA, Factors::kB}) {
+    options_.factors = factors;
+    for (const ProductType products : {ProductType::kFloat32, ProductType::kBfloat16}) {
+      machine_.products = products;
+      const auto whole = NewTrainer();
+      RunUntil(*whole, kSteps);
+      for (const uint32_t stop : {1u, 5u, 11u}) {
+        auto trainer = NewTrainer();
+        RunUntil(*trainer, stop);
+        const TrainingState state = *DecodeTrainingState(trainer->Checkpoint());
+        trainer = NewTrainer();
+        ASSERT_THAT(trainer->GoOnFrom(state), IsOk());
+        RunUntil(*trainer, kSteps);
+        EXPECT_EQ(Values(*trainer), Values(*whole)) << "stopped after " << stop;
+      }
+    }
+  }
+}
+
 TEST_F(CheckpointTest, OfAnotherTrainingIsRefused) {
   const auto trainer = NewTrainer();
   RunUntil(*trainer, 2);
@@ -142,7 +166,7 @@ TEST_F(CheckpointTest, OfAnotherTrainingIsRefused) {
   EXPECT_THAT(NewTrainer()->GoOnFrom(state), refused);
   machine_.products = ProductType::kFloat32;
   EXPECT_THAT(NewTrainer()->GoOnFrom(state), IsOk());
-  auto other = AdapterTrainer::Create(*model_, std::span(examples_).first(6), initial_, options_, machine_);
+  auto other = AdapterTrainer::Create(*model_, std::span(examples_).first(6), *initial_, options_, machine_);
   EXPECT_THAT((*other)->GoOnFrom(state), refused);
 
   TrainingState late = state;

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "inference/kernels/blocks.h"
+#include "lora/train/dora_gains.h"
 #include "lora/train/joined_examples.h"
 #include "lora/train/layer_functions.h"
 #include "lora/train/libtorch.h"
@@ -75,8 +76,10 @@ TEST_P(FusedFunctionTest, LoraLinearOfOneInputAndTwoOutputs) {
   const at::Tensor da = gradient_of(a), db1 = gradient_of(b1), db2 = gradient_of(b2);
 
   const std::vector<at::Tensor> y =
-      LoraLinear(x, {.outputs = {{.weight = &first.matrix, .bias = bias, .b = b1, .b_gradient = db1},
-                                 {.weight = &second.matrix, .bias = {}, .b = b2, .b_gradient = db2}},
+      LoraLinear(x, {.outputs = {{.weight = &first.matrix, .bias = bias, .b = b1, .b_gradient = db1, .gains = {}, .norms = {},
+                                  .magnitude_gradient = {}},
+                                 {.weight = &second.matrix, .bias = {}, .b = b2, .b_gradient = db2, .gains = {},
+                                  .norms = {}, .magnitude_gradient = {}}},
                      .a = a,
                      .a_gradient = da,
                      .scale = 0.5});
@@ -93,6 +96,87 @@ TEST_P(FusedFunctionTest, LoraLinearOfOneInputAndTwoOutputs) {
   ExpectClose(da - 1, ad.grad(), "dA");
   ExpectClose(db1 - 1, b1d.grad(), "dB of the first");
   ExpectClose(db2 - 1, b2d.grad(), "dB of the second");
+}
+
+// An output with magnitudes, a bias and more columns than a thread takes, beside one of plain LoRA. Norms are constants on the
+// way back: of the double form, too.
+TEST_P(FusedFunctionTest, LoraLinearUnderDora) {
+  constexpr int64_t kTokens = 12, kIn = 64, kRank = 3, kOut = 1100;
+  const Weight first(kOut, kIn, TensorType::kQ8_0, type()), second(24, kIn, TensorType::kQ4_0, type());
+  const at::Tensor values = Random({kTokens, kIn});
+  const at::Tensor a = Random({2 * kRank, kIn}), b1 = Random({kRank, kOut}), b2 = Random({kRank, 24});
+  const at::Tensor bias = Random({kOut}), dy1 = Random({kTokens, kOut}), dy2 = Random({kTokens, 24});
+  const at::Tensor magnitudes = at::rand({kOut}, generator_, at::kFloat).add_(0.5).mul_(8);
+  DoraGains gains(first.tensor);
+  gains.UpdateFrom({.a = a.narrow(0, 0, kRank).to(at::kFloat),
+                    .product_a = a.narrow(0, 0, kRank),
+                    .b = b1.to(at::kFloat),
+                    .magnitudes = magnitudes,
+                    .scale = 0.5},
+                   first.matrix);
+
+  const at::Tensor xd = Doubles(values), ad = Doubles(a), b1d = Doubles(b1), b2d = Doubles(b2), md = Doubles(magnitudes);
+  const at::Tensor z = at::mm(xd, ad.t());
+  const at::Tensor norms =
+      (first.doubles + 0.5 * at::mm(b1d.t(), ad.narrow(0, 0, kRank))).norm(2, {1}).detach();
+  const at::Tensor sum = at::mm(xd, first.doubles.t()) + 0.5 * at::mm(z.narrow(1, 0, kRank), b1d);
+  const at::Tensor y1 = md / norms * sum + bias.to(at::kDouble);
+  const at::Tensor y2 = at::mm(xd, second.doubles.t()) + 0.5 * at::mm(z.narrow(1, kRank, kRank), b2d);
+  torch::autograd::backward({y1, y2}, {dy1.to(at::kDouble), dy2.to(at::kDouble)});
+  ExpectClose(gains.norms(), norms, "norms");
+  ExpectClose(gains.gains(), md / norms, "gains");
+
+  const auto gradient_of = [](const at::Tensor& value) { return at::ones(value.sizes(), at::kFloat); };  // is added to
+  for (const bool with_products : {true, false}) {
+    const at::Tensor x = values.clone().requires_grad_(true);
+    const at::Tensor da = gradient_of(a), db1 = gradient_of(b1), db2 = gradient_of(b2), dm = gradient_of(magnitudes);
+    const std::vector<at::Tensor> y = LoraLinear(x, {.outputs = {{.weight = &first.matrix,
+                                                                  .bias = bias,
+                                                                  .b = b1,
+                                                                  .b_gradient = db1,
+                                                                  .gains = gains.gains(),
+                                                                  .norms = gains.norms(),
+                                                                  .magnitude_gradient = dm},
+                                                                 {.weight = &second.matrix,
+                                                                  .bias = {},
+                                                                  .b = b2,
+                                                                  .b_gradient = db2,
+                                                                  .gains = {},
+                                                                  .norms = {},
+                                                                  .magnitude_gradient = {}}},
+                                                     .a = a,
+                                                     .a_gradient = da,
+                                                     .scale = 0.5,
+                                                     .with_products = with_products});
+    torch::autograd::backward({y[0], y[1]}, {dy1, dy2});
+    if (with_products) {
+      ExpectClose(y[0], y1, "y1");
+      ExpectClose(y[1], y2, "y2");
+    }
+    ExpectClose(x.grad(), xd.grad(), "dx");
+    ExpectClose(da - 1, ad.grad(), "dA");
+    ExpectClose(db1 - 1, b1d.grad(), "dB of the first");
+    ExpectClose(db2 - 1, b2d.grad(), "dB of the second");
+    ExpectClose(dm - 1, md.grad(), "dm");
+  }
+}
+
+TEST_P(FusedFunctionTest, GainsSayThatANormIsZero) {
+  for (const bool zero : {false, true}) {
+    at::Tensor values = at::ones({3, 32}, at::kFloat);
+    if (zero) values[1].zero_();
+    const std::span<const uint8_t> bytes(static_cast<const uint8_t*>(values.data_ptr()), values.nbytes());
+    const GgufTensor tensor = {.name = "w", .type = TensorType::kF32, .shape = {}, .columns = 32, .rows = 3,
+                               .data = bytes, .row_bytes = bytes.size() / 3};
+    const FrozenMatrix matrix(tensor, {.type = type(), .buffer = std::make_shared<WeightBuffer>()});
+    DoraGains gains(tensor);
+    gains.UpdateFrom({.a = at::ones({1, 32}, at::kFloat),
+                      .product_a = at::ones({1, 32}, type()),
+                      .b = at::zeros({1, 3}, at::kFloat),
+                      .magnitudes = at::ones({3}, at::kFloat)},
+                     matrix);
+    EXPECT_EQ(gains.any_norm_is_zero(), zero);
+  }
 }
 
 TEST_P(FusedFunctionTest, RmsNorm) {

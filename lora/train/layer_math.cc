@@ -70,6 +70,20 @@ void SoftmaxBackwardLoop(const float* p, float mean, float* gradient, size_t n) 
   for (size_t i = 0; i < n; ++i) gradient[i] = p[i] * (gradient[i] - mean);
 }
 
+FLEETUNE_SIMD_CLONES
+void GainLoop(const float* x, const float* gains, const float* bias, float* y, size_t n) {
+  if (bias == nullptr) {
+    for (size_t i = 0; i < n; ++i) y[i] = gains[i] * x[i];
+  } else {
+    for (size_t i = 0; i < n; ++i) y[i] = gains[i] * x[i] + bias[i];
+  }
+}
+
+FLEETUNE_SIMD_CLONES
+void AddProductsLoop(const float* x, const float* y, double* sums, size_t n) {
+  for (size_t i = 0; i < n; ++i) sums[i] += static_cast<double>(x[i]) * static_cast<double>(y[i]);
+}
+
 }  // namespace
 
 void RmsNorm(std::span<const float> x, std::span<const float> weight, float epsilon, std::span<float> y,
@@ -160,6 +174,16 @@ float AddPart(std::span<float> values, RunningSoftmax& softmax) {
   softmax.sum = softmax.sum * earlier + ExpShifted(values.data(), largest, values.size());
   softmax.largest = largest;
   return earlier;
+}
+
+void GainRow(std::span<const float> x, std::span<const float> gains, std::span<const float> bias, std::span<float> y) {
+  CHECK(gains.size() == x.size() && y.size() == x.size() && (bias.empty() || bias.size() == x.size()));
+  GainLoop(x.data(), gains.data(), bias.empty() ? nullptr : bias.data(), y.data(), x.size());
+}
+
+void AddProductsOfRow(std::span<const float> x, std::span<const float> y, std::span<double> sums) {
+  CHECK(y.size() == x.size() && sums.size() == x.size());
+  AddProductsLoop(x.data(), y.data(), sums.data(), x.size());
 }
 
 }  // namespace fleetune

@@ -25,6 +25,11 @@ void SwiGlu(std::span<const float> gate, std::span<const float> up, std::span<fl
 void SwiGluBackward(std::span<const float> gate, std::span<const float> up, std::span<const float> dh,
                     std::span<float> d_gate, std::span<float> d_up);
 
+// y = gains * x + bias, element by element; an empty bias is none.
+void GainRow(std::span<const float> x, std::span<const float> gains, std::span<const float> bias, std::span<float> y);
+// sums += x * y, element by element: with each row of two matrices, the dot products of their columns.
+void AddProductsOfRow(std::span<const float> x, std::span<const float> y, std::span<double> sums);
+
 // The first 2 * cosine.size() elements of each head of one row, turned in place by the angles of its position.
 // `halves` pairs element i with i + n/2, else neighbours are paired. Turn back by negating the sines.
 struct HeadRotation {

@@ -1,7 +1,12 @@
 #include "lora/train/lora_linear.h"
 
 #include <algorithm>
+#include <span>
 #include <utility>
+#include <vector>
+
+#include "lora/train/layer_math.h"
+#include "lora/train/tensor_rows.h"
 
 namespace fleetune {
 namespace {
@@ -21,9 +26,45 @@ struct HeldArgs : torch::CustomClassHolder {
   LoraLinearArgs args;
 };
 
-at::Tensor Product(const LoraLinearArgs::Output& output, const at::Tensor& x) {
-  at::Tensor y = output.weight->Multiply(x);
-  return output.bias.defined() ? y.add_(output.bias) : y;
+// Rows of gains * u + bias, rounded once to the type of u.
+at::Tensor Gained(const at::Tensor& u, const at::Tensor& gains, const at::Tensor& bias) {
+  at::Tensor y = at::empty_like(u);
+  const at::Tensor added = bias.defined() ? bias.to(at::kFloat) : at::Tensor();
+  ForRows(u.size(0), u.size(1), [&](size_t first, size_t count) {
+    TensorRows from(u), to(y);
+    for (size_t row = first; row < first + count; ++row) {
+      GainRow(from.Read(row), Floats(gains), added.defined() ? Floats(added) : std::span<float>(), to.Start(row));
+      to.Write(row);
+    }
+  });
+  return y;
+}
+
+constexpr int64_t kColumnsAThread = 512;  // fewer are not worth waking a thread
+
+// Adds to `gradient` the dot products of the columns of dy and u over the norms. Threads share the columns, so the order of the
+// sums does not depend on their number.
+void AddMagnitudeGradient(const at::Tensor& dy, const at::Tensor& u, const at::Tensor& norms,
+                          const at::Tensor& gradient) {
+  at::parallel_for(0, u.size(1), kColumnsAThread, [&](int64_t begin, int64_t end) {
+    const auto first = static_cast<size_t>(begin), columns = static_cast<size_t>(end - begin);
+    TensorRows dys(dy, first, columns), us(u, first, columns);
+    std::vector<double> sums(columns);
+    for (size_t row = 0; row < static_cast<size_t>(u.size(0)); ++row) {
+      AddProductsOfRow(dys.Read(row), us.Read(row), sums);
+    }
+    for (size_t i = 0; i < columns; ++i) {
+      Floats(gradient)[first + i] += static_cast<float>(sums[i] / static_cast<double>(Floats(norms)[first + i]));
+    }
+  });
+}
+
+// What an output is before its gains: x W^T, with the bias if there are none, and scale * z B. `z` of that output alone;
+// undefined: no adapter there.
+at::Tensor Sum(const LoraLinearArgs::Output& output, const at::Tensor& x, const at::Tensor& z, double scale) {
+  at::Tensor sum = output.weight->Multiply(x);
+  if (output.bias.defined() && !output.gains.defined()) sum.add_(output.bias);
+  return z.defined() ? sum.addmm_(z, output.b, 1, scale) : sum;
 }
 
 // Columns of z = x A^T that belong to each output with an adapter, in order.
@@ -50,20 +91,23 @@ class LoraLinearFunction : public torch::autograd::Function<LoraLinearFunction> 
     const at::Tensor z =
         args.a.defined() ? at::mm(Dropped(x, args.dropout, args.dropout_seed), args.a.t()) : at::Tensor();
     const bool b_trained = std::ranges::any_of(args.outputs, [](const auto& out) { return out.b_gradient.defined(); });
-    ctx->save_for_backward({args.a_gradient.defined() ? x : at::Tensor(), b_trained ? z : at::Tensor()});
+    tensor_list saved = {args.a_gradient.defined() ? x : at::Tensor(), b_trained ? z : at::Tensor()};
     ctx->saved_data["args"] = c10::IValue::make_capsule(held);
     ctx->saved_data["needs_x"] = x.requires_grad();
     tensor_list results;
     RankColumns columns(z);
     for (const LoraLinearArgs::Output& output : args.outputs) {
+      const at::Tensor z_here = output.b.defined() ? columns.Next(output.b.size(0)) : at::Tensor();
+      const bool sum_saved = output.magnitude_gradient.defined();
+      at::Tensor sum = args.with_products || sum_saved ? Sum(output, x, z_here, args.scale) : at::Tensor();
+      saved.push_back(sum_saved ? sum : at::Tensor());
       if (!args.with_products) {
         results.push_back(at::empty({1, 1}, x.options()).expand({x.size(0), output.weight->rows()}));
-        continue;
+      } else {
+        results.push_back(output.gains.defined() ? Gained(sum, output.gains, output.bias) : std::move(sum));
       }
-      at::Tensor y = Product(output, x);
-      if (output.b.defined()) y.addmm_(columns.Next(output.b.size(0)), output.b, 1, args.scale);
-      results.push_back(std::move(y));
     }
+    ctx->save_for_backward(std::move(saved));
     return results;
   }
 
@@ -79,7 +123,11 @@ class LoraLinearFunction : public torch::autograd::Function<LoraLinearFunction> 
     RankColumns columns(z);
     for (size_t i = 0; i < args.outputs.size(); ++i) {
       const LoraLinearArgs::Output& output = args.outputs[i];
-      const at::Tensor dy = gradients[i].contiguous();
+      at::Tensor dy = gradients[i].contiguous();
+      if (output.magnitude_gradient.defined()) {
+        AddMagnitudeGradient(dy, saved[2 + i], output.norms, output.magnitude_gradient);
+      }
+      if (output.gains.defined()) dy = Gained(dy, output.gains, {});
       if (needs_x) output.weight->MultiplyBack(dy, dx);
       if (!output.b.defined()) continue;
       if (output.b_gradient.defined()) {  // all adapters' here, or none

@@ -124,16 +124,31 @@ TEST(OptimizerTest, RatesOfMatricesMultiplyTheLearningRate) {
   }
 }
 
-TEST(OptimizerTest, RemembersAsMuchAsMemoryIsPlannedFor) {
-  const AdapterSpec spec =
-      *AdapterSpec::Create({.rank = 4, .alpha = 8, .targets = {Projection::kQ, Projection::kDown}},
-                           {.layers = 3, .projections = {{{16, 16}, {}, {}, {}, {}, {}, {48, 16}}}});
+TEST(OptimizerTest, WhatDoesNotDecayMovesAsWithoutDecay) {
   for (const OptimizerKind kind : kAllKinds) {
-    for (const double momentum : {0.0, 0.9}) {
-      for (const Factors factors : {Factors::kB, Factors::kA, Factors::kBoth}) {
-        const TrainOptions options{.optimizer = kind, .momentum = momentum, .factors = factors};
-        const Optimizer optimizer(options, TrainedMatrices(spec, options));
-        EXPECT_EQ(optimizer.state().size(), OptimizerFloats(options, AdapterOf(spec, factors)));
+    Optimizer without({.optimizer = kind}, OneMatrix());
+    Optimizer own({.optimizer = kind, .weight_decay = 0.1}, {{.offset = 0, .rows = 2, .columns = 3, .decays = false}});
+    std::vector<float> expected = Start(), weights = Start();
+    for (int step = 1; step <= 3; ++step) {
+      without.Step(0.1, GradientOf(step), expected);
+      own.Step(0.1, GradientOf(step), weights);
+    }
+    EXPECT_EQ(weights, expected);
+  }
+}
+
+TEST(OptimizerTest, RemembersAsMuchAsMemoryIsPlannedFor) {
+  for (const bool dora : {false, true}) {
+    const AdapterSpec spec = *AdapterSpec::Create(
+        {.rank = 4, .alpha = 8, .targets = {Projection::kQ, Projection::kDown}, .dora = dora},
+        {.layers = 3, .projections = {{{16, 16}, {}, {}, {}, {}, {}, {48, 16}}}});
+    for (const OptimizerKind kind : kAllKinds) {
+      for (const double momentum : {0.0, 0.9}) {
+        for (const Factors factors : {Factors::kB, Factors::kA, Factors::kBoth}) {
+          const TrainOptions options{.optimizer = kind, .momentum = momentum, .factors = factors};
+          const Optimizer optimizer(options, TrainedMatrices(spec, options));
+          EXPECT_EQ(optimizer.state().size(), OptimizerFloats(options, AdapterOf(spec, factors)));
+        }
       }
     }
   }

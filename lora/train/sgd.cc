@@ -12,7 +12,7 @@ class Sgd final : public OptimizerRule {
   void Apply(const MatrixStep& step) const override {
     const auto momentum = static_cast<float>(momentum_);
     const auto rate = static_cast<float>(step.learning_rate);
-    const auto keep = static_cast<float>(1.0 - step.learning_rate * weight_decay_);
+    const auto keep = static_cast<float>(1.0 - step.learning_rate * (step.matrix.decays ? weight_decay_ : 0.0));
     for (size_t i = 0; i < step.state.size(); ++i) step.state[i] = momentum * step.state[i] + step.gradient[i];
     const std::span<const float> direction = step.state.empty() ? step.gradient : step.state;
     for (size_t i = 0; i < step.weights.size(); ++i) {

@@ -25,33 +25,38 @@ inline std::span<float> Floats(const at::Tensor& tensor) {
   return {tensor.data_ptr<float>(), static_cast<size_t>(tensor.numel())};
 }
 
-// One thread's way to rows of a contiguous tensor [n, width] of f32 or bf16: f32 rows where they lie, others through a
-// copy that stays in the cache. Borrows the tensor.
+// One thread's way to rows of a contiguous tensor [n, width] of f32 or bf16, or to some columns of them: f32 rows where they
+// lie, others through a copy that stays in the cache. Borrows the tensor.
 class TensorRows {
  public:
-  explicit TensorRows(const at::Tensor& tensor)
-      : width_(static_cast<size_t>(tensor.size(1))),
-        floats_(tensor.scalar_type() == at::kFloat ? tensor.data_ptr<float>() : nullptr),
-        bfloats_(floats_ != nullptr ? nullptr : reinterpret_cast<uint16_t*>(tensor.data_ptr<at::BFloat16>())),
+  explicit TensorRows(const at::Tensor& tensor) : TensorRows(tensor, 0, static_cast<size_t>(tensor.size(1))) {}
+  TensorRows(const at::Tensor& tensor, size_t first_column, size_t columns)
+      : stride_(static_cast<size_t>(tensor.size(1))),
+        width_(columns),
+        floats_(tensor.scalar_type() == at::kFloat ? tensor.data_ptr<float>() + first_column : nullptr),
+        bfloats_(floats_ != nullptr
+                     ? nullptr
+                     : reinterpret_cast<uint16_t*>(tensor.data_ptr<at::BFloat16>()) + first_column),
         copy_(floats_ != nullptr ? 0 : width_) {}
 
   // Valid until the next call.
   std::span<const float> Read(size_t row) {
-    if (floats_ != nullptr) return {floats_ + row * width_, width_};
-    FromBfloats({bfloats_ + row * width_, width_}, copy_);
+    if (floats_ != nullptr) return {floats_ + row * stride_, width_};
+    FromBfloats({bfloats_ + row * stride_, width_}, copy_);
     return copy_;
   }
 
   // A row to be written, undefined at first; Write(row) puts it into the tensor.
   std::span<float> Start(size_t row) {
-    if (floats_ != nullptr) return {floats_ + row * width_, width_};
+    if (floats_ != nullptr) return {floats_ + row * stride_, width_};
     return copy_;
   }
   void Write(size_t row) {
-    if (floats_ == nullptr) ToBfloats(copy_, {bfloats_ + row * width_, width_});
+    if (floats_ == nullptr) ToBfloats(copy_, {bfloats_ + row * stride_, width_});
   }
 
  private:
+  const size_t stride_;
   const size_t width_;
   float* const floats_;
   uint16_t* const bfloats_;

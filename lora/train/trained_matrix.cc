@@ -14,6 +14,12 @@ std::vector<TrainedMatrix> TrainedMatrices(const AdapterSpec& spec, const TrainO
   if (HasA(options.factors)) {
     for (const LoraModule& module : spec.modules()) add(rows, module.in, 1.0);
   }
+  if (spec.dora()) {
+    for (const LoraModule& module : spec.modules()) {
+      add(1, module.out, 1.0);
+      matrices.back().decays = false;
+    }
+  }
   if (HasB(options.factors)) {
     for (const LoraModule& module : spec.modules()) add(rows, module.out, options.lora_plus_ratio);
   }

@@ -13,14 +13,16 @@ struct TrainedMatrix {
   uint64_t offset = 0;
   uint32_t rows = 0;
   uint32_t columns = 0;
-  double rate = 1.0;  // times the learning rate of a step
+  double rate = 1.0;    // times the learning rate of a step
+  bool decays = true;  // weight decay pulls it to zero
 
   uint64_t size() const { return uint64_t{rows} * columns; }
   friend bool operator==(const TrainedMatrix&, const TrainedMatrix&) = default;
 };
 
-// What a training changes of an adapter, one after another without a gap: the A of all modules if they are trained, then
-// their B, with rates of lora_plus_ratio; of either the first `ranks` (0: all). Pure.
+// What a training changes of an adapter, one after another without a gap: the A of all modules if they are trained, then of
+// DoRA their magnitudes, which are rows without decay (an adapter of zeros changes nothing, a magnitude of zero all), then their
+// B, with rates of lora_plus_ratio; of A and B the first `ranks` (0: all). Pure.
 std::vector<TrainedMatrix> TrainedMatrices(const AdapterSpec& spec, const TrainOptions& options);
 
 }  // namespace fleetune

@@ -26,6 +26,30 @@ TEST(TrainedMatrixTest, LiesAsParametersAreTrained) {
   }
 }
 
+TEST(TrainedMatrixTest, MagnitudesLieBetweenTheFactorsAndDoNotDecay) {
+  const AdapterSpec plain = TwoTargets();
+  const AdapterSpec spec =
+      *AdapterSpec::Create({.rank = 4, .alpha = 8, .targets = plain.targets(), .dora = true}, plain.base());
+  for (const Factors factors : {Factors::kA, Factors::kB, Factors::kBoth}) {
+    const std::vector<TrainedMatrix> matrices = TrainedMatrices(spec, {.lora_plus_ratio = 16, .factors = factors});
+    const size_t first = HasA(factors) ? 4 : 0;
+    ASSERT_EQ(matrices.size(), first + 4 + (HasB(factors) ? 4 : 0));
+    uint64_t end = 0;
+    for (size_t i = 0; i < matrices.size(); ++i) {
+      const bool is_magnitude = i >= first && i < first + 4;
+      EXPECT_EQ(matrices[i].offset, end);
+      EXPECT_EQ(matrices[i].decays, !is_magnitude);
+      if (is_magnitude) {
+        EXPECT_EQ(matrices[i].rows, 1u);
+        EXPECT_EQ(matrices[i].columns, spec.modules()[i - first].out);
+        EXPECT_EQ(matrices[i].rate, 1.0);
+      }
+      end += matrices[i].size();
+    }
+    EXPECT_EQ(end, FloatsOf(spec, factors) + spec.magnitudes_size());
+  }
+}
+
 TEST(TrainedMatrixTest, OfOneFactorAndOfSomeRanksThereIsLess) {
   const AdapterSpec spec = TwoTargets();
   for (const auto& [factors, ranks, floats] : {std::tuple{Factors::kA, 0u, spec.a_size()},

@@ -130,7 +130,10 @@ class Training final : public AdapterTrainer {
     planner_ = std::move(planner);
     at_hand_.clear();
     std::copy(state.trained.begin(), state.trained.end(), trained.begin());
-    parts_.weights->TrainedChanged();
+    RETURN_IF_ERROR(WithoutExceptions([&] {
+      parts_.weights->TrainedChanged();
+      return absl::OkStatus();
+    }));
     optimizer_.GoOnFrom(position.step, std::move(state.optimizer));
     parts_.layout.rows = position.rows_a_pass;
     step_ = position.step;

@@ -68,7 +68,7 @@ class AdapterTrainer {
   // Borrows `model`, `examples` and `held_out`, which are only measured: before, after, and with patience on the way,
   // to end with the best. InvalidArgument (options, no token to learn, an example longer than a sequence or
   // with a token that the model does not know, a sequence longer than the model's context, a spec that does not fit the
-  // model), ResourceExhausted (LibTorch could not allocate), Internal (LibTorch's message).
+  // model, a row that DoRA would divide by the zero norm of, some ranks of DoRA), ResourceExhausted (LibTorch could not allocate), Internal (LibTorch's message).
   static absl::StatusOr<std::unique_ptr<AdapterTrainer>> Create(const GgufFile& model,
                                                                 std::span<const TokenExample> examples,
                                                                 const Adapter& initial, const TrainOptions& options,

@@ -51,6 +51,7 @@ class NameHash {
     }
     Add(adapter.a());
     Add(adapter.b());
+    if (adapter.spec().dora()) Add(adapter.magnitudes());
   }
   void Add(const GgufFile& model) {
     constexpr size_t kPiece = 256;

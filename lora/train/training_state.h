@@ -30,7 +30,7 @@ struct TrainingPosition {
 
 // What it has changed.
 struct TrainedFloats {
-  std::span<const float> trained;    // A (if it is) and B (if it is)
+  std::span<const float> trained;    // A (if it is), of DoRA its magnitudes, and B (if it is)
   std::span<const float> optimizer;  // Optimizer::state
   const EarlyStop::State* early_stop = nullptr;
 };

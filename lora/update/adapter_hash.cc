@@ -37,6 +37,7 @@ Digest AdapterHash(const Adapter& adapter, uint64_t seed) {
   hash.Add(head.bytes());
   if (!a_of_seed) hash.Add(BytesOf(adapter.a()));
   hash.Add(BytesOf(adapter.b()));
+  hash.Add(BytesOf(adapter.magnitudes()));  // of DoRA, which no task trains; else nothing
   return hash.Finish();
 }
 

@@ -123,6 +123,9 @@ absl::StatusOr<MadeUpdate> MakeUpdate(const Adapter& parent, std::span<const flo
 
 absl::StatusOr<SignedUpdate> MakeSnapshot(const Adapter& adapter, const NextVersion& next,
                                           const SigningKey& key) {
+  if (adapter.spec().dora()) {
+    return absl::InvalidArgumentError("an update holds A and B; an adapter with magnitudes (DoRA) has none");
+  }
   std::vector<float> values;
   const Factors factors = HasAOfSeed(adapter, next.seed) ? Factors::kB : Factors::kBoth;
   if (HasA(factors)) values.assign(adapter.a().begin(), adapter.a().end());

@@ -86,7 +86,7 @@ absl::StatusOr<MadeUpdate> MakeUpdate(const Adapter& parent, std::span<const flo
                                       const NextVersion& next, const SigningKey& key);
 
 // The whole of a version, for devices that are new, far behind or damaged. NextVersion::version is the version;
-// its parent_version, factors and refactor are not used. InvalidArgument for a bad name, ResourceExhausted over kMaxUpdateBytes.
+// its parent_version, factors and refactor are not used. InvalidArgument for a bad name or an adapter of DoRA, ResourceExhausted over kMaxUpdateBytes.
 absl::StatusOr<SignedUpdate> MakeSnapshot(const Adapter& adapter, const NextVersion& next, const SigningKey& key);
 
 // What a device expects of an update that it is given.

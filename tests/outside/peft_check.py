@@ -218,17 +218,34 @@ class Check:
             self.run("convert", "--model", self.model_path, folder, gguf_path, "--format", "gguf")
             self.compare(f"{name}: the same through GGUF", self.ours(adapter=gguf_path), expected)
 
-    def dora_merged(self):
-        merged = self.folder / "merged.gguf"
+    def dora(self):
+        merged, fta = self.folder / "merged.gguf", self.folder / "dora.fta"
+        unadapted = self.ours()
         for name, options in DORA_CASES.items():
             model, folder = self.peft_made(name, options)
+            expected = self.theirs(model)
+            self.expect(f"{name}: the adapter does something", np.max(np.abs(expected - unadapted)) > 20 * TOLERANCE)
+            self.compare(f"{name}: beside the base", self.ours(adapter=folder), expected)
             self.run("merge", "--model", self.model_path, "--adapter", folder, "--out", merged)
-            self.compare(f"{name}: merged by us", self.ours(model=merged), self.theirs(model))
+            self.compare(f"{name}: merged by us", self.ours(model=merged), expected)
+            self.run("convert", "--model", self.model_path, folder, fta, "--format", "fleetune")
+            self.ours_in_peft(fta)
             try:
-                self.ours(adapter=folder)
-                self.expect(f"{name}: refused beside the base", False)
+                self.run("convert", "--model", self.model_path, folder, self.folder / "no.gguf", "--format", "gguf")
+                self.expect(f"{name}: refused as a GGUF adapter", False)
             except RuntimeError as error:
-                self.expect(f"{name}: refused beside the base", "DoRA" in str(error))
+                self.expect(f"{name}: refused as a GGUF adapter", "DoRA" in str(error))
+
+    def dora_trained_by_us(self):
+        """A DoRA adapter that our trainer made, in PEFT: what it learned, and where it began."""
+        text, unadapted = self.folder / "stories.txt", self.ours()
+        text.write_text("\n\n".join(f"One day, Lily saw {n} big red balls in the park. She was happy." for n in range(60)))
+        for name, options in {"all projections": [], "B alone, of some": ["--factors", "b", "--targets", "q,k,down"]}.items():
+            adapter = self.folder / "trained.fta"
+            train = ["train", "--model", self.model_path, "--data", text, "--dora", "--rank", "4", "--sequence", "64"]
+            self.run(*train, *options, "--micro-batch", "2", "--learning-rate", "0.01", "--steps", "20", "--out", adapter)
+            self.expect(f"trained, {name}: it learned", np.max(np.abs(self.ours(adapter=adapter) - unadapted)) > 20 * TOLERANCE)
+            self.ours_in_peft(adapter)
 
     def merged_weights(self):
         model, folder = self.peft_made("merging", PEFT_CASES["patterns"])
@@ -279,7 +296,8 @@ def main():
         check.the_base()
         check.ours_in_peft(check.golden_adapter)
         check.theirs_in_ours(PEFT_CASES)
-        check.dora_merged()
+        check.dora()
+        check.dora_trained_by_us()
         check.merged_weights()
         check.gguf_adapter()
     with tempfile.TemporaryDirectory() as folder:  # whose rows of q and k are not permuted

@@ -22,15 +22,20 @@ inline AdapterBase SmallBase(bool permuted_qk = true) {
   return base;
 }
 
-inline Adapter RandomAdapter(const AdapterBase& base, uint64_t seed = 1) {
+enum class Magnitudes { kNone, kAll };
+
+inline Adapter RandomAdapter(const AdapterBase& base, uint64_t seed = 1, Magnitudes magnitudes = Magnitudes::kNone) {
   std::vector<Projection> targets;
   for (size_t i = 0; i < kNumProjections; ++i) targets.push_back(static_cast<Projection>(i));
-  const AdapterSpec spec = *AdapterSpec::Create({.rank = 3, .alpha = 0.7f, .targets = targets}, base.sizes);
+  const AdapterSpec spec = *AdapterSpec::Create(
+      {.rank = 3, .alpha = 0.7f, .targets = targets, .dora = magnitudes == Magnitudes::kAll}, base.sizes);
   SplitMix64 random(seed);
   std::vector<float> b(spec.b_size());
   for (float& value : b) value = static_cast<float>(random.NextUnit() - 0.5);
   b[0] = -0.0f;
-  return *Adapter::Create(spec, DeriveA(spec, seed), b);
+  std::vector<float> m(spec.magnitudes_size());
+  for (float& value : m) value = static_cast<float>(0.5 + random.NextUnit());
+  return *Adapter::Create(spec, DeriveA(spec, seed), b, m);
 }
 
 }  // namespace fleetune

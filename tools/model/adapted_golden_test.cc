@@ -158,10 +158,62 @@ TEST_F(PeftMadeTest, RanksAndAlphasByPatterns) {
   ExpectNear(PredictMerged(Folder("patterns")), expected, 1e-3);
 }
 
-TEST_F(PeftMadeTest, DoraIsMergedAndRefusedBesideItsBase) {
-  ExpectNear(PredictMerged(Folder("dora")), Expected("dora"), 1e-3);
-  EXPECT_THAT(LoadAdapter(Folder("dora"), base_),
-              HasStatus(absl::StatusCode::kInvalidArgument, "q in layer 1 is DoRA"));
+// Of q and v in two layers: the others of these targets have no magnitudes.
+TEST_F(PeftMadeTest, Dora) {
+  const std::vector<double> expected = Expected("dora");
+  ExpectNear(PredictMerged(Folder("dora")), expected, 1e-3);
+  const std::vector<double> beside = PredictWith(Folder("dora"));
+  ExpectNear(beside, expected, 1e-3);
+  const std::vector<double> base = Predict(model_, nullptr);
+  double largest = 0;
+  for (size_t i = 0; i < base.size(); ++i) largest = std::max(largest, std::abs(beside[i] - base[i]));
+  EXPECT_GT(largest, 0.05);
+}
+
+TEST_F(PeftMadeTest, DoraInFormatsThatHoldIt) {
+  const auto adapter = LoadAdapter(Folder("dora"), base_);
+  ASSERT_THAT(adapter, IsOk());
+  const std::vector<double> expected = PredictWith(Folder("dora"));
+  for (const AdapterFormat format : {AdapterFormat::kFleetune, AdapterFormat::kPeft}) {
+    const std::string path = folder_.File("dora" + std::to_string(static_cast<int>(format)));
+    ASSERT_THAT(SaveAdapter(path, format, *adapter, base_, "stories260K"), IsOk());
+    const auto again = LoadAdapter(path, base_);
+    ASSERT_THAT(again, IsOk());
+    EXPECT_EQ(SerializeAdapterFile(*again), SerializeAdapterFile(*adapter));  // bit by bit
+    ExpectNear(PredictWith(path), expected, 0);
+    ExpectNear(PredictMerged(path), expected, 1e-3);
+  }
+  EXPECT_THAT(SaveAdapter(folder_.File("dora.gguf"), AdapterFormat::kGguf, *adapter, base_, "stories260K"),
+              HasStatus(absl::StatusCode::kInvalidArgument, "no place for DoRA's magnitudes"));
+}
+
+// With the base as Q8_0 and packed products: as the base alone moves, and no more.
+TEST_F(PeftMadeTest, DoraBesideAQuantizedBase) {
+  const auto quantized = *GgufFile::Open(data_ + "/models/stories260K-q8_0.gguf");
+  const auto exact = *Model::Load(quantized);
+  const auto fast = *Model::Load(quantized, {.packed = PackedModel::InMemory(*quantized), .workers = nullptr});
+  const auto adapter = std::make_shared<const Adapter>(*LoadAdapter(Folder("dora"), base_));
+  const std::vector<double> expected = Predict(exact, adapter), got = Predict(fast, adapter);
+  const std::vector<double> plain_expected = Predict(exact, nullptr), plain = Predict(fast, nullptr);
+  ASSERT_EQ(got.size(), expected.size());
+  const std::vector<double> of_floats = Expected("dora");
+  double shift = 0, moved = 0, moved_plain = 0, of_quantizing = 0;
+  for (size_t i = 0; i < got.size(); ++i) {
+    shift += (got[i] - expected[i]) / static_cast<double>(got.size());
+    moved += std::abs(got[i] - expected[i]) / static_cast<double>(got.size());
+    of_quantizing += std::abs(expected[i] - of_floats[i]) / static_cast<double>(got.size());
+    moved_plain += std::abs(plain[i] - plain_expected[i]) / static_cast<double>(got.size());
+  }
+  EXPECT_LT(std::abs(shift), 0.02);
+  EXPECT_LT(moved, 2 * moved_plain);
+  EXPECT_LT(of_quantizing, 0.05);
+}
+
+TEST_F(PeftMadeTest, DoraIsNotJoinedWithOthers) {
+  const auto adapter = LoadAdapter(Folder("dora"), base_);
+  const auto plain = LoadAdapter(peft_, base_);
+  EXPECT_THAT(Joined(*adapter, *plain), HasStatus(absl::StatusCode::kInvalidArgument, "the upper one is DoRA"));
+  EXPECT_THAT(Joined(*plain, *adapter), HasStatus(absl::StatusCode::kInvalidArgument, "the lower one is DoRA"));
 }
 
 }  // namespace

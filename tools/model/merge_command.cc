@@ -35,7 +35,7 @@ struct MergeArguments {
 // How the texts are foreseen; empty where there are none.
 struct Losses {
   std::optional<TextLoss> base;
-  std::optional<TextLoss> with_adapter;  // empty for DoRA, too, which is computed by merging only
+  std::optional<TextLoss> with_adapter;
   std::optional<TextLoss> merged;
 };
 
@@ -43,7 +43,6 @@ absl::Status ScoreBefore(const MergeArguments& arguments, std::shared_ptr<const 
                          const std::vector<LoraPair>& pairs, Losses& losses) {
   ASSIGN_OR_RETURN(const std::shared_ptr<const Model> model, Model::Load(std::move(file)));
   ASSIGN_OR_RETURN(losses.base, LossOverTexts(model, nullptr, arguments.texts, arguments.window));
-  if (std::ranges::any_of(pairs, [](const LoraPair& pair) { return !pair.magnitude.empty(); })) return absl::OkStatus();
   ASSIGN_OR_RETURN(Adapter adapter, AssembleAdapter(pairs, SizesOf(model->shape())));
   ASSIGN_OR_RETURN(losses.with_adapter, LossOverTexts(model, std::make_shared<const Adapter>(std::move(adapter)),
                                                       arguments.texts, arguments.window));
@@ -96,11 +95,9 @@ void PrintForPeople(const MergeArguments& arguments, const std::vector<Rewritten
              std::ranges::count(tensors, true, &RewrittenTensor::changed), worst,
              std::filesystem::file_size(arguments.out), bytes_before);
   if (!losses.merged) return;
-  const std::string with_adapter =
-      losses.with_adapter ? fmt::format("{:.4f}", std::exp(losses.with_adapter->mean_loss)) : "not computed (DoRA)";
-  fmt::print("perplexity: base {:.4f}, with the adapter {}, merged {:.4f}, over {} tokens\n",
-             std::exp(losses.base->mean_loss), with_adapter, std::exp(losses.merged->mean_loss),
-             losses.merged->scored_tokens);
+  fmt::print("perplexity: base {:.4f}, with the adapter {:.4f}, merged {:.4f}, over {} tokens\n",
+             std::exp(losses.base->mean_loss), std::exp(losses.with_adapter->mean_loss),
+             std::exp(losses.merged->mean_loss), losses.merged->scored_tokens);
 }
 
 absl::Status RunMerge(const MergeArguments& arguments) {

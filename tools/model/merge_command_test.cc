@@ -88,11 +88,18 @@ TEST_F(MergeCommand, ATypeIsForAllMatrices) {
   EXPECT_EQ((*file)->FindTensor("blk.0.ffn_down.weight")->type, TensorType::kF16);  // rows of 40
 }
 
-TEST_F(MergeCommand, DoraIsMergedOnly) {
+TEST_F(MergeCommand, DoraIsMergedAndMeasuredBesideItsBase) {
   WriteDora();
   const Outcome outcome = Merge(dora_, "--window 16 --text " + text_);
   ASSERT_EQ(outcome.exit_code, 0) << outcome.out;
-  EXPECT_NE(outcome.out.find("not computed (DoRA)"), std::string::npos) << outcome.out;
+  double base = 0, beside = 0, merged = 0;
+  const size_t line = outcome.out.find("perplexity: base");
+  ASSERT_NE(line, std::string::npos) << outcome.out;
+  ASSERT_EQ(std::sscanf(outcome.out.c_str() + line, "perplexity: base %lf, with the adapter %lf, merged %lf", &base, &beside,
+                        &merged),
+            3)
+      << outcome.out;
+  EXPECT_NEAR(beside, merged, 1e-3 * merged);
   const auto file = GgufFile::Open(merged_);
   ASSERT_THAT(file, IsOk());
   const GgufTensor& k = *(*file)->FindTensor("blk.1.attn_k.weight");
@@ -105,9 +112,9 @@ TEST_F(MergeCommand, DoraIsMergedOnly) {
     }
     EXPECT_NEAR(std::sqrt(square), 2, 1e-6);
   }
-  const Outcome beside = RunTool("perplexity --model " + model_ + " --adapter " + dora_ + " --text " + text_);
-  EXPECT_EQ(beside.exit_code, 1);
-  EXPECT_NE(beside.out.find("k in layer 1 is DoRA"), std::string::npos) << beside.out;
+  const Outcome gguf = RunTool("convert --model " + model_ + " " + dora_ + " " + merged_ + " --format gguf");
+  EXPECT_EQ(gguf.exit_code, 1);
+  EXPECT_NE(gguf.out.find("no place for DoRA's magnitudes"), std::string::npos) << gguf.out;
 }
 
 TEST_F(MergeCommand, WrongInputIsExitCodeOneAndNothingIsWritten) {

@@ -32,6 +32,7 @@ void AddAdapterOptions(CLI::App& command, TrainArguments& arguments) {
   command.add_option("--rank", arguments.rank, "Rank of each module")->capture_default_str();
   command.add_option("--alpha", arguments.alpha, "Scale times rank")->capture_default_str();
   command.add_flag("--rslora", arguments.rank_stabilized, "The scale is alpha / sqrt(rank), not alpha / rank");
+  command.add_flag("--dora", arguments.dora, "Magnitudes of the rows are trained beside both factors (DoRA)");
   command.add_option("--targets", arguments.targets, "Modules: some of q,k,v,o,gate,up,down")
       ->delimiter(',')
       ->capture_default_str();

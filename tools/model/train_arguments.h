@@ -25,6 +25,7 @@ struct TrainArguments {
   uint32_t rank = 8;
   float alpha = 16;
   bool rank_stabilized = false;
+  bool dora = false;
   uint32_t threads = 0;
   uint64_t memory_bytes = TrainMachine::kRoomyTraining;
   std::string products;  // empty: the fastest

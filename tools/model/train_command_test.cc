@@ -168,12 +168,54 @@ TEST_F(TrainCommand, TrainsOnTopOfAnAdapterThatStays) {
   EXPECT_EQ(answer.exit_code, 0) << answer.out;
 }
 
+// What training measures is what the adapter gives beside its base, in either format that holds it, and merged.
+TEST_F(TrainCommand, DoraIsTrainedServedAndMerged) {
+  const std::string adapter = stem_ + ".dora.fta", peft = stem_ + ".dora.peft", merged = stem_ + ".merged.gguf";
+  const auto result = Result(Train("--dora --steps 20 --learning-rate 0.02 --rank 4 --targets q,v,down --products f32 --log " +
+                                   log_ + " --held-out " + data_ + " --out " + adapter));
+  EXPECT_LT(result["held_out_loss"].get<double>(), result["held_out_loss_before"].get<double>() - 0.1);
+  EXPECT_EQ(ReadText(adapter).substr(0, 4), "FTA2");
+  EXPECT_EQ(RunTool("convert --model " + model_ + " " + adapter + " " + peft + " --format peft").exit_code, 0);
+  EXPECT_EQ(RunTool("merge --model " + model_ + " --adapter " + adapter + " --out " + merged).exit_code, 0);
+  const auto measured = [&](const std::string& model, const std::string& with) {
+    return Result(RunTool("perplexity --model " + model + " --data " + data_ + " --window 16 --json" + with))["mean_loss"]
+        .get<double>();
+  };
+  EXPECT_NEAR(measured(model_, ""), result["held_out_loss_before"].get<double>(), 1e-4);
+  EXPECT_NEAR(measured(model_, " --adapter " + adapter), result["held_out_loss"].get<double>(), 1e-4);
+  EXPECT_NEAR(measured(model_, " --adapter " + peft), result["held_out_loss"].get<double>(), 1e-4);
+  EXPECT_NEAR(measured(merged, ""), result["held_out_loss"].get<double>(), 1e-4);
+  EXPECT_EQ(RunTool("generate --model " + model_ + " --adapter " + adapter + " --max-tokens 4 --json \"the lamp\"").exit_code, 0);
+
+  // It goes on from there; and adapters become DoRA that were not.
+  const auto more = Result(Train("--steps 1 --start " + adapter + " --held-out " + data_ + " --products f32 --out " + other_));
+  EXPECT_NEAR(more["held_out_loss_before"].get<double>(), result["held_out_loss"].get<double>(), 1e-4);
+  EXPECT_EQ(ReadText(other_).substr(0, 4), "FTA2");
+}
+
+TEST_F(TrainCommand, DoraIsRefusedWhereItCannotBe) {
+  const std::string adapter = stem_ + ".dora.fta";
+  const auto refused = [this](const std::string& arguments, const std::string& why) {
+    const Outcome outcome = Train("--steps 1 --out " + other_ + " " + arguments);
+    EXPECT_EQ(outcome.exit_code, 1);
+    EXPECT_NE(outcome.out.find(why), std::string::npos) << outcome.out;
+    EXPECT_FALSE(std::ifstream(other_).good());
+  };
+  refused("--dora --format gguf", "no place for DoRA's magnitudes");
+  Result(Train("--steps 1 --out " + adapter + " --dora"));
+  refused("--on-top-of " + adapter, "the lower one is DoRA");
+  std::remove(other_.c_str());
+}
+
 TEST_F(TrainCommand, PlanSaysWhatIsNeededAndWhatWouldFit) {
   const auto plan = Result(Train("--steps 2 --plan"));
   EXPECT_TRUE(plan["fits"].get<bool>());
   EXPECT_GT(plan["memory_bytes"].get<uint64_t>(), plan["memory"]["weights"].get<uint64_t>());
   EXPECT_GT(plan["seconds_per_step"].get<double>(), 0);
   EXPECT_GT(plan["bytes_up"].get<uint64_t>(), 0u);
+  const auto dora = Result(Train("--steps 2 --plan --dora"));
+  EXPECT_GT(dora["memory"]["adapter"].get<uint64_t>(), plan["memory"]["adapter"].get<uint64_t>());
+  EXPECT_GT(dora["memory"]["activations"].get<uint64_t>(), plan["memory"]["activations"].get<uint64_t>());
   const Outcome tight = Train("--steps 2 --plan --memory 1000000");
   EXPECT_EQ(tight.exit_code, 1);
   EXPECT_NE(tight.out.find("1 MB allowed"), std::string::npos) << tight.out;

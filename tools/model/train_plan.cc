@@ -50,9 +50,11 @@ absl::Status PrintTrainPlan(const TrainArguments& arguments, const TrainOptions&
   const AdapterFootprint adapter = AdapterOf(start.spec(), options.factors, options.ranks);
   const TrainerLayout layout = ChooseLayout(footprint, adapter, options, machine.products, machine.memory_bytes);
   const TrainingMemory memory = EstimateTrainingMemory(footprint, adapter, options, layout);
-  const TaskFit fit = FitTask(AsPlan(options, start.spec()), footprint, machine.memory_bytes, machine.products);
+  const TaskFit fit = FitTask(AsPlan(options, start.spec()), footprint, machine.memory_bytes, machine.products,
+                              start.spec().dora());
   const double seconds = StepSeconds(shape, footprint, options, layout);
-  const uint64_t bytes_up = adapter.trained * UpdateEncoding{}.lane_bits / 8;
+  // Of what a fleet would send, which are no magnitudes.
+  const uint64_t bytes_up = (adapter.trained - adapter.magnitudes) * UpdateEncoding{}.lane_bits / 8;
   if (arguments.json) {
     const nlohmann::ordered_json out = {{"fits", fit.fits},
                                         {"reason", fit.reason},

@@ -20,6 +20,7 @@
 #include "lora/examples/held_out.h"
 #include "lora/formats/adapter_file.h"
 #include "lora/records/record_paths.h"
+#include "lora/train/initial_magnitudes.h"
 #include "lora/train/trainer.h"
 #include "tools/model/learning_curves.h"
 #include "tools/model/opened_model.h"
@@ -233,6 +234,10 @@ absl::Status RunTraining(const TrainArguments& arguments) {
   SetTrainingThreads(arguments.threads);
   ASSIGN_OR_RETURN(Task task, ReadTask(arguments));
   ASSIGN_OR_RETURN(Adapter initial, StartAdapter(arguments, task.base));
+  if (arguments.dora) {
+    ASSIGN_OR_RETURN(initial, WithMagnitudes(*task.model, initial));
+  }
+  if (!arguments.out.empty()) RETURN_IF_ERROR(CheckFormatHolds(*format, initial.spec()));
   if (!arguments.on_top_of.empty()) {
     ASSIGN_OR_RETURN(initial, OnTop(arguments, initial, task));
   }
