@@ -6,39 +6,39 @@
 namespace fleetune {
 
 void AnswerMail::Read(std::string_view text, std::span<const ChosenToken> tokens) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(&mutex_);
   pieces_.push_back({.text = std::string(text), .tokens = {tokens.begin(), tokens.end()}});
-  changed_.notify_one();
+  changed_.Signal();
 }
 
 bool AnswerMail::Wanted() {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(&mutex_);
   return wanted_;
 }
 
 bool AnswerMail::HasRoom() const {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(&mutex_);
   return !wanted_ || pieces_.size() < kMostUnread;
 }
 
 void AnswerMail::Tick() {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(&mutex_);
   ticked_ = true;
-  changed_.notify_one();
+  changed_.Signal();
 }
 
 void AnswerMail::Close() {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(&mutex_);
   closed_ = true;
-  changed_.notify_one();  // within the lock: the reader may destroy this as soon as it has it
+  changed_.Signal();  // within the lock: the reader may destroy this as soon as it has it
 }
 
 AnswerMail::News AnswerMail::Deliver(AnswerReader& reader) {
   std::optional<Piece> piece;
   bool room = false;
   {
-    std::unique_lock lock(mutex_);
-    changed_.wait(lock, [this] { return !pieces_.empty() || ticked_ || closed_; });
+    const MutexLock lock(&mutex_);
+    while (pieces_.empty() && !ticked_ && !closed_) changed_.Wait(&mutex_);
     if (!pieces_.empty()) {
       room = pieces_.size() == kMostUnread;
       piece = std::move(pieces_.front());
@@ -50,7 +50,7 @@ AnswerMail::News AnswerMail::Deliver(AnswerReader& reader) {
   }
   if (piece) reader.Read(piece->text, piece->tokens);
   if (!reader.Wanted()) {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(&mutex_);
     room = room || wanted_;
     wanted_ = false;
   }

@@ -1,11 +1,10 @@
 #pragma once
 
-#include <condition_variable>
 #include <deque>
-#include <mutex>
 #include <string>
 #include <vector>
 
+#include "base/mutex.h"
 #include "inference/runtime/generator.h"
 
 namespace fleetune {
@@ -41,13 +40,12 @@ class AnswerMail final : public AnswerReader {
     std::vector<ChosenToken> tokens;
   };
 
-  mutable std::mutex mutex_;
-  std::condition_variable changed_;
-  // Guarded by mutex_.
-  std::deque<Piece> pieces_;
-  bool ticked_ = false;
-  bool wanted_ = true;
-  bool closed_ = false;
+  mutable Mutex mutex_;
+  CondVar changed_;
+  std::deque<Piece> pieces_ ABSL_GUARDED_BY(mutex_);
+  bool ticked_ ABSL_GUARDED_BY(mutex_) = false;
+  bool wanted_ ABSL_GUARDED_BY(mutex_) = true;
+  bool closed_ ABSL_GUARDED_BY(mutex_) = false;
 };
 
 }  // namespace fleetune

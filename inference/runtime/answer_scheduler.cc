@@ -13,9 +13,9 @@ AnswerScheduler::AnswerScheduler(std::shared_ptr<const Generator> generator)
 
 AnswerScheduler::~AnswerScheduler() {
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(&mutex_);
     stopping_ = true;
-    wake_.notify_one();
+    wake_.Signal();
   }
   thread_.join();
   CHECK(seats_.empty() && joining_.empty());
@@ -27,15 +27,15 @@ absl::StatusOr<Generated> AnswerScheduler::Answer(const AnswerRequest& request, 
   Seat seat(*generator_, request, cache);
   RETURN_IF_ERROR(seat.run.Begin());
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(&mutex_);
     joining_.push_back(&seat);
     ++figures_.answering;
-    wake_.notify_one();
+    wake_.Signal();
   }
   for (AnswerMail::News news{}; (news = seat.mail.Deliver(reader)) != AnswerMail::News::kEnd;) {
     if (news != AnswerMail::News::kRoom) continue;
-    const std::lock_guard lock(mutex_);  // so that it is not between looking and sleeping
-    wake_.notify_one();
+    const MutexLock lock(&mutex_);  // so that it is not between looking and sleeping
+    wake_.Signal();
   }
   RETURN_IF_ERROR(seat.status);
   return seat.run.Finish();
@@ -46,11 +46,9 @@ void AnswerScheduler::Work() {
 }
 
 bool AnswerScheduler::WaitForWork() {
-  std::unique_lock lock(mutex_);
-  wake_.wait(lock, [this] {
-    return stopping_ || !joining_.empty() ||
-           std::any_of(seats_.begin(), seats_.end(), [](const Seat* seat) { return seat->mail.HasRoom(); });
-  });
+  const MutexLock lock(&mutex_);
+  const auto has_room = [](const Seat* seat) { return seat->mail.HasRoom(); };
+  while (!stopping_ && joining_.empty() && std::ranges::none_of(seats_, has_room)) wake_.Wait(&mutex_);
   seats_.insert(seats_.end(), joining_.begin(), joining_.end());
   joining_.clear();
   return !stopping_;
@@ -112,20 +110,20 @@ void AnswerScheduler::Read(std::span<Seat* const> asked) {
 }
 
 void AnswerScheduler::CountPass(std::span<const JointPass::Part> parts) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(&mutex_);
   ++figures_.passes;
   for (const JointPass::Part& part : parts) figures_.tokens += part.tokens.size();
 }
 
 AnswerScheduler::Figures AnswerScheduler::figures() const {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(&mutex_);
   return figures_;
 }
 
 void AnswerScheduler::Leave(Seat* seat) {
   std::erase(seats_, seat);
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(&mutex_);
     --figures_.answering;
   }
   seat->mail.Close();  // from now on it may be gone

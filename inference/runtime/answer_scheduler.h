@@ -1,11 +1,10 @@
 #pragma once
 
-#include <condition_variable>
 #include <memory>
-#include <mutex>
 #include <thread>
 #include <vector>
 
+#include "base/mutex.h"
 #include "inference/model/joint_pass.h"
 #include "inference/runtime/answer_mail.h"
 #include "inference/runtime/answer_run.h"
@@ -63,11 +62,11 @@ class AnswerScheduler {
   void Leave(Seat* seat);
 
   const std::shared_ptr<const Generator> generator_;
-  mutable std::mutex mutex_;
-  std::condition_variable wake_;
-  std::vector<Seat*> joining_;  // guarded by mutex_
-  bool stopping_ = false;       // guarded by mutex_
-  Figures figures_;             // guarded by mutex_
+  mutable Mutex mutex_;
+  CondVar wake_;
+  std::vector<Seat*> joining_ ABSL_GUARDED_BY(mutex_);
+  bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
+  Figures figures_ ABSL_GUARDED_BY(mutex_);
 
   // The thread's own.
   std::vector<Seat*> seats_;

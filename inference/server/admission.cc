@@ -10,7 +10,7 @@ Admission::Admission(uint32_t running, uint32_t waiting) : most_running_(running
 }
 
 absl::StatusOr<Admission::Turn> Admission::Enter() {
-  absl::MutexLock lock(&mutex_);
+  MutexLock lock(&mutex_);
   if (closed_) return absl::UnavailableError("the server is stopping");
   if (running_ == most_running_ || !waiting_.empty()) {
     if (waiting_.size() >= most_waiting_) {
@@ -18,11 +18,9 @@ absl::StatusOr<Admission::Turn> Admission::Enter() {
           fmt::format("{} requests are being answered and {} wait: try again later", running_, waiting_.size()));
     }
     const auto mine = waiting_.insert(waiting_.end(), next_ticket_++);
-    const auto my_turn = [this, mine]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-      return closed_ || (running_ < most_running_ && mine == waiting_.begin());
-    };
-    mutex_.Await(absl::Condition(&my_turn));
+    while (!closed_ && (running_ == most_running_ || mine != waiting_.begin())) changed_.Wait(&mutex_);
     waiting_.erase(mine);
+    changed_.SignalAll();  // another is the first now
     if (closed_) return absl::UnavailableError("the server is stopping");
   }
   ++running_;
@@ -30,22 +28,24 @@ absl::StatusOr<Admission::Turn> Admission::Enter() {
 }
 
 void Admission::Close() {
-  absl::MutexLock lock(&mutex_);
+  MutexLock lock(&mutex_);
   closed_ = true;
+  changed_.SignalAll();
 }
 
 void Admission::GiveBack() {
-  absl::MutexLock lock(&mutex_);
+  MutexLock lock(&mutex_);
   --running_;
+  changed_.SignalAll();
 }
 
 uint32_t Admission::running() const {
-  absl::MutexLock lock(&mutex_);
+  MutexLock lock(&mutex_);
   return running_;
 }
 
 uint32_t Admission::waiting() const {
-  absl::MutexLock lock(&mutex_);
+  MutexLock lock(&mutex_);
   return static_cast<uint32_t>(waiting_.size());
 }
 

@@ -6,7 +6,7 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/statusor.h"
-#include "absl/synchronization/mutex.h"
+#include "base/mutex.h"
 
 namespace fleetune {
 
@@ -48,7 +48,8 @@ class Admission {
 
   const uint32_t most_running_;
   const uint32_t most_waiting_;
-  mutable absl::Mutex mutex_;
+  mutable Mutex mutex_;
+  CondVar changed_;
   uint32_t running_ ABSL_GUARDED_BY(mutex_) = 0;
   uint64_t next_ticket_ ABSL_GUARDED_BY(mutex_) = 0;
   std::list<uint64_t> waiting_ ABSL_GUARDED_BY(mutex_);  // tickets

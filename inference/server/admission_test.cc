@@ -4,6 +4,7 @@
 #include <thread>
 #include <vector>
 
+#include "base/mutex.h"
 #include "gtest/gtest.h"
 #include "tests/support/status_matchers.h"
 
@@ -31,12 +32,12 @@ TEST(Admission, LetsInAsManyAsRunAndRefusesWhenNoMoreMayWait) {
 TEST(Admission, WhoWaitsComesInOrder) {
   Admission admission(1, 2);
   std::optional<Admission::Turn> turn(*admission.Enter());
-  absl::Mutex mutex;
+  Mutex mutex;
   std::vector<int> order;
   const auto wait = [&](int number) {
     const auto mine = admission.Enter();
     EXPECT_THAT(mine, IsOk());
-    absl::MutexLock lock(&mutex);
+    MutexLock lock(&mutex);
     order.push_back(number);
   };
   std::thread first(wait, 1);

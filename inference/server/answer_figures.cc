@@ -31,7 +31,7 @@ AnswerFigures AnswerFigures::operator+(const AnswerFigures& other) const {
 void AnswerCounter::Count(const Generated& answer) {
   if (answer.reason == StopReason::kCancelled) return;
   const bool in_budget = budget_.count() == 0 || answer.read_time + answer.write_time < budget_;
-  const std::lock_guard<std::mutex> lock(mutex_);
+  const MutexLock lock(&mutex_);
   ++figures_.answers;
   if (in_budget) ++figures_.in_budget;
   // The budget may have ended it amid the prompt, of which nobody knows how much was read.
@@ -44,7 +44,7 @@ void AnswerCounter::Count(const Generated& answer) {
 }
 
 AnswerFigures AnswerCounter::figures() const {
-  const std::lock_guard<std::mutex> lock(mutex_);
+  const MutexLock lock(&mutex_);
   return figures_;
 }
 

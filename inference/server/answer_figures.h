@@ -2,10 +2,10 @@
 
 #include <chrono>
 #include <cstdint>
-#include <mutex>
 #include <optional>
 
 #include "absl/base/thread_annotations.h"
+#include "base/mutex.h"
 #include "inference/runtime/generator.h"
 
 namespace fleetune {
@@ -41,7 +41,7 @@ class AnswerCounter {
 
  private:
   const std::chrono::milliseconds budget_;
-  mutable std::mutex mutex_;
+  mutable Mutex mutex_;
   AnswerFigures figures_ ABSL_GUARDED_BY(mutex_);
 };
 

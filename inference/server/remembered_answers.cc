@@ -22,7 +22,7 @@ size_t BytesOf(const RememberedAnswers::Answer& answer) {
 void RememberedAnswers::Remember(Answer answer) {
   const size_t size = BytesOf(answer);
   if (size > kMaxBytes) return;
-  absl::MutexLock lock(&mutex_);
+  MutexLock lock(&mutex_);
   while (answers_.size() == kMaxAnswers || bytes_ + size > kMaxBytes) {
     bytes_ -= BytesOf(answers_.front());
     answers_.pop_front();
@@ -32,7 +32,7 @@ void RememberedAnswers::Remember(Answer answer) {
 }
 
 absl::StatusOr<RememberedAnswers::Answer> RememberedAnswers::Find(const std::string& id) const {
-  absl::MutexLock lock(&mutex_);
+  MutexLock lock(&mutex_);
   const auto found =
       std::find_if(answers_.rbegin(), answers_.rend(), [&id](const Answer& one) { return one.id == id; });
   if (found != answers_.rend()) return *found;

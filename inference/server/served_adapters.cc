@@ -8,7 +8,7 @@
 namespace fleetune {
 
 std::shared_ptr<const ServedAdapters::List> ServedAdapters::Current() const {
-  absl::MutexLock lock(&mutex_);
+  MutexLock lock(&mutex_);
   return list_;
 }
 
@@ -21,7 +21,7 @@ absl::StatusOr<std::shared_ptr<const ServedAdapters::List>> ServedAdapters::Repl
     }
   }
   auto next = std::make_shared<const List>(std::move(list));
-  absl::MutexLock lock(&mutex_);
+  MutexLock lock(&mutex_);
   return std::exchange(list_, std::move(next));
 }
 

@@ -7,7 +7,7 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/statusor.h"
-#include "absl/synchronization/mutex.h"
+#include "base/mutex.h"
 #include "inference/runtime/generator.h"
 
 namespace fleetune {
@@ -38,7 +38,7 @@ class ServedAdapters {
   absl::StatusOr<std::shared_ptr<const List>> Replace(List list);
 
  private:
-  mutable absl::Mutex mutex_;
+  mutable Mutex mutex_;
   std::shared_ptr<const List> list_ ABSL_GUARDED_BY(mutex_);
 };
 
