@@ -1,5 +1,7 @@
 #include "inference/server/api_service.h"
 
+#include <algorithm>
+
 #include "base/check.h"
 #include "base/hex.h"
 #include "base/status_macros.h"
@@ -110,6 +112,7 @@ bool ApiService::Answering::Write(BodyWriter& writer) {
   if (request_.stream) stream.emplace(head_, request_.stream_usage);
   WritingReader reader(writer, stream ? &*stream : nullptr, service_->closed_);
   const absl::StatusOr<Generated> answer = service_->scheduler_.Answer(asked_, reader, &service_->cache_);
+  service_->ForgetIfReplaced(asked_.adapter);
   if (!answer.ok()) {
     reader.WriteAll(stream ? FormatErrorEvent(answer.status()) : FormatError(ToApiError(answer.status())));
     return false;
@@ -217,6 +220,13 @@ absl::Status ApiService::CheckLength(std::span<const int32_t> tokens) const {
   if (tokens.size() < context) return absl::OkStatus();
   return absl::InvalidArgumentError(
       fmt::format("the prompt has {} tokens; with an answer it must fit the context of {}", tokens.size(), context));
+}
+
+void ApiService::ForgetIfReplaced(const std::shared_ptr<const Adapter>& adapter) {
+  if (adapter == nullptr) return;
+  const std::shared_ptr<const ServedAdapters::List> now = adapters_.Current();
+  const auto is_same = [&adapter](const ServedAdapter& one) { return one.adapter == adapter; };
+  if (std::none_of(now->begin(), now->end(), is_same)) cache_.Forget(adapter);
 }
 
 void ApiService::Remember(const AnswerHead& head, const CompletionRequest& request, const std::string& answer) {

@@ -110,6 +110,8 @@ class ApiService {
   // The prompt's tokens; adds to `stop` what ends an assistant's turn.
   absl::StatusOr<std::vector<int32_t>> Tokens(const CompletionRequest& request, std::vector<std::string>& stop) const;
   absl::Status CheckLength(std::span<const int32_t> tokens) const;
+  // An answer keeps its prompt, also that of an adapter which was replaced or dropped meanwhile and serves nobody any more.
+  void ForgetIfReplaced(const std::shared_ptr<const Adapter>& adapter);
   void Remember(const AnswerHead& head, const CompletionRequest& request, const std::string& answer);
 
   const Parts parts_;

@@ -125,7 +125,9 @@ TEST_F(ApiServiceTest, TheModelFieldChoosesTheAdapter) {
 
 TEST_F(ApiServiceTest, ARequestKeepsTheVersionThatItBeganWith) {
   const auto service = MakeService();
-  ASSERT_THAT(service->Serve({MakeAdapter("home", 3)}), IsOk());
+  ServedAdapter served = MakeAdapter("home", 3);
+  const std::weak_ptr<const Adapter> replaced = served.adapter;
+  ASSERT_THAT(service->Serve({std::move(served)}), IsOk());
   const std::string body = CompletionBody({{"model", "home"}, {"seed", 1}});
   const json alone = Completed(*service, body);
   auto answering = service->BeginCompletion(body);
@@ -135,6 +137,9 @@ TEST_F(ApiServiceTest, ARequestKeepsTheVersionThatItBeganWith) {
   const json answer = json::parse(writer.body);
   EXPECT_EQ(answer["system_fingerprint"], alone["system_fingerprint"]);
   EXPECT_EQ(answer["choices"], alone["choices"]);
+  EXPECT_FALSE(replaced.expired());
+  answering->reset();
+  EXPECT_TRUE(replaced.expired());  // no kept prompt holds it
   EXPECT_EQ(Completed(*service, body)["system_fingerprint"], "base-0123456789ab/home@4-1004");
 }
 
