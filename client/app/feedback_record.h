@@ -10,7 +10,7 @@ namespace fleetune {
 // What is learned from feedback.
 struct FeedbackRecords {
   Record example;                        // the answer, if it was good, else what it should have been
-  std::optional<Preference> preference;  // of a completion that was bad: which of the two answers was liked better
+  std::optional<Preference> preference;  // if it was bad: which of the two answers was liked better
 };
 
 // Requires an answer, and a correction that differs from it.

@@ -22,7 +22,10 @@ TEST(FeedbackRecords, OfChats) {
   EXPECT_EQ(good.preference, std::nullopt);
   const FeedbackRecords bad = RecordsOfFeedback({.prompt = kMessages, .answer = "a", .correction = "c"});
   EXPECT_EQ(bad.example, Record(Chat{{{"system", "be kind"}, {"user", "hi"}, {"assistant", "c"}}}));
-  EXPECT_EQ(bad.preference, std::nullopt);
+  EXPECT_EQ(bad.preference, (Preference{"", "c", "a", {{"system", "be kind"}, {"user", "hi"}}}));
+  const FeedbackRecords went_on =
+      RecordsOfFeedback({.prompt = ApiMessages{{"assistant", "It is"}}, .answer = "a", .correction = "c"});
+  EXPECT_EQ(went_on.preference, std::nullopt);
 }
 
 TEST(FeedbackRecords, CanBeReadAgain) {

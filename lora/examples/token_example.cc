@@ -47,8 +47,8 @@ class RecordTokenizer {
 
   absl::Status Add(const Preference& record, std::vector<TokenExample>& examples) const {
     const RecordTokenizer half(tokenizer_, max_tokens_ / 2);
-    TokenExample example = half.Answered(record.prompt, record.chosen);
-    const TokenExample rejected = half.Answered(record.prompt, record.rejected);
+    ASSIGN_OR_RETURN(TokenExample example, half.Answered(record, record.chosen));
+    ASSIGN_OR_RETURN(const TokenExample rejected, half.Answered(record, record.rejected));
     if (!HasLearned(example) || !HasLearned(rejected) || example == rejected) return absl::OkStatus();
     example.rejected = static_cast<uint32_t>(example.tokens.size());
     example.tokens.insert(example.tokens.end(), rejected.tokens.begin(), rejected.tokens.end());
@@ -58,18 +58,36 @@ class RecordTokenizer {
   }
 
   absl::Status Add(const Chat& record, std::vector<TokenExample>& examples) const {
-    ASSIGN_OR_RETURN(const ChatFamily family, RecognizeChatTemplate(tokenizer_.chat_template()));
-    std::vector<ChatTurn> turns;
-    for (const ChatMessage& message : record.messages) turns.push_back({message.role, message.content});
-    std::vector<MarkedPiece> pieces;
-    for (ChatPiece& piece : RenderChat(family, turns, /*open_answer=*/false)) {
-      pieces.push_back({std::move(piece.text), piece.is_answer, piece.is_markup});
-    }
+    ASSIGN_OR_RETURN(const std::vector<MarkedPiece> pieces, Rendered(record.messages));
     Keep(Mark(pieces), examples);
     return absl::OkStatus();
   }
 
  private:
+  absl::StatusOr<std::vector<MarkedPiece>> Rendered(const std::vector<ChatMessage>& messages) const {
+    ASSIGN_OR_RETURN(const ChatFamily family, RecognizeChatTemplate(tokenizer_.chat_template()));
+    std::vector<ChatTurn> turns;
+    for (const ChatMessage& message : messages) turns.push_back({message.role, message.content});
+    std::vector<MarkedPiece> pieces;
+    for (ChatPiece& piece : RenderChat(family, turns, /*open_answer=*/false)) {
+      pieces.push_back({std::move(piece.text), piece.is_answer, piece.is_markup});
+    }
+    return pieces;
+  }
+
+  // Of a chat the last turn alone is compared, whatever the assistant said before.
+  absl::StatusOr<TokenExample> Answered(const Preference& record, const std::string& answer) const {
+    if (record.turns.empty()) return Answered(record.prompt, answer);
+    std::vector<ChatMessage> messages = record.turns;
+    messages.push_back({.role = "assistant", .content = answer});
+    ASSIGN_OR_RETURN(std::vector<MarkedPiece> pieces, Rendered(messages));
+    auto piece = pieces.rbegin();
+    while (piece != pieces.rend() && !piece->learned) ++piece;
+    while (piece != pieces.rend() && piece->learned) ++piece;
+    for (; piece != pieces.rend(); ++piece) piece->learned = false;
+    return Mark(pieces);
+  }
+
   TokenExample Answered(const std::string& prompt, const std::string& answer) const {
     TokenExample example = Mark({{.text = prompt}, {.text = answer, .learned = true}});
     if (tokenizer_.eos().has_value() && example.tokens.size() < max_tokens_) {

@@ -155,6 +155,29 @@ TEST_F(TokenizeRecordsTest, APreferenceIsBothAnswersEachWithThePrompt) {
   EXPECT_EQ(ChosenOf(chosen), chosen);
 }
 
+TEST_F(TokenizeChatTest, APreferenceOfAChatComparesItsLastTurnAlone) {
+  const std::vector<ChatMessage> turns = {{"user", "hi"}, {"assistant", "good day"}, {"user", "what is 1+1?"}};
+  const TokenExample both = Tokenize(Preference{"", "two", "three, I think", turns});
+  std::vector<ChatMessage> corrected = turns;
+  corrected.push_back({"assistant", "two"});
+  const TokenExample chat = Tokenize(Chat{corrected});
+  const TokenExample chosen = ChosenOf(both);
+  EXPECT_EQ(chosen.tokens, chat.tokens);
+  EXPECT_GT(both.rejected, 0u);
+  const auto learned = [&](const TokenExample& example, size_t begin) {
+    std::vector<int32_t> tokens;
+    for (size_t i = begin; i < example.tokens.size(); ++i) {
+      if (example.loss[i]) tokens.push_back(example.tokens[i]);
+    }
+    return *tokenizer_->Decode(tokens);
+  };
+  EXPECT_NE(learned(chat, 0).find("good day"), std::string::npos);
+  EXPECT_EQ(learned(chosen, 0).find("good day"), std::string::npos);
+  EXPECT_NE(learned(chosen, 0).find("two"), std::string::npos);
+  EXPECT_NE(learned(both, both.rejected).find("three, I think"), std::string::npos);
+  EXPECT_EQ(learned(both, both.rejected).find("two"), std::string::npos);
+}
+
 TEST_F(TokenizeRecordsTest, APreferenceIsCutOffAtHalfForEachAnswer) {
   const auto examples = Tokenize(Preference{"a", "a very long answer with many words in it", "no"}, 16);
   ASSERT_EQ(examples.size(), 1u);

@@ -70,18 +70,6 @@ absl::StatusOr<Record> ReadPromptCompletion(Json& object, const char* prompt_key
   return record;
 }
 
-absl::StatusOr<Record> ReadPreference(Json& object) {
-  RETURN_IF_ERROR(ExpectOnlyKeys(object, {"prompt", "chosen", "rejected"}));
-  Preference record;
-  ASSIGN_OR_RETURN(record.prompt, TakeString(object, "prompt", /*may_be_empty=*/true));
-  ASSIGN_OR_RETURN(record.chosen, TakeString(object, "chosen", /*may_be_empty=*/false));
-  ASSIGN_OR_RETURN(record.rejected, TakeString(object, "rejected", /*may_be_empty=*/false));
-  if (record.chosen == record.rejected) {
-    return absl::InvalidArgumentError("\"chosen\" and \"rejected\": expected two different answers");
-  }
-  return record;
-}
-
 absl::StatusOr<ChatMessage> ReadMessage(Json& object) {
   constexpr std::array<std::string_view, 3> kRoles = {"system", "user", "assistant"};
   if (!object.is_object()) {
@@ -98,25 +86,51 @@ absl::StatusOr<ChatMessage> ReadMessage(Json& object) {
   return message;
 }
 
-absl::StatusOr<Record> ReadChat(Json& object) {
-  RETURN_IF_ERROR(ExpectOnlyKeys(object, {"messages"}));
+absl::StatusOr<std::vector<ChatMessage>> ReadMessages(Json& object) {
   Json& messages = object["messages"];
   if (!messages.is_array()) {
     return absl::InvalidArgumentError(fmt::format("\"messages\": expected an array, got {}", messages.type_name()));
   }
-  Chat chat;
+  std::vector<ChatMessage> read;
   for (Json& element : messages) {
     absl::StatusOr<ChatMessage> message = ReadMessage(element);
     if (!message.ok()) {
-      return absl::InvalidArgumentError(fmt::format("\"messages\"[{}]: {}", chat.messages.size(),
-                                                    std::string(message.status().message())));
+      return absl::InvalidArgumentError(
+          fmt::format("\"messages\"[{}]: {}", read.size(), std::string(message.status().message())));
     }
-    chat.messages.push_back(*std::move(message));
+    read.push_back(*std::move(message));
   }
+  return read;
+}
+
+absl::StatusOr<Record> ReadChat(Json& object) {
+  RETURN_IF_ERROR(ExpectOnlyKeys(object, {"messages"}));
+  Chat chat;
+  ASSIGN_OR_RETURN(chat.messages, ReadMessages(object));
   const bool has_answer = std::any_of(chat.messages.begin(), chat.messages.end(),
                                       [](const ChatMessage& message) { return message.role == "assistant"; });
   if (!has_answer) return absl::InvalidArgumentError("\"messages\": expected one of the assistant, got none");
   return chat;
+}
+
+absl::StatusOr<Record> ReadPreference(Json& object) {
+  const bool is_chat = object.contains("messages");
+  RETURN_IF_ERROR(ExpectOnlyKeys(object, {is_chat ? "messages" : "prompt", "chosen", "rejected"}));
+  Preference record;
+  if (is_chat) {
+    ASSIGN_OR_RETURN(record.turns, ReadMessages(object));
+    if (record.turns.empty() || record.turns.back().role == "assistant") {
+      return absl::InvalidArgumentError("\"messages\": expected the turns before an answer of the assistant");
+    }
+  } else {
+    ASSIGN_OR_RETURN(record.prompt, TakeString(object, "prompt", /*may_be_empty=*/true));
+  }
+  ASSIGN_OR_RETURN(record.chosen, TakeString(object, "chosen", /*may_be_empty=*/false));
+  ASSIGN_OR_RETURN(record.rejected, TakeString(object, "rejected", /*may_be_empty=*/false));
+  if (record.chosen == record.rejected) {
+    return absl::InvalidArgumentError("\"chosen\" and \"rejected\": expected two different answers");
+  }
+  return record;
 }
 
 absl::StatusOr<Record> ReadObject(Json& object) {
@@ -125,9 +139,9 @@ absl::StatusOr<Record> ReadObject(Json& object) {
     ASSIGN_OR_RETURN(std::string text, TakeString(object, "text", /*may_be_empty=*/false));
     return PlainText{std::move(text)};
   }
+  if (object.contains("chosen") || object.contains("rejected")) return ReadPreference(object);
   if (object.contains("messages")) return ReadChat(object);
   if (object.contains("question")) return ReadPromptCompletion(object, "question", "answer");
-  if (object.contains("chosen") || object.contains("rejected")) return ReadPreference(object);
   if (object.contains("prompt")) return ReadPromptCompletion(object, "prompt", "completion");
   RETURN_IF_ERROR(ExpectOnlyKeys(object, {"completion", "answer"}));
   return absl::InvalidArgumentError(
@@ -147,15 +161,24 @@ Json ToJson(const PlainText& record) { return {{"text", record.text}}; }
 Json ToJson(const PromptCompletion& record) {
   return {{"prompt", record.prompt}, {"completion", record.completion}};
 }
-Json ToJson(const Preference& record) {
-  return {{"prompt", record.prompt}, {"chosen", record.chosen}, {"rejected", record.rejected}};
-}
-Json ToJson(const Chat& record) {
-  Json messages = Json::array();
-  for (const ChatMessage& message : record.messages) {
-    messages.push_back(Json{{"role", message.role}, {"content", message.content}});
+Json ToJson(const std::vector<ChatMessage>& messages) {
+  Json json = Json::array();
+  for (const ChatMessage& message : messages) {
+    json.push_back(Json{{"role", message.role}, {"content", message.content}});
   }
-  return {{"messages", std::move(messages)}};
+  return json;
+}
+Json ToJson(const Chat& record) { return {{"messages", ToJson(record.messages)}}; }
+Json ToJson(const Preference& record) {
+  Json json;
+  if (record.turns.empty()) {
+    json["prompt"] = record.prompt;
+  } else {
+    json["messages"] = ToJson(record.turns);
+  }
+  json["chosen"] = record.chosen;
+  json["rejected"] = record.rejected;
+  return json;
 }
 
 }  // namespace

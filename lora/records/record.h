@@ -26,11 +26,12 @@ struct Chat {
   std::vector<ChatMessage> messages;  // loss on the assistant's, of which there is at least one
   friend bool operator==(const Chat&, const Chat&) = default;
 };
-// Two answers to one prompt, of which somebody liked one better.
+// Two answers to one prompt or chat, of which somebody liked one better.
 struct Preference {
-  std::string prompt;    // may be empty
+  std::string prompt;    // may be empty; is, where there are turns
   std::string chosen;    // differs from `rejected`
   std::string rejected;
+  std::vector<ChatMessage> turns = {};  // of a chat up to the answer, the last one not the assistant's; empty: a prompt
   friend bool operator==(const Preference&, const Preference&) = default;
 };
 using Record = std::variant<PlainText, PromptCompletion, Chat, Preference>;
@@ -40,7 +41,7 @@ inline constexpr size_t kMaxRecordsPerFile = 10'000'000;
 inline constexpr uint64_t kMaxRecordFileBytes = 1u << 30;  // read as a whole
 
 // One line of JSONL: {"text"}, {"prompt","completion"}, {"messages":[{"role","content"},…]} or
-// {"prompt","chosen","rejected"}; other keys are refused by name. {"question","answer"} counts as prompt and completion.
+// {"prompt","chosen","rejected"}, in which "messages" may stand for "prompt"; other keys are refused by name. {"question","answer"} counts as prompt and completion.
 // InvalidArgument (no JSON, wrong, missing or repeated keys, wrong types, empty, not UTF-8);
 // ResourceExhausted over kMaxRecordBytes. Messages hold no part of the example but its keys.
 absl::StatusOr<Record> ParseRecord(std::string_view json_line);

@@ -14,6 +14,8 @@ constexpr char kChatLine[] =
     R"({"messages":[{"role":"system","content":"s"},{"role":"user","content":"u"},{"role":"assistant","content":"a"}]})";
 
 constexpr char kPreferenceLine[] = R"({"prompt":"p","chosen":"good","rejected":"bad"})";
+constexpr char kChatPreferenceLine[] =
+    R"({"messages":[{"role":"system","content":"s"},{"role":"user","content":"u"}],"chosen":"good","rejected":"bad"})";
 
 void ExpectRefused(std::string_view line, const char* part) {
   EXPECT_THAT(ParseRecord(line), HasStatus(StatusCode::kInvalidArgument, part)) << line;
@@ -24,6 +26,9 @@ TEST(ParseRecordTest, ReadsEachKind) {
   EXPECT_EQ(ParseRecord(R"( {"completion":"c", "prompt":""} )").value(), Record(PromptCompletion{"", "c"}));
   EXPECT_EQ(ParseRecord(R"({"question":"q","answer":"a"})").value(), Record(PromptCompletion{"q", "a"}));
   EXPECT_EQ(ParseRecord(kPreferenceLine).value(), Record(Preference{"p", "good", "bad"}));
+  const Preference of_a_chat{"", "good", "bad", {{"system", "s"}, {"user", "u"}}};
+  EXPECT_EQ(ParseRecord(kChatPreferenceLine).value(), Record(of_a_chat));
+  EXPECT_EQ(FormatRecord(of_a_chat), kChatPreferenceLine);
   EXPECT_EQ(ParseRecord(kChatLine).value(), Record(Chat{{{"system", "s"}, {"user", "u"}, {"assistant", "a"}}}));
 }
 
@@ -85,6 +90,11 @@ TEST(ParseRecordTest, APreferenceNeedsTwoDifferentAnswers) {
   ExpectRefused(R"({"prompt":"p","chosen":"a","rejected":"a"})", "two different answers");
   ExpectRefused(R"({"prompt":"p","chosen":"a","rejected":["b"]})", "\"rejected\": expected a string, got array");
   ExpectRefused(R"({"prompt":"p","chosen":"a","rejected":"b","completion":"c"})", "unknown key \"completion\"");
+  ExpectRefused(R"({"prompt":"p","messages":[{"role":"user","content":"u"}],"chosen":"a","rejected":"b"})", "unknown key \"prompt\"");
+  ExpectRefused(R"({"messages":[],"chosen":"a","rejected":"b"})", "turns before an answer");
+  ExpectRefused(R"({"messages":[{"role":"assistant","content":"u"}],"chosen":"a","rejected":"b"})", "turns before an answer");
+  ExpectRefused(R"({"messages":[{"role":"user"}],"chosen":"a","rejected":"b"})", "\"messages\"[0]: \"content\" is missing");
+  ExpectRefused(R"({"messages":[{"role":"user","content":"u"}],"chosen":"a"})", "\"rejected\" is missing");
 }
 
 TEST(ParseRecordTest, RefusesWhatIsNotUtf8AndQuotesNothing) {
@@ -96,7 +106,7 @@ TEST(ParseRecordTest, RefusesWhatIsNotUtf8AndQuotesNothing) {
 }
 
 TEST(ParseRecordTest, EveryTruncationIsRefused) {
-  for (const std::string line : {kChatLine, kPreferenceLine}) {
+  for (const std::string line : {kChatLine, kPreferenceLine, kChatPreferenceLine}) {
     for (size_t size = 0; size < line.size(); ++size) {
       EXPECT_THAT(ParseRecord(line.substr(0, size)), HasStatus(StatusCode::kInvalidArgument, "")) << size;
     }
