@@ -22,7 +22,7 @@ std::unique_ptr<Sequence> PromptCache::Find(std::span<const int32_t> prompt,
   std::shared_ptr<const Sequence> found;
   size_t shared = kLeastShared - 1;
   {
-    absl::MutexLock lock(&mutex_);
+    MutexLock lock(&mutex_);
     auto best = entries_.end();
     for (auto entry = entries_.begin(); entry != entries_.end(); ++entry) {
       if (entry->adapter != adapter) continue;
@@ -44,7 +44,7 @@ void PromptCache::Keep(const Sequence& sequence, std::vector<int32_t> tokens, st
   if (size > max_bytes_) return;
   std::shared_ptr<const Sequence> kept = sequence.Fork(sequence.position());
   std::list<Entry> dropped;  // freed after the lock
-  absl::MutexLock lock(&mutex_);
+  MutexLock lock(&mutex_);
   const auto drop = [&](std::list<Entry>::iterator entry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     bytes_ -= entry->bytes;
     const auto next = std::next(entry);
@@ -61,7 +61,7 @@ void PromptCache::Keep(const Sequence& sequence, std::vector<int32_t> tokens, st
 }
 
 void PromptCache::Forget(const std::shared_ptr<const Adapter>& adapter) {
-  absl::MutexLock lock(&mutex_);
+  MutexLock lock(&mutex_);
   for (auto entry = entries_.begin(); entry != entries_.end();) {
     if (entry->adapter != adapter) {
       ++entry;
@@ -73,7 +73,7 @@ void PromptCache::Forget(const std::shared_ptr<const Adapter>& adapter) {
 }
 
 uint64_t PromptCache::bytes() const {
-  absl::MutexLock lock(&mutex_);
+  MutexLock lock(&mutex_);
   return bytes_;
 }
 

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
-#include "absl/synchronization/mutex.h"
+#include "base/mutex.h"
 #include "inference/model/model.h"
 
 namespace fleetune {
@@ -46,7 +46,7 @@ class PromptCache {
   };
 
   const uint64_t max_bytes_;
-  mutable absl::Mutex mutex_;
+  mutable Mutex mutex_;
   std::list<Entry> entries_ ABSL_GUARDED_BY(mutex_);  // used last first
   uint64_t bytes_ ABSL_GUARDED_BY(mutex_) = 0;
 };
