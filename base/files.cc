@@ -129,6 +129,11 @@ absl::StatusOr<std::shared_ptr<const MappedFile>> MappedFile::Open(const std::st
       new MappedFile(path, {static_cast<const uint8_t*>(address), size}));
 }
 
+void MappedFile::ReleasePages() const {
+  // Only advice: without it the pages are given back when memory is short.
+  (void)::madvise(const_cast<uint8_t*>(bytes_.data()), bytes_.size(), MADV_DONTNEED);
+}
+
 MappedFile::~MappedFile() {
   ::munmap(const_cast<uint8_t*>(bytes_.data()), bytes_.size());
 }

@@ -45,6 +45,10 @@ class MappedFile {
   std::span<const uint8_t> bytes() const { return bytes_; }
   const std::string& path() const { return path_; }
 
+  // What was read so far no longer counts as this process's memory; reading it again is as slow as at first. The views
+  // stay as they are. Thread-safe.
+  void ReleasePages() const;
+
  private:
   MappedFile(std::string path, std::span<const uint8_t> bytes)
       : path_(std::move(path)), bytes_(bytes) {}

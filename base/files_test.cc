@@ -110,6 +110,18 @@ TEST(MappedFileTest, ShowsTheFile) {
   EXPECT_EQ((*file)->path(), folder.File("a"));
 }
 
+TEST(MappedFileTest, ShowsTheFileAfterItsPagesWereReleased) {
+  const TempFolder folder;
+  ASSERT_THAT(WriteFileAtomic(folder.File("a"), AsBytes("mapped")), IsOk());
+  const auto file = MappedFile::Open(folder.File("a"));
+  ASSERT_THAT(file, IsOk());
+  // Replacing the file leaves what is mapped.
+  ASSERT_THAT(WriteFileAtomic(folder.File("a"), AsBytes("other")), IsOk());
+  (*file)->ReleasePages();
+  EXPECT_EQ(AsText((*file)->bytes()), "mapped");
+  EXPECT_EQ((*file)->path(), folder.File("a"));
+}
+
 TEST(MappedFileTest, RefusesWhatCannotBeMapped) {
   const TempFolder folder;
   ASSERT_THAT(WriteFileAtomic(folder.File("empty"), {}), IsOk());

@@ -46,6 +46,10 @@ absl::StatusOr<std::shared_ptr<const GgufFile>> GgufFile::FromBytes(std::span<co
   return file;
 }
 
+void GgufFile::ReleasePages() const {
+  if (mapping_ != nullptr) mapping_->ReleasePages();
+}
+
 const GgufValue* GgufFile::FindValue(std::string_view key) const {
   const auto found = value_index_.find(key);
   return found == value_index_.end() ? nullptr : &values_[found->second].second;

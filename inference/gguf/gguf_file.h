@@ -67,6 +67,9 @@ class GgufFile {
   const GgufTensor* FindTensor(std::string_view name) const;  // null if absent
   const std::string& path() const { return path_; }
 
+  // As MappedFile's; nothing if the bytes are in memory.
+  void ReleasePages() const;
+
   // NotFound if the key is absent, InvalidArgument if it has another type or does not fit.
   absl::StatusOr<uint64_t> GetUint(std::string_view key) const;      // any integer type, not negative
   absl::StatusOr<double> GetFloat(std::string_view key) const;       // f32 or f64

@@ -4,7 +4,8 @@
 #include <cstring>
 
 #include "base/check.h"
-#include "inference/kernels/panel_layout.h"
+#include "inference/kernels/blocks.h"
+#include "inference/kernels/panel_codes.h"
 #include "inference/kernels/super_blocks.h"
 
 namespace fleetune {
@@ -117,6 +118,32 @@ void PackBlock(TensorType type, const uint8_t* block, size_t row, size_t index, 
   }
 }
 
+float HalfAt(const uint8_t* halves, size_t row) {
+  uint16_t half;
+  std::memcpy(&half, halves + 2 * row, sizeof(half));
+  return HalfToFloat(half);
+}
+
+// 32 values of a row.
+void UnpackBlock(TensorType type, const uint8_t* panel, const PanelOffsets& offsets, size_t row, size_t b, float* values) {
+  const uint8_t* lines = panel + b * PanelLayoutOf(type).codes;
+  const uint8_t* scales = panel + offsets.scales + b * 32;
+  const uint8_t* supers = panel + offsets.super + b / 8 * PanelLayoutOf(type).super;
+  for (size_t i = 0; i < kPanelBlock; ++i) {
+    const int code = CodeAt(type, lines, row, i);
+    const float value = static_cast<float>(code - CodeOffset(type));
+    if (type == TensorType::kQ4_K) {
+      const float scale = HalfAt(supers, row) * scales[row];
+      values[i] = scale * value - HalfAt(supers + 32, row) * scales[16 + row];
+    } else if (type == TensorType::kQ6_K) {
+      const int8_t scale = static_cast<int8_t>(scales[i / 16 * 16 + row]);
+      values[i] = HalfAt(supers, row) * scale * value;
+    } else {
+      values[i] = value * HalfAt(scales, row);
+    }
+  }
+}
+
 }  // namespace
 
 uint64_t PackedBytes(TensorType type, uint64_t rows, uint64_t columns) {
@@ -138,6 +165,24 @@ void PackRows(const WeightMatrix& w, std::span<uint8_t> out) {
     for (size_t block = 0; block < blocks; ++block) {
       PackBlock(w.type, in + block * block_bytes, row % kPanelRows, block, panel);
     }
+  }
+}
+
+void UnpackRow(const PackedMatrix& w, uint64_t row, std::span<float> values) {
+  CHECK(row < w.rows && values.size() == w.columns);
+  CHECK(w.data.size() == PackedBytes(w.type, w.rows, w.columns));
+  const PanelOffsets offsets = PanelOffsetsOf(w.type, w.columns);
+  const uint8_t* at = w.data.data() + row / kPanelRows * offsets.end;
+  const size_t in_panel = row % kPanelRows;
+  if (IsFloatType(w.type)) {
+    const size_t bytes = BlockBytes(w.type);
+    for (size_t c = 0; c < w.columns; ++c) {
+      Dequantize(w.type, {at + (c * kPanelRows + in_panel) * bytes, bytes}, values.subspan(c, 1));
+    }
+    return;
+  }
+  for (size_t b = 0; b < w.columns / kPanelBlock; ++b) {
+    UnpackBlock(w.type, at, offsets, in_panel, b, values.data() + b * kPanelBlock);
   }
 }
 

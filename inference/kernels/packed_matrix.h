@@ -23,4 +23,8 @@ uint64_t PackedBytes(TensorType type, uint64_t rows, uint64_t columns);
 // Rearranges the rows of `w`; no value changes. Requires out.size() == PackedBytes; checked. Thread-safe.
 void PackRows(const WeightMatrix& w, std::span<uint8_t> out);
 
+// What row `row` of the packed matrix stands for: the bits that Dequantize gives for the row that was packed. Requires
+// row < w.rows and values.size() == w.columns; checked. Thread-safe.
+void UnpackRow(const PackedMatrix& w, uint64_t row, std::span<float> values);
+
 }  // namespace fleetune

@@ -91,6 +91,19 @@ std::vector<double> Rounded(std::span<const float> x) {
   return rounded;
 }
 
+TEST(UnpackRow, GivesWhatWasPacked) {
+  for (const TensorType type : kTypes) {
+    const TwoForms w = IsQuantized(type) ? RandomBits(type, 21, 512) : Quantized(type, 21, 512);
+    std::vector<float> expected(512);
+    std::vector<float> unpacked(512);
+    for (uint64_t row = 0; row < 21; ++row) {
+      Dequantize(type, std::span(w.raw).subspan(row * (w.raw.size() / 21), w.raw.size() / 21), expected);
+      UnpackRow(w.packed, row, unpacked);
+      EXPECT_TRUE(SameBits(unpacked, expected)) << TensorTypeName(type) << " row " << row;
+    }
+  }
+}
+
 TEST(AddProducts, AgreesWithDoubleOverWhatTheBlocksHold) {
   for (const TensorType type : kTypes) {
     const TwoForms w = Quantized(type, 37, 512);

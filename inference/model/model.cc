@@ -19,6 +19,7 @@ Model::Model(std::shared_ptr<const GgufFile> file, LlamaShape shape, ModelComput
       gains_(std::make_unique<RowGainsInUse>()) {
   if (compute_.packed == nullptr) return;
   packed_weights_ = std::make_unique<const PackedWeights>(FindPackedWeights(*compute_.packed, shape_));
+  file_->ReleasePages();  // the matrices around the vectors that were read came with them
 }
 Model::~Model() = default;
 

@@ -59,9 +59,13 @@ void PackedPass::Embed() {
   x_.resize(tokens_ * shape_.width);
   for (const Placed& placed : placed_) {
     for (size_t t = 0; t < placed.part.tokens.size(); ++t) {
-      Dequantize(embedding.type,
-                 embedding.data.subspan(static_cast<size_t>(placed.part.tokens[t]) * row_bytes, row_bytes),
-                 std::span(x_).subspan((placed.first + t) * shape_.width, shape_.width));
+      const auto token = static_cast<size_t>(placed.part.tokens[t]);
+      const std::span<float> x = std::span(x_).subspan((placed.first + t) * shape_.width, shape_.width);
+      if (shape_.tied_output) {  // one matrix, which memory is to hold once
+        UnpackRow(*packed_.output, token, x);
+      } else {
+        Dequantize(embedding.type, embedding.data.subspan(token * row_bytes, row_bytes), x);
+      }
     }
   }
 }

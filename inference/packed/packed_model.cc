@@ -111,6 +111,8 @@ absl::StatusOr<std::shared_ptr<const PackedModel>> PackedModel::Open(const std::
                                                                      const Digest& model) {
   ASSIGN_OR_RETURN(std::shared_ptr<const MappedFile> mapping, MappedFile::Open(path));
   RETURN_IF_ERROR(CheckBytes(mapping->bytes(), file, model));
+  // What the hash has read stays in the file cache; this process maps what it multiplies with, when it does.
+  mapping->ReleasePages();
   const std::shared_ptr<PackedModel> packed(new PackedModel());
   packed->PlaceMatrices(file, mapping->bytes().subspan(HeaderFor(file, model).size(), SizeFor(file)));
   packed->mapping_ = std::move(mapping);
