@@ -196,6 +196,7 @@ TEST_F(TrainCommand, DoraIsTrainedServedAndMerged) {
 TEST_F(TrainCommand, DoraIsRefusedWhereItCannotBe) {
   const std::string adapter = stem_ + ".dora.fta";
   const auto refused = [this](const std::string& arguments, const std::string& why) {
+    std::remove(other_.c_str());
     const Outcome outcome = Train("--steps 1 --out " + other_ + " " + arguments);
     EXPECT_EQ(outcome.exit_code, 1);
     EXPECT_NE(outcome.out.find(why), std::string::npos) << outcome.out;
@@ -204,7 +205,6 @@ TEST_F(TrainCommand, DoraIsRefusedWhereItCannotBe) {
   refused("--dora --format gguf", "no place for DoRA's magnitudes");
   Result(Train("--steps 1 --out " + adapter + " --dora"));
   refused("--on-top-of " + adapter, "the lower one is DoRA");
-  std::remove(other_.c_str());
 }
 
 TEST_F(TrainCommand, PlanSaysWhatIsNeededAndWhatWouldFit) {
