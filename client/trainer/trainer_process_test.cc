@@ -9,6 +9,7 @@
 #include <fstream>
 
 #include "tests/support/status_matchers.h"
+#include "tests/support/temp_folder.h"
 
 namespace fleetune {
 namespace {
@@ -22,7 +23,8 @@ TrainingJob SmallJob() { return {.plan = "p", .model_path = "m", .b = {1}, .reco
 
 // A program that ends as `script` says instead of training.
 std::string ProgramOf(const std::string& name, const std::string& script) {
-  const std::string path = ::testing::TempDir() + "/" + name + std::to_string(getpid());
+  static const TempFolder folder;
+  const std::string path = folder.File(name);
   std::ofstream(path) << "#!/bin/sh\n" << script << "\n";
   chmod(path.c_str(), 0755);
   return path;
@@ -69,7 +71,8 @@ TEST(TrainerProcessTest, WordsOfADaemonFromATrainerCostTheAttempt) {
 }
 
 TEST(TrainerProcessTest, NoDescriptorButTheSocketIsInherited) {
-  const std::string list = ::testing::TempDir() + "/descriptors" + std::to_string(getpid());
+  const TempFolder folder;
+  const std::string list = folder.File("descriptors");
   const int extra = dup(0);  // one without close-on-exec
   auto process =
       TrainerProcess::Start({.program = ProgramOf("lists", "ls /proc/$$/fd > " + list + "; exit 0")}, SmallJob());

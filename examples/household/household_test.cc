@@ -1,5 +1,3 @@
-#include <unistd.h>
-
 #include <filesystem>
 #include <map>
 #include <set>
@@ -14,6 +12,7 @@
 #include "gmock/gmock.h"
 #include "nlohmann/json.hpp"
 #include "tests/support/status_matchers.h"
+#include "tests/support/temp_folder.h"
 
 namespace fleetune::household {
 namespace {
@@ -36,7 +35,8 @@ std::set<std::string> TextsOf(const std::vector<Request>& requests) {
 }
 
 std::string TestFolder(const std::string& name) {
-  return testing::TempDir() + "household_test_" + std::to_string(::getpid()) + "_" + name;
+  static const TempFolder folder;
+  return folder.File(name);
 }
 
 std::string ReadText(const std::string& path) {

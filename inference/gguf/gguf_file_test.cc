@@ -9,6 +9,7 @@
 #include "inference/gguf/gguf_limits.h"
 #include "inference/gguf/gguf_writer.h"
 #include "tests/support/status_matchers.h"
+#include "tests/support/temp_folder.h"
 #include "tests/support/tiny_llama.h"
 
 namespace fleetune {
@@ -299,7 +300,8 @@ TEST(GgufFile, GetsValuesByTypeOnly) {
 }
 
 TEST(GgufFile, OpensWhatWasWritten) {
-  const std::string path = testing::TempDir() + "/gguf_file_test.gguf";
+  const TempFolder folder;
+  const std::string path = folder.File("tiny.gguf");
   ASSERT_THAT(TinyLlama{}.ToWriter().WriteFile(path), IsOk());
   const auto file = GgufFile::Open(path);
   ASSERT_THAT(file, IsOk());

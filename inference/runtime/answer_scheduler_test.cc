@@ -1,14 +1,12 @@
 #include "inference/runtime/answer_scheduler.h"
 
-#include <unistd.h>
-
 #include <atomic>
 #include <latch>
 
 #include "base/random.h"
 #include "gtest/gtest.h"
 #include "tests/support/status_matchers.h"
-#include "tests/support/tiny_llama.h"
+#include "tests/support/tiny_generator.h"
 
 namespace fleetune {
 namespace {
@@ -16,11 +14,7 @@ namespace {
 using absl::StatusCode;
 
 std::shared_ptr<const Generator> OpenTiny(const EngineOptions& engine = {.threads = 2}) {
-  const std::string path = testing::TempDir() + "/answer_scheduler_test." + std::to_string(::getpid()) + ".gguf";
-  EXPECT_THAT(TinyLlama({.context = 400}).ToWriter().WriteFile(path), IsOk());
-  auto generator = Generator::Open(path, engine);
-  EXPECT_THAT(generator, IsOk());
-  return *std::move(generator);
+  return OpenTinyGenerator({.context = 400}, engine);
 }
 
 std::shared_ptr<const Adapter> AdapterOf(const Model& model, uint64_t seed) {

@@ -1,11 +1,9 @@
 // Answers with drafts are those without.
 
-#include <unistd.h>
-
 #include "gtest/gtest.h"
 #include "inference/runtime/generator.h"
 #include "tests/support/status_matchers.h"
-#include "tests/support/tiny_llama.h"
+#include "tests/support/tiny_generator.h"
 
 namespace fleetune {
 namespace {
@@ -13,11 +11,7 @@ namespace {
 using absl::StatusCode;
 
 std::unique_ptr<const Generator> OpenTiny(const EngineOptions& engine = {.threads = 1}) {
-  const std::string path = testing::TempDir() + "/draft_test." + std::to_string(::getpid()) + ".gguf";
-  EXPECT_THAT(TinyLlama{.context = 400}.ToWriter().WriteFile(path), IsOk());
-  auto generator = Generator::Open(path, engine);
-  EXPECT_THAT(generator, IsOk());
-  return *std::move(generator);
+  return OpenTinyGenerator({.context = 400}, engine);
 }
 
 // Keeps what it reads; wants no more than so many pieces.

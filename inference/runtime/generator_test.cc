@@ -1,25 +1,15 @@
 #include "inference/runtime/generator.h"
 
-#include <unistd.h>
-
 #include <limits>
 
 #include "gtest/gtest.h"
 #include "tests/support/status_matchers.h"
-#include "tests/support/tiny_llama.h"
+#include "tests/support/tiny_generator.h"
 
 namespace fleetune {
 namespace {
 
 using absl::StatusCode;
-
-std::unique_ptr<const Generator> OpenTiny(const TinyLlama& tiny = {}) {
-  const std::string path = testing::TempDir() + "/generator_test." + std::to_string(::getpid()) + ".gguf";
-  EXPECT_THAT(tiny.ToWriter().WriteFile(path), IsOk());
-  auto generator = Generator::Open(path);
-  EXPECT_THAT(generator, IsOk());
-  return *std::move(generator);
-}
 
 absl::StatusOr<Generated> Answer(const Generator& generator, std::string_view prompt, const GenerateOptions& options) {
   return generator.Generate(prompt, nullptr, options, [](std::string_view) {});
@@ -41,7 +31,7 @@ TEST(GenerateOptions, EveryFieldHasItsRange) {
 }
 
 TEST(Generator, StreamsExactlyItsText) {
-  const auto generator = OpenTiny();
+  const auto generator = OpenTinyGenerator();
   std::string streamed;
   const auto answer = generator->Generate("hi", nullptr, {.max_tokens = 20, .temperature = 1, .seed = 3},
                                           [&](std::string_view piece) { streamed += piece; });
@@ -51,7 +41,7 @@ TEST(Generator, StreamsExactlyItsText) {
 }
 
 TEST(Generator, StopsAtEachLimit) {
-  const auto generator = OpenTiny();
+  const auto generator = OpenTinyGenerator();
   const auto few = Answer(*generator, "hi", {.max_tokens = 4});
   ASSERT_THAT(few, IsOk());
   EXPECT_EQ(few->answer_tokens, 4u);
@@ -66,7 +56,7 @@ TEST(Generator, StopsAtEachLimit) {
 }
 
 TEST(Generator, StopsAtTheEndOfText) {
-  const auto generator = OpenTiny();
+  const auto generator = OpenTinyGenerator();
   bool ended = false;
   for (uint64_t seed = 0; seed < 300 && !ended; ++seed) {
     const auto answer = Answer(*generator, "hi", {.max_tokens = 29, .temperature = 2, .seed = seed});
@@ -78,7 +68,7 @@ TEST(Generator, StopsAtTheEndOfText) {
 }
 
 TEST(Generator, StopsBeforeAStopString) {
-  const auto generator = OpenTiny();
+  const auto generator = OpenTinyGenerator();
   const auto whole = Answer(*generator, "hi", {.max_tokens = 20, .temperature = 1, .seed = 5});
   ASSERT_THAT(whole, IsOk());
   ASSERT_GT(whole->text.size(), 6u);
@@ -90,13 +80,13 @@ TEST(Generator, StopsBeforeAStopString) {
 }
 
 TEST(Generator, AnEmptyPromptBeginsAText) {
-  const auto answer = Answer(*OpenTiny(), "", {.max_tokens = 2});
+  const auto answer = Answer(*OpenTinyGenerator(), "", {.max_tokens = 2});
   ASSERT_THAT(answer, IsOk());
   EXPECT_EQ(answer->prompt_tokens, 1u);
 }
 
 TEST(Generator, ControlTokensInAPromptOnlyIfTheCallerTrustsIt) {
-  const auto generator = OpenTiny();
+  const auto generator = OpenTinyGenerator();
   const auto tokens = [&](bool parse_special) {
     const auto answer = Answer(*generator, "a</s>", {.max_tokens = 1, .parse_special = parse_special});
     EXPECT_THAT(answer, IsOk());
@@ -107,7 +97,7 @@ TEST(Generator, ControlTokensInAPromptOnlyIfTheCallerTrustsIt) {
 }
 
 TEST(Generator, RefusesAPromptThatFillsTheContext) {
-  const auto generator = OpenTiny();
+  const auto generator = OpenTinyGenerator();
   EXPECT_THAT(Answer(*generator, std::string(30, 'a'), {.max_tokens = 1}), IsOk());
   EXPECT_THAT(Answer(*generator, std::string(31, 'a'), {.max_tokens = 1}),
               HasStatus(StatusCode::kInvalidArgument, "32 tokens"));
@@ -145,7 +135,7 @@ class TestReader final : public AnswerReader {
 };
 
 TEST(Generator, ATimeBudgetEndsAnAnswerGracefully) {
-  const auto generator = OpenTiny();
+  const auto generator = OpenTinyGenerator();
   TestReader reader;
   const auto answer = generator->Answer(
       {.prompt = generator->EncodePrompt("hi", false),
@@ -162,7 +152,7 @@ TEST(Generator, ATimeBudgetEndsAnAnswerGracefully) {
 }
 
 TEST(Generator, ATimeBudgetMayEndAPromptToo) {
-  const auto generator = OpenTiny();
+  const auto generator = OpenTinyGenerator();
   TestReader reader;
   const auto answer = generator->Answer(
       {.prompt = generator->EncodePrompt("hi", false),
@@ -174,7 +164,7 @@ TEST(Generator, ATimeBudgetMayEndAPromptToo) {
 }
 
 TEST(Generator, EndsWhenNobodyWantsTheRest) {
-  const auto generator = OpenTiny();
+  const auto generator = OpenTinyGenerator();
   TestReader reader(3);
   const auto answer = generator->Answer(
       {.prompt = generator->EncodePrompt("hi", false), .options = {.max_tokens = 20}}, reader);
@@ -185,7 +175,7 @@ TEST(Generator, EndsWhenNobodyWantsTheRest) {
 }
 
 TEST(Generator, SaysHowLikelyItsTokensWere) {
-  const auto generator = OpenTiny();
+  const auto generator = OpenTinyGenerator();
   TestReader reader;
   const AnswerRequest request = {.prompt = generator->EncodePrompt("hi", false),
                                  .options = {.max_tokens = 5, .log_probabilities = 3}};
@@ -205,7 +195,7 @@ TEST(Generator, SaysHowLikelyItsTokensWere) {
 }
 
 TEST(Generator, APromptCacheChangesNoAnswer) {
-  const auto generator = OpenTiny();
+  const auto generator = OpenTinyGenerator();
   PromptCache cache(1 << 20);
   const auto ask = [&](std::string_view prompt, PromptCache* with) {
     TestReader reader;
@@ -225,7 +215,7 @@ TEST(Generator, APromptCacheChangesNoAnswer) {
 }
 
 TEST(Generator, WritesJsonIfAsked) {
-  const auto generator = OpenTiny({.context = 512});
+  const auto generator = OpenTinyGenerator({.context = 512});
   const auto schema = ParseJsonSchema(
       R"({"type": "object", "properties": {"a": {"type": "boolean"}, "b": {"enum": ["x", "yy"]}}, "required": ["a", "b"]})");
   ASSERT_THAT(schema, IsOk());
@@ -242,7 +232,7 @@ TEST(Generator, WritesJsonIfAsked) {
 }
 
 TEST(Generator, EmbeddingsHaveLengthOneAndDependOnTheText) {
-  const auto generator = OpenTiny();
+  const auto generator = OpenTinyGenerator();
   const auto embed = [&](std::string_view text) {
     const auto found = generator->Embed(generator->EncodePrompt(text, false), nullptr);
     EXPECT_THAT(found, IsOk());

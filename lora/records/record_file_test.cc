@@ -1,5 +1,3 @@
-#include <unistd.h>
-
 #include <filesystem>
 #include <fstream>
 #include <string>
@@ -7,6 +5,7 @@
 #include "gmock/gmock.h"
 #include "lora/records/record.h"
 #include "tests/support/status_matchers.h"
+#include "tests/support/temp_folder.h"
 
 namespace fleetune {
 namespace {
@@ -15,7 +14,8 @@ using absl::StatusCode;
 using testing::ElementsAre;
 
 std::string WriteTestFile(const std::string& name, const std::string& content) {
-  const std::string path = testing::TempDir() + "record_file_test_" + std::to_string(::getpid()) + "_" + name;
+  static const TempFolder folder;
+  const std::string path = folder.File(name);
   std::ofstream(path, std::ios::binary) << content;
   return path;
 }

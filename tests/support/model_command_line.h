@@ -3,7 +3,6 @@
 // For tests: the program fleetune-model as a user runs it, with a small model.
 
 #include <sys/wait.h>
-#include <unistd.h>
 
 #include <cstdio>
 #include <fstream>
@@ -11,6 +10,7 @@
 
 #include "gtest/gtest.h"
 #include "tests/support/status_matchers.h"
+#include "tests/support/temp_folder.h"
 #include "tests/support/tiny_llama.h"
 
 namespace fleetune {
@@ -41,8 +41,8 @@ class CommandLineFixture : public testing::Test {
     std::ofstream(path, std::ios::binary) << text;
   }
 
-  // Tests run side by side, each in a process of its own.
-  const std::string stem_ = testing::TempDir() + "/command_line_test." + std::to_string(::getpid());
+  const TempFolder folder_;
+  const std::string stem_ = folder_.File("command_line_test");
   const std::string model_ = stem_ + ".gguf";
   const std::string other_ = stem_ + ".out";
 };

@@ -22,9 +22,6 @@ class ConvertCommand : public CommandLineFixture {
     EXPECT_THAT(SaveAdapter(adapter_, AdapterFormat::kFleetune, SomeAdapter(BaseOf(model_)), BaseOf(model_), "tiny"),
                 IsOk());
   }
-  ~ConvertCommand() override {
-    for (const std::string& path : {adapter_, gguf_, peft_, back_}) std::filesystem::remove_all(path);
-  }
 
   static AdapterBase BaseOf(const std::string& model) {
     return AdapterBaseOf(*ReadLlamaShape(**GgufFile::Open(model)));

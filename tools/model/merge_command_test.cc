@@ -35,9 +35,6 @@ class MergeCommand : public CommandLineFixture {
     EXPECT_THAT(SaveAdapter(adapter_, AdapterFormat::kFleetune, adapter, base, "tiny"), IsOk());
     WriteText(text_, "A small text of some forty bytes, which is two windows of 16 bytes or so.");
   }
-  ~MergeCommand() override {
-    for (const std::string& path : {adapter_, text_, merged_, dora_}) std::filesystem::remove_all(path);
-  }
 
   Outcome Merge(const std::string& adapter, const std::string& rest) const {
     return RunTool("merge --model " + model_ + " --adapter " + adapter + " --out " + merged_ + " " + rest);
