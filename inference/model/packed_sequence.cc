@@ -3,6 +3,7 @@
 #include "base/check.h"
 #include "base/status_macros.h"
 #include "inference/model/append_check.h"
+#include "inference/model/joint_pass.h"
 
 namespace fleetune {
 
@@ -20,7 +21,7 @@ absl::Status PackedSequence::Check(std::span<const int32_t> tokens) const {
 absl::Status PackedSequence::Append(std::span<const int32_t> tokens, std::span<float> logits) {
   RETURN_IF_ERROR(Check(tokens));
   const size_t row = model_->shape().vocabulary;
-  for (const OutputPart& part : PartsOf(row, tokens, logits, kChunkTokens)) {
+  for (const OutputPart& part : PartsOf(row, tokens, logits, kPassTokens)) {
     const PackedPass::Part read = {.state = &state_, .tokens = part.tokens, .rows = part.output.size() / row};
     pass_.Read({&read, 1});
     pass_.Logits(part.output);
@@ -32,7 +33,7 @@ absl::Status PackedSequence::AppendStates(std::span<const int32_t> tokens, std::
   RETURN_IF_ERROR(Check(tokens));
   const size_t row = model_->shape().width;
   CHECK(states.size() == tokens.size() * row);
-  for (const OutputPart& part : PartsOf(row, tokens, states, kChunkTokens)) {
+  for (const OutputPart& part : PartsOf(row, tokens, states, kPassTokens)) {
     const PackedPass::Part read = {.state = &state_, .tokens = part.tokens, .rows = part.tokens.size()};
     pass_.Read({&read, 1});
     pass_.States(part.output);

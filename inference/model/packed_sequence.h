@@ -11,9 +11,6 @@ namespace fleetune {
 // A sequence over packed weights. Alone it reads with a pass of its own; JointPass reads several at once.
 class PackedSequence final : public Sequence {
  public:
-  // Tokens computed together at most: the weights are read once for them, and their activations stay in the second cache.
-  static constexpr size_t kChunkTokens = 128;
-
   // Requires what Sequence::Start checks, and packed weights. `adapter` may be null.
   PackedSequence(std::shared_ptr<const Model> model, std::shared_ptr<const PackedAdapter> adapter, uint32_t max_tokens);
 

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "inference/model/joint_pass.h"
+
 namespace fleetune {
 
 std::vector<PassShare> PlanPass(std::span<const size_t> prompt_left) {

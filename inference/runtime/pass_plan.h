@@ -6,9 +6,7 @@
 
 namespace fleetune {
 
-// Tokens of a pass: the weights are read once for them, and their activations stay in the second cache.
-inline constexpr size_t kPassTokens = 128;
-// Of them from prompts while others wait for their next token: what such a pass takes longer.
+// Of the tokens of a pass (kPassTokens), from prompts while others wait for their next token: what such a pass takes longer.
 inline constexpr size_t kPromptTokensBeside = 32;
 // Of answers, with their drafts: from there on products cost by the token, and a draft that is wrong costs as much as
 // one that is right saves.

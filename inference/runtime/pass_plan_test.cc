@@ -4,6 +4,7 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "inference/model/joint_pass.h"
 
 namespace fleetune {
 namespace {

@@ -15,6 +15,21 @@ namespace {
 
 constexpr uint32_t kSteps = 12;
 
+std::vector<float> Values(const AdapterTrainer& trainer) {
+  const TrainResult result = *trainer.Result();
+  std::vector<float> values(result.adapter.a().begin(), result.adapter.a().end());
+  values.insert(values.end(), result.adapter.b().begin(), result.adapter.b().end());
+  values.insert(values.end(), result.adapter.magnitudes().begin(), result.adapter.magnitudes().end());
+  return values;
+}
+
+void RunUntil(AdapterTrainer& trainer, uint32_t step) {
+  while (!trainer.done()) {
+    if (trainer.steps_done() == step) return;
+    ASSERT_THAT(trainer.Step(), IsOk());
+  }
+}
+
 class CheckpointTest : public ::testing::Test {
  protected:
   CheckpointTest() {
@@ -33,6 +48,15 @@ class CheckpointTest : public ::testing::Test {
     EXPECT_THAT(trainer, IsOk());
     return *std::move(trainer);
   }
+  // A trainer that is stopped after so many steps, and another that goes on from its checkpoint, end where `whole` did.
+  void ExpectSameBitsAfter(uint32_t stop, const AdapterTrainer& whole) const {
+    const auto stopped = NewTrainer();
+    RunUntil(*stopped, stop);
+    const auto resumed = NewTrainer();
+    ASSERT_THAT(resumed->GoOnFrom(*DecodeTrainingState(stopped->Checkpoint())), IsOk());
+    RunUntil(*resumed, kSteps);
+    EXPECT_EQ(Values(*resumed), Values(whole)) << "stopped after " << stop;
+  }
 
   const std::shared_ptr<const GgufFile> model_ = *OpenStories("q4_0");
   std::shared_ptr<const Adapter> initial_ = std::make_shared<const Adapter>(AdapterWithB(*model_));
@@ -40,21 +64,6 @@ class CheckpointTest : public ::testing::Test {
   TrainOptions options_;
   TrainMachine machine_;
 };
-
-std::vector<float> Values(const AdapterTrainer& trainer) {
-  const TrainResult result = *trainer.Result();
-  std::vector<float> values(result.adapter.a().begin(), result.adapter.a().end());
-  values.insert(values.end(), result.adapter.b().begin(), result.adapter.b().end());
-  values.insert(values.end(), result.adapter.magnitudes().begin(), result.adapter.magnitudes().end());
-  return values;
-}
-
-void RunUntil(AdapterTrainer& trainer, uint32_t step) {
-  while (!trainer.done()) {
-    if (trainer.steps_done() == step) return;
-    ASSERT_THAT(trainer.Step(), IsOk());
-  }
-}
 
 TEST_F(CheckpointTest, StoppedAtRandomPointsItGivesTheSameBits) {
   for (const ProductType products : {ProductType::kFloat32, ProductType::kBfloat16}) {
@@ -117,13 +126,7 @@ TEST_F(CheckpointTest, EachOptimizerGoesOnWithTheSameBits) {
     const auto whole = NewTrainer();
     RunUntil(*whole, kSteps);
     for (uint32_t stop = 1; stop < kSteps; ++stop) {
-      auto trainer = NewTrainer();
-      RunUntil(*trainer, stop);
-      const TrainingState state = *DecodeTrainingState(trainer->Checkpoint());
-      trainer = NewTrainer();
-      ASSERT_THAT(trainer->GoOnFrom(state), IsOk());
-      RunUntil(*trainer, kSteps);
-      EXPECT_EQ(Values(*trainer), Values(*whole)) << "stopped after " << stop;
+      ExpectSameBitsAfter(stop, *whole);
     }
   }
 }
@@ -138,13 +141,7 @@ TEST_F(CheckpointTest, DoraGoesOnWithTheSameBits) {
       const auto whole = NewTrainer();
       RunUntil(*whole, kSteps);
       for (const uint32_t stop : {1u, 7u}) {
-        auto trainer = NewTrainer();
-        RunUntil(*trainer, stop);
-        const TrainingState state = *DecodeTrainingState(trainer->Checkpoint());
-        trainer = NewTrainer();
-        ASSERT_THAT(trainer->GoOnFrom(state), IsOk());
-        RunUntil(*trainer, kSteps);
-        EXPECT_EQ(Values(*trainer), Values(*whole)) << "stopped after " << stop;
+        ExpectSameBitsAfter(stop, *whole);
       }
     }
   }

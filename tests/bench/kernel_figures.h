@@ -12,8 +12,8 @@ namespace fleetune::bench {
 
 std::string NameOf(MaskKernel kernel);  // in figures
 
-// Bytes of keystream a second that all threads of `crew`, each at work at the same time as the others, write to tiles of
-// a core's second-level cache: the kernel's own speed. The best of some runs.
+// Bytes of keystream a second that all threads of `crew` together, side by side where the machine lets them, write to tiles
+// of a core's second-level cache: the kernel's own speed. The best of some runs.
 double KeystreamBytesPerSecond(MaskKernel kernel, Crew& crew);
 
 // How fast masks lie on a vector of `dimension` elements of 32 and of 16 bits, against the raw keystream.
