@@ -115,27 +115,29 @@ TEST(AnswerScheduler, AnswersAreThoseGivenAlone) {
   }
 }
 
-// The first request holds the scheduler up until all have come: from then on a pass serves all of them.
+// The others come once the scheduler asks the first for the time, and it waits for them there: from then on a pass serves all.
 TEST(AnswerScheduler, OnePassServesAll) {
   constexpr uint32_t kRequests = 6;
   constexpr uint32_t kTokens = AnswerMail::kMostUnread;  // so that no reader is too slow
   const auto generator = OpenTiny();
   AnswerScheduler scheduler(generator);
   const auto caller = std::this_thread::get_id();
+  std::latch begun(1);
   std::vector<std::thread> others;
   for (uint32_t i = 1; i < kRequests; ++i) {
     others.emplace_back([&, i] {
-      while (scheduler.figures().answering == 0) std::this_thread::yield();
+      begun.wait();
       Collector reader;
       const GenerateOptions other = {.max_tokens = kTokens, .seed = i, .draft_tokens = 0};
       EXPECT_THAT(scheduler.Answer(RequestFor(*generator, "ab", other), reader), IsOk());
     });
   }
   GenerateOptions options = {.max_tokens = kTokens, .time_budget = std::chrono::hours(1), .draft_tokens = 0};
-  options.now = [&, begun = false]() mutable {
-    const bool by_scheduler = std::this_thread::get_id() != caller;
-    while (by_scheduler && !begun && scheduler.figures().answering < kRequests) std::this_thread::yield();
-    begun = begun || by_scheduler;
+  options.now = [&] {
+    if (std::this_thread::get_id() != caller && !begun.try_wait()) {
+      begun.count_down();
+      while (scheduler.figures().answering < kRequests) std::this_thread::yield();
+    }
     return std::chrono::steady_clock::time_point();
   };
   Collector reader;
