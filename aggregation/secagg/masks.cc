@@ -10,37 +10,49 @@
 namespace fleetune::secagg {
 namespace {
 
-// Terms whose keys are expanded together, by one thread.
+// Terms of one sign whose keys one task expands.
+struct ExpandedTerms {
+  bool subtract = false;
+  std::vector<const MaskTerm*> terms;
+  std::vector<MaskStream> streams;
+};
 constexpr size_t kTermsAtOnce = 64;
 
-// Streams of terms kTermsAtOnce * i and those that follow it.
-using StreamsOfTerms = std::vector<std::vector<MaskStream>>;
-
-StreamsOfTerms StreamsOf(std::span<const MaskTerm> terms, ParallelFor parallel, MaskKernel kernel) {
-  StreamsOfTerms streams((terms.size() + kTermsAtOnce - 1) / kTermsAtOnce);
-  parallel(streams.size(), [&](size_t i) {
-    const std::span<const MaskTerm> from = terms.subspan(i * kTermsAtOnce);
-    for (const MaskTerm& term : from.first(std::min(kTermsAtOnce, from.size()))) {
-      streams[i].emplace_back(term.cipher, term.key, kInputVector, kernel);
+std::vector<ExpandedTerms> Expand(std::span<const MaskTerm> terms, ParallelFor parallel, MaskKernel kernel) {
+  std::vector<ExpandedTerms> groups;
+  for (const bool subtract : {false, true}) {
+    size_t left = 0;  // of the last group
+    for (const MaskTerm& term : terms) {
+      if (term.subtract != subtract) continue;
+      if (left == 0) {
+        groups.push_back({.subtract = subtract, .terms = {}, .streams = {}});
+        left = kTermsAtOnce;
+      }
+      groups.back().terms.push_back(&term);
+      --left;
+    }
+  }
+  parallel(groups.size(), [&](size_t i) {
+    for (const MaskTerm* term : groups[i].terms) {
+      groups[i].streams.emplace_back(term->cipher, term->key, kInputVector, kernel);
     }
   });
-  return streams;
+  return groups;
 }
 
 template <typename Element>
 void ApplyTiled(std::span<Element> values, std::span<const MaskTerm> terms, ParallelFor parallel, MaskKernel kernel) {
   if (terms.empty()) return;
-  const StreamsOfTerms streams = StreamsOf(terms, parallel, kernel);
+  const std::vector<ExpandedTerms> groups = Expand(terms, parallel, kernel);
   constexpr size_t kTile = kMaskTileBytes / sizeof(Element);
   parallel((values.size() + kTile - 1) / kTile, [&](size_t tile) {
     const size_t first = tile * kTile;
     const std::span<Element> part = values.subspan(first, std::min(kTile, values.size() - first));
-    for (size_t i = 0; i < terms.size(); ++i) {
-      const MaskStream& stream = streams[i / kTermsAtOnce][i % kTermsAtOnce];
-      if (terms[i].subtract) {
-        stream.Subtract(part, first);
+    for (const ExpandedTerms& group : groups) {
+      if (group.subtract) {
+        MaskStream::Subtract(group.streams, part, first);
       } else {
-        stream.Add(part, first);
+        MaskStream::Add(group.streams, part, first);
       }
     }
   });

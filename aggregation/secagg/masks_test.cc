@@ -140,11 +140,11 @@ TYPED_TEST(ApplyMasksTest, IsTheSumOfWholeKeystreams) {
     std::vector<TypeParam> expected = Fixture::Values(size);
     std::vector<TypeParam> values = expected;
     for (const MaskTerm& term : terms) {
-      MaskStream stream(term.cipher, term.key, kInputVector);
+      const MaskStream stream(term.cipher, term.key, kInputVector);
       if (term.subtract) {
-        stream.Subtract(std::span(expected), 0);
+        MaskStream::Subtract({&stream, 1}, std::span(expected), 0);
       } else {
-        stream.Add(std::span(expected), 0);
+        MaskStream::Add({&stream, 1}, std::span(expected), 0);
       }
     }
     ApplyMasks(std::span(values), terms, OneAfterTheOther);

@@ -1,6 +1,7 @@
 #include "base/crypto/mask_stream.h"
 
-#include <utility>
+#include <algorithm>
+#include <array>
 
 #include "base/check.h"
 #include "base/crypto/mask_keystream.h"
@@ -15,6 +16,8 @@ constexpr uint64_t kAesBlockBytes = 16;
 constexpr uint64_t kChaChaBlockBytes = 64;
 static_assert(kMaskSeekBytes % kAesBlockBytes == 0 && kMaskSeekBytes % kChaChaBlockBytes == 0);
 static_assert(kMaxMaskBytes / kChaChaBlockBytes == uint64_t{1} << 32);
+// Keys of one pass over a tile: their schedules, 240 bytes each, stay in the first-level cache.
+constexpr size_t kTogether = 32;
 
 FirstBlock FirstBlockAt(MaskCipher cipher, uint32_t vector_id, uint64_t byte_offset) {
   FirstBlock first{};
@@ -71,32 +74,49 @@ MaskStream::MaskStream(MaskStream&&) noexcept = default;
 MaskStream& MaskStream::operator=(MaskStream&&) noexcept = default;
 MaskStream::~MaskStream() = default;
 
-void MaskStream::Add(std::span<uint32_t> tile, uint64_t first_element) const {
-  Apply(Combine::kAdd32, BytesOf(tile), OffsetOf<uint32_t>(first_element));
+void MaskStream::Add(std::span<const MaskStream> streams, std::span<uint32_t> tile, uint64_t first_element) {
+  Apply(Combine::kAdd32, streams, BytesOf(tile), OffsetOf<uint32_t>(first_element));
 }
 
-void MaskStream::Subtract(std::span<uint32_t> tile, uint64_t first_element) const {
-  Apply(Combine::kSubtract32, BytesOf(tile), OffsetOf<uint32_t>(first_element));
+void MaskStream::Subtract(std::span<const MaskStream> streams, std::span<uint32_t> tile, uint64_t first_element) {
+  Apply(Combine::kSubtract32, streams, BytesOf(tile), OffsetOf<uint32_t>(first_element));
 }
 
-void MaskStream::Add(std::span<uint16_t> tile, uint64_t first_element) const {
-  Apply(Combine::kAdd16, BytesOf(tile), OffsetOf<uint16_t>(first_element));
+void MaskStream::Add(std::span<const MaskStream> streams, std::span<uint16_t> tile, uint64_t first_element) {
+  Apply(Combine::kAdd16, streams, BytesOf(tile), OffsetOf<uint16_t>(first_element));
 }
 
-void MaskStream::Subtract(std::span<uint16_t> tile, uint64_t first_element) const {
-  Apply(Combine::kSubtract16, BytesOf(tile), OffsetOf<uint16_t>(first_element));
+void MaskStream::Subtract(std::span<const MaskStream> streams, std::span<uint16_t> tile, uint64_t first_element) {
+  Apply(Combine::kSubtract16, streams, BytesOf(tile), OffsetOf<uint16_t>(first_element));
 }
 
 void MaskStream::Generate(std::span<uint8_t> out, uint64_t byte_offset) const {
-  Apply(Combine::kWrite, out, byte_offset);
+  Apply(Combine::kWrite, {this, 1}, out, byte_offset);
 }
 
-void MaskStream::Apply(Combine combine, std::span<uint8_t> bytes, uint64_t byte_offset) const {
-  CHECK(keystream_ != nullptr);
+void MaskStream::Apply(Combine combine, std::span<const MaskStream> streams, std::span<uint8_t> bytes,
+                       uint64_t byte_offset) {
   CHECK(byte_offset % kMaskSeekBytes == 0);
   CHECK(byte_offset <= kMaxMaskBytes && bytes.size() <= kMaxMaskBytes - byte_offset);
+  for (const MaskStream& stream : streams) CHECK(stream.keystream_ != nullptr);
   if (bytes.empty()) return;
-  keystream_->Apply(combine, FirstBlockAt(cipher_, vector_id_, byte_offset), bytes);
+  while (!streams.empty()) {
+    const MaskStream& next = streams.front();
+    const FirstBlock first = FirstBlockAt(next.cipher_, next.vector_id_, byte_offset);
+    std::array<const vaes512::RoundKeys*, kTogether> keys;
+    size_t together = 0;
+    for (; combine != Combine::kWrite && together < std::min(kTogether, streams.size()); ++together) {
+      const MaskStream& stream = streams[together];
+      keys[together] = stream.keystream_->round_keys();  // has none of ChaCha20
+      if (keys[together] == nullptr || stream.vector_id_ != next.vector_id_) break;
+    }
+    if (together > 0) {
+      mask::ApplyTogether(combine, std::span(keys).first(together), first, bytes);
+    } else {
+      next.keystream_->Apply(combine, first, bytes);
+    }
+    streams = streams.subspan(std::max<size_t>(together, 1));
+  }
 }
 
 }  // namespace fleetune

@@ -25,7 +25,7 @@ enum class MaskCipher : uint8_t {  // wire values
 // What computes it; all give the same bytes. ChaCha20 goes through kEvp whatever is asked for.
 enum class MaskKernel : uint8_t {
   kEvp,      // OpenSSL's, and an addition: on every machine
-  kVaes512,  // both at once, 32 blocks in flight: x86 with AVX-512BW and VAES
+  kVaes512,  // both at once, 32 blocks in flight, many keys in turn: x86 with AVX-512BW and VAES
 };
 
 // Whether this processor and its operating system can run it.
@@ -57,19 +57,21 @@ class MaskStream {
   MaskStream& operator=(MaskStream&&) noexcept;
   ~MaskStream();
 
-  // tile[i] += keystream element (first_element + i), or -=. A tile may have any length.
+  // tile[i] += keystream element (first_element + i), or -=, of each of `streams`: one after the other, or through kVaes512 many
+  // in one pass over the tile. A tile may have any length.
   // Requires that `first_element` lies at a multiple of kMaskSeekBytes (16 elements of 32 bits,
   // 32 of 16 bits), and the tile before kMaxMaskBytes; checked.
-  void Add(std::span<uint32_t> tile, uint64_t first_element) const;
-  void Subtract(std::span<uint32_t> tile, uint64_t first_element) const;
-  void Add(std::span<uint16_t> tile, uint64_t first_element) const;
-  void Subtract(std::span<uint16_t> tile, uint64_t first_element) const;
+  static void Add(std::span<const MaskStream> streams, std::span<uint32_t> tile, uint64_t first_element);
+  static void Subtract(std::span<const MaskStream> streams, std::span<uint32_t> tile, uint64_t first_element);
+  static void Add(std::span<const MaskStream> streams, std::span<uint16_t> tile, uint64_t first_element);
+  static void Subtract(std::span<const MaskStream> streams, std::span<uint16_t> tile, uint64_t first_element);
 
   // Writes the keystream itself. The same is required of `byte_offset`; checked.
   void Generate(std::span<uint8_t> out, uint64_t byte_offset) const;
 
  private:
-  void Apply(mask::Combine combine, std::span<uint8_t> bytes, uint64_t byte_offset) const;
+  static void Apply(mask::Combine combine, std::span<const MaskStream> streams, std::span<uint8_t> bytes,
+                    uint64_t byte_offset);
 
   MaskCipher cipher_;
   uint32_t vector_id_;

@@ -154,6 +154,15 @@ TEST(MaskStreamChaCha20Test, ReachesTheLastBlock) {
   EXPECT_EQ(HexOf(MaskStream(MaskCipher::kChaCha20, key, 0x01020304), kMaxMaskBytes - 64, 64), ToHex(expected));
 }
 
+template <typename Lane>
+void Add(const MaskStream& stream, std::span<Lane> tile, uint64_t first_element) {
+  MaskStream::Add({&stream, 1}, tile, first_element);
+}
+template <typename Lane>
+void Subtract(const MaskStream& stream, std::span<Lane> tile, uint64_t first_element) {
+  MaskStream::Subtract({&stream, 1}, tile, first_element);
+}
+
 // What a tile becomes, in the slow and obvious way: from the keystream, which the vectors above pin.
 template <typename Lane>
 std::vector<Lane> Combined(const MaskStream& stream, std::vector<Lane> tile, uint64_t first_element, bool add) {
@@ -183,7 +192,7 @@ void ExpectCombines(const MaskStream& stream, const MaskStream& reference, size_
     std::ranges::copy(Combined(reference, tile, first_element, add), expected.begin() + kBefore);
     std::vector<Lane> actual = whole;
     const std::span<Lane> place = std::span(actual).subspan(kBefore, lanes);
-    add ? stream.Add(place, first_element) : stream.Subtract(place, first_element);
+    add ? Add(stream, place, first_element) : Subtract(stream, place, first_element);
     ASSERT_EQ(actual, expected) << lanes << " lanes of " << sizeof(Lane) << " bytes from " << first_element;
   }
 }
@@ -237,15 +246,15 @@ TEST_P(MaskStreamTest, TilesMakeTheWholeInAnyOrderAndSubtractingGivesItBack) {
   SplitMix64 random(6);
   const MaskStream stream = Aes(RandomKey(random), 1);
   std::vector<uint32_t> whole(10'000, 5);
-  stream.Add(whole, 0);
+  Add(stream, std::span(whole), 0);
   std::vector<uint32_t> tiles(whole.size(), 5);
   for (size_t end = tiles.size(); end > 0;) {
     const size_t begin = (end - 1) / 1024 * 1024;
-    stream.Add(std::span(tiles).subspan(begin, end - begin), begin);
+    Add(stream, std::span(tiles).subspan(begin, end - begin), begin);
     end = begin;
   }
   EXPECT_EQ(tiles, whole);
-  stream.Subtract(tiles, 0);
+  Subtract(stream, std::span(tiles), 0);
   EXPECT_EQ(tiles, std::vector<uint32_t>(whole.size(), 5));
 }
 
@@ -267,13 +276,13 @@ TEST_P(MaskStreamTest, ThreadsShareAStream) {
   std::vector<MaskStream> streams;
   for (uint32_t i = 0; i < 20; ++i) streams.push_back(Aes(RandomKey(random), i));
   std::vector<uint32_t> expected(kTile * kThreads);
-  for (const MaskStream& stream : streams) stream.Add(expected, 0);
+  for (const MaskStream& stream : streams) Add(stream, std::span(expected), 0);
 
   std::vector<uint32_t> sum(expected.size());
   std::vector<std::thread> threads;
   for (size_t t = 0; t < kThreads; ++t) {
     threads.emplace_back([&, t] {
-      for (const MaskStream& stream : streams) stream.Add(std::span(sum).subspan(t * kTile, kTile), t * kTile);
+      MaskStream::Add(streams, std::span(sum).subspan(t * kTile, kTile), t * kTile);
     });
   }
   for (std::thread& thread : threads) thread.join();
@@ -285,18 +294,49 @@ TEST_P(MaskStreamTest, RefusesToBeginInsideABlockOrToGoPastTheEnd) {
   MaskStream stream = Aes(RandomKey(random));
   std::vector<uint32_t> tile(32);
   std::vector<uint16_t> half(32);
-  EXPECT_DEATH(stream.Add(tile, 8), "kMaskSeekBytes");
-  EXPECT_DEATH(stream.Subtract(half, 16), "kMaskSeekBytes");
-  stream.Add(half, 32);
+  const std::span<uint32_t> lanes(tile);
+  EXPECT_DEATH(Add(stream, lanes, 8), "kMaskSeekBytes");
+  EXPECT_DEATH(Subtract(stream, std::span(half), 16), "kMaskSeekBytes");
+  Add(stream, std::span(half), 32);
   const uint64_t end = kMaxMaskBytes / 4;
-  stream.Add(tile, end - 32);
-  stream.Add(std::span(tile).first(0), end);
-  EXPECT_DEATH(stream.Add(tile, end - 16), "kMaxMaskBytes");
-  EXPECT_DEATH(stream.Add(tile, uint64_t{1} << 62), "kMaxMaskBytes");
+  Add(stream, lanes, end - 32);
+  Add(stream, lanes.first(0), end);
+  EXPECT_DEATH(Add(stream, lanes, end - 16), "kMaxMaskBytes");
+  EXPECT_DEATH(Add(stream, lanes, uint64_t{1} << 62), "kMaxMaskBytes");
 
   const MaskStream moved = std::move(stream);
-  moved.Add(tile, 0);
-  EXPECT_DEATH(stream.Add(tile, 0), "keystream_");  // NOLINT: it must notice
+  Add(moved, lanes, 0);
+  EXPECT_DEATH(Add(stream, lanes, 0), "keystream_");  // NOLINT: it must notice
+}
+
+// Of both ciphers, several vectors and kernels, in runs of every length about what goes through the tile at once.
+TEST_P(MaskStreamTest, ManyStreamsAreOneAfterTheOther) {
+  SplitMix64 random(10);
+  std::vector<MaskStream> streams;
+  const auto append = [&](size_t count, MaskCipher cipher, uint32_t vector_id, MaskKernel kernel) {
+    for (size_t i = 0; i < count; ++i) streams.emplace_back(cipher, RandomKey(random), vector_id, kernel);
+  };
+  for (const size_t count : {1, 2, 31, 32, 33, 70}) {
+    append(count, MaskCipher::kAes256Ctr, 1, GetParam());
+    append(2, MaskCipher::kChaCha20, 1, GetParam());
+    append(3, MaskCipher::kAes256Ctr, 1, MaskKernel::kEvp);
+    append(2, MaskCipher::kAes256Ctr, 1, GetParam());
+    append(count, MaskCipher::kAes256Ctr, 2, GetParam());
+  }
+  for (const size_t lanes : {0, 1, 127, 128, 129, 1000}) {
+    std::vector<uint32_t> together(lanes, 9);
+    std::vector<uint32_t> apart(together);
+    MaskStream::Add(streams, std::span(together), 64);
+    for (const MaskStream& stream : streams) Add(stream, std::span(apart), 64);
+    EXPECT_EQ(together, apart) << lanes;
+    MaskStream::Subtract(streams, std::span(together), 64);
+    EXPECT_EQ(together, std::vector<uint32_t>(lanes, 9)) << lanes;
+    std::vector<uint16_t> narrow(lanes, 9);
+    std::vector<uint16_t> narrow_apart(narrow);
+    MaskStream::Subtract(streams, std::span(narrow), 64);
+    for (const MaskStream& stream : streams) Subtract(stream, std::span(narrow_apart), 64);
+    EXPECT_EQ(narrow, narrow_apart) << lanes;
+  }
 }
 
 TEST(MaskKernelTest, ThePortableOneIsAlwaysThereAndTheBestIsSupported) {

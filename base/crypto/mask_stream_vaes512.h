@@ -19,12 +19,15 @@ struct RoundKeys {
 // `key` has 32 bytes.
 void ExpandKey(const uint8_t* key, RoundKeys* keys);
 
-// Combines `size` bytes with the keystream that begins with the counter block `first` (16 bytes; the last 8
-// count on, big-endian, and must not run over). `size` is a multiple of the lane.
+// Writes `size` bytes of keystream from the counter block `first` on (16 bytes; the last 8 count on, big-endian, and must not
+// run over).
 void Write(const RoundKeys& keys, const uint8_t* first, uint8_t* bytes, size_t size);
-void Add16(const RoundKeys& keys, const uint8_t* first, uint8_t* bytes, size_t size);
-void Subtract16(const RoundKeys& keys, const uint8_t* first, uint8_t* bytes, size_t size);
-void Add32(const RoundKeys& keys, const uint8_t* first, uint8_t* bytes, size_t size);
-void Subtract32(const RoundKeys& keys, const uint8_t* first, uint8_t* bytes, size_t size);
+
+// Adds to `size` bytes, whole lanes, the keystream of each of `count` keys from `first` on, or takes them away. The bytes
+// are read and written once, and the counter blocks made once, for all keys.
+void Add16(const RoundKeys* const* keys, size_t count, const uint8_t* first, uint8_t* bytes, size_t size);
+void Subtract16(const RoundKeys* const* keys, size_t count, const uint8_t* first, uint8_t* bytes, size_t size);
+void Add32(const RoundKeys* const* keys, size_t count, const uint8_t* first, uint8_t* bytes, size_t size);
+void Subtract32(const RoundKeys* const* keys, size_t count, const uint8_t* first, uint8_t* bytes, size_t size);
 
 }  // namespace fleetune::vaes512
