@@ -46,14 +46,17 @@ struct Panel {
   uint8_t* codes;
   uint8_t* scales;
   uint8_t* super;
+  bool half;
 };
 
 void CopyHalf(const uint8_t* from, size_t row, uint8_t* halves) { std::memcpy(halves + 2 * row, from, 2); }
 
 void PackQ8_0(const uint8_t* block, size_t row, size_t b, const Panel& panel) {
   CopyHalf(block, row, panel.scales + b * 32);
-  uint8_t* lines = panel.codes + b * 8 * kPanelLine;
-  for (size_t i = 0; i < kPanelBlock; ++i) lines[i / 4 * kPanelLine + 4 * row + i % 4] = block[2 + i] ^ 0x80;
+  const size_t held = panel.half ? kPanelBlock / 2 : kPanelBlock;
+  uint8_t* lines = panel.codes + b * PanelLayoutOf(TensorType::kQ8_0, panel.half).codes;
+  for (size_t i = 0; i < held; ++i) lines[i / 4 * kPanelLine + 4 * row + i % 4] = block[2 + i] ^ 0x80;
+  for (size_t i = held; i < kPanelBlock; ++i) CHECK(block[2 + i] == 0);
 }
 
 void PackQ4_0(const uint8_t* block, size_t row, size_t b, const Panel& panel) {
@@ -146,21 +149,22 @@ void UnpackBlock(TensorType type, const uint8_t* panel, const PanelOffsets& offs
 
 }  // namespace
 
-uint64_t PackedBytes(TensorType type, uint64_t rows, uint64_t columns) {
+uint64_t PackedBytes(TensorType type, uint64_t rows, uint64_t columns, bool half) {
   CHECK(columns > 0 && columns % BlockElements(type) == 0);
-  return (rows + kPanelRows - 1) / kPanelRows * PanelOffsetsOf(type, columns).end;
+  CHECK(!half || type == TensorType::kQ8_0);
+  return (rows + kPanelRows - 1) / kPanelRows * PanelOffsetsOf(type, columns, half).end;
 }
 
-void PackRows(const WeightMatrix& w, std::span<uint8_t> out) {
-  CHECK(out.size() == PackedBytes(w.type, w.rows, w.columns));
-  const PanelOffsets offsets = PanelOffsetsOf(w.type, w.columns);
+void PackRows(const WeightMatrix& w, std::span<uint8_t> out, bool half) {
+  CHECK(out.size() == PackedBytes(w.type, w.rows, w.columns, half));
+  const PanelOffsets offsets = PanelOffsetsOf(w.type, w.columns, half);
   const size_t blocks = w.columns / BlockElements(w.type);
   const size_t block_bytes = BlockBytes(w.type);
   CHECK(w.data.size() == w.rows * blocks * block_bytes);
   std::fill(out.begin(), out.end(), uint8_t{0});
   for (size_t row = 0; row < w.rows; ++row) {
     uint8_t* at = out.data() + row / kPanelRows * offsets.end;
-    const Panel panel = {.codes = at, .scales = at + offsets.scales, .super = at + offsets.super};
+    const Panel panel = {.codes = at, .scales = at + offsets.scales, .super = at + offsets.super, .half = half};
     const uint8_t* in = w.data.data() + row * blocks * block_bytes;
     for (size_t block = 0; block < blocks; ++block) {
       PackBlock(w.type, in + block * block_bytes, row % kPanelRows, block, panel);
@@ -169,7 +173,7 @@ void PackRows(const WeightMatrix& w, std::span<uint8_t> out) {
 }
 
 void UnpackRow(const PackedMatrix& w, uint64_t row, std::span<float> values) {
-  CHECK(row < w.rows && values.size() == w.columns);
+  CHECK(row < w.rows && values.size() == w.columns && !w.half);
   CHECK(w.data.size() == PackedBytes(w.type, w.rows, w.columns));
   const PanelOffsets offsets = PanelOffsetsOf(w.type, w.columns);
   const uint8_t* at = w.data.data() + row / kPanelRows * offsets.end;

@@ -26,7 +26,8 @@ void AddPanel(const PackedMatrix& w, const uint8_t* panel, const PanelOffsets& o
                      .codes = panel,
                      .scales = panel + offsets.scales,
                      .super = panel + offsets.super,
-                     .blocks = w.columns / kPanelBlock},
+                     .blocks = w.columns / kPanelBlock,
+                     .half = w.half},
                     {.values = x.values(tile),
                      .scales = x.scales(tile),
                      .minus = x.minus(tile),
@@ -40,7 +41,7 @@ void AddPanel(const PackedMatrix& w, const uint8_t* panel, const PanelOffsets& o
 void AddRows(const PackedProduct& product, size_t index, const PanelKernels& kernels) {
   const VectorTiles& x = *product.x;
   const PackedMatrix& w = *product.w;
-  const PanelOffsets offsets = PanelOffsetsOf(w.type, w.columns);
+  const PanelOffsets offsets = PanelOffsetsOf(w.type, w.columns, w.half);
   const uint8_t* panel = w.data.data() + index * offsets.end;
   const size_t row = index * kPanelRows;
   const size_t rows = std::min(kPanelRows, w.rows - row);
@@ -57,12 +58,33 @@ void AddRows(const PackedProduct& product, size_t index, const PanelKernels& ker
   }
 }
 
+// Vectors (a tile) whose y is small enough that matrices are read one after the other, each from its beginning to its end, which
+// memory is best at. Of more, what follows comes to a panel's y while that is in the caches.
+constexpr size_t kFewVectors = 16;
+
+// Panels `begin` to `end` of a product, and of those then.
+void AddPanels(const PackedProduct& product, size_t begin, size_t end, const PanelKernels& kernels) {
+  const size_t step = product.x->vectors() <= kFewVectors ? end - begin : 1;
+  for (size_t first = begin; first < end; first += step) {
+    for (size_t panel = first; panel < first + step; ++panel) AddRows(product, panel, kernels);
+    for (const PackedProduct& more : product.then) {
+      for (size_t panel = first; panel < first + step; ++panel) AddRows(more, panel, kernels);
+    }
+  }
+}
+
 void CheckFits(const PackedProduct& product) {
   const VectorTiles& x = *product.x;
   const PackedMatrix& w = *product.w;
-  CHECK(w.data.size() == PackedBytes(w.type, w.rows, w.columns));
+  CHECK(w.data.size() == PackedBytes(w.type, w.rows, w.columns, w.half));
   CHECK(w.columns == x.columns() && product.y.size() == x.vectors() * w.rows);
   CHECK(IsFloatType(w.type) ? x.forms().floats : x.forms().quantized);
+  for (const PackedProduct& more : product.then) {
+    CHECK(more.then.empty() && more.w->rows == w.rows);
+    CHECK(more.y.data() >= product.y.data() && more.y.data() + more.y.size() <= product.y.data() + product.y.size());
+    CHECK((more.y.data() - product.y.data()) % static_cast<ptrdiff_t>(w.rows) == 0);
+    CheckFits(more);
+  }
 }
 
 }  // namespace
@@ -95,9 +117,8 @@ void AddProducts(std::span<const PackedProduct> products, const Compute& compute
     size_t first = 0;  // panel of the product
     for (const PackedProduct& product : products) {
       const size_t after = first + PanelsOf(*product.w);
-      for (size_t panel = std::max(begin, first); panel < std::min(end, after); ++panel) {
-        AddRows(product, panel - first, kernels);
-      }
+      const size_t from = std::max(begin, first);
+      if (from < std::min(end, after)) AddPanels(product, from - first, std::min(end, after) - first, kernels);
       first = after;
     }
   });

@@ -15,6 +15,9 @@ struct PackedProduct {
   const PackedMatrix* w = nullptr;
   const VectorTiles* x = nullptr;
   std::span<float> y;  // vectors * w->rows
+  // Products of as many rows into parts of this y, that are added after it, while y is in the caches. They have none of
+  // their own; checked.
+  std::span<const PackedProduct> then = {};
 };
 
 // y[t * rows + r] += sum over c of W[r][c] * x[t * columns + c], for all products and vectors. Products are computed beside

@@ -26,12 +26,12 @@ std::vector<float> RandomValues(size_t count, uint64_t seed) {
 
 // Rows of weights with their packed form, in memory of their own.
 struct TwoForms {
-  TwoForms(TensorType type, uint64_t rows, uint64_t columns, Bytes blocks)
+  TwoForms(TensorType type, uint64_t rows, uint64_t columns, Bytes blocks, bool half = false)
       : raw(std::move(blocks)), plain{.type = type, .data = raw, .rows = rows, .columns = columns} {
-    lines.resize(PackedBytes(type, rows, columns) / sizeof(Line));
+    lines.resize(PackedBytes(type, rows, columns, half) / sizeof(Line));
     const std::span<uint8_t> bytes(lines.data()->bytes, lines.size() * sizeof(Line));
-    PackRows(plain, bytes);
-    packed = {.type = type, .rows = rows, .columns = columns, .data = bytes};
+    PackRows(plain, bytes, half);
+    packed = {.type = type, .rows = rows, .columns = columns, .data = bytes, .half = half};
   }
   struct alignas(64) Line {
     uint8_t bytes[64];
@@ -76,6 +76,16 @@ std::vector<float> Multiply(const PackedMatrix& w, std::span<const float> x, con
 
 bool SameBits(const std::vector<float>& x, const std::vector<float>& y) {
   return x.size() == y.size() && std::memcmp(x.data(), y.data(), x.size() * sizeof(float)) == 0;
+}
+
+// Q8_0 of random bits whose blocks are zero from the column 16 on.
+Bytes HalfBlocks(uint64_t rows, uint64_t columns) {
+  Bytes blocks = RandomBits(TensorType::kQ8_0, rows, columns).raw;
+  const size_t block_bytes = BlockBytes(TensorType::kQ8_0);
+  for (size_t at = 0; at < blocks.size(); at += block_bytes) {
+    std::ranges::fill(std::span(blocks).subspan(at + 18, 16), uint8_t{0});
+  }
+  return blocks;
 }
 
 // What int8 makes of a block of 32 values, in double.
@@ -149,6 +159,21 @@ TEST(AddProducts, EveryInstructionSetGivesTheSameBits) {
   }
 }
 
+TEST(AddProducts, HalvesGiveWhatWholeBlocksGive) {
+  for (const auto& [rows, columns] : {std::pair{40u, 32u}, {16u, 96u}}) {
+    const TwoForms whole(TensorType::kQ8_0, rows, columns, HalfBlocks(rows, columns));
+    const TwoForms half(TensorType::kQ8_0, rows, columns, HalfBlocks(rows, columns), true);
+    EXPECT_LT(half.packed.data.size(), whole.packed.data.size() * 6 / 10);
+    for (const size_t vectors : {1u, 2u, 7u, 31u}) {
+      const std::vector<float> x = RandomValues(vectors * columns, vectors);
+      const std::vector<float> expected = Multiply(whole.packed, x, {});
+      for (const InstructionSet set : UsableInstructionSets()) {
+        EXPECT_TRUE(SameBits(Multiply(half.packed, x, {.set = set}), expected)) << InstructionSetName(set) << " " << vectors;
+      }
+    }
+  }
+}
+
 TEST(AddProducts, TheLargestSumsFit) {
   // Codes and values at both ends: what 16 bits must hold in between.
   for (const TensorType type : {TensorType::kQ8_0, TensorType::kQ5_0, TensorType::kQ4_0, TensorType::kQ4_K,
@@ -210,6 +235,36 @@ TEST(AddProducts, SeveralMatricesShareTheVectors) {
   EXPECT_EQ(y2, Multiply(second.packed, x, {}));
 }
 
+// Of all vectors, and of some of them: after the product that they come with, whatever the panels, tiles and threads.
+TEST(AddProducts, ProductsThenAreAddedAfter) {
+  Workers workers(3);
+  constexpr size_t kRows = 200;
+  const TwoForms w = Quantized(TensorType::kQ4_0, kRows, 96);
+  const TwoForms b(TensorType::kQ8_0, kRows, 32, HalfBlocks(kRows, 32), true);
+  const TwoForms c = Quantized(TensorType::kF32, kRows, 3);
+  for (const size_t vectors : {1u, 3u, 16u, 23u}) {
+    const size_t some = (vectors + 1) / 2;  // the last
+    VectorTiles x, x_of_b, x_of_c;
+    x.Fill(RandomValues(vectors * 96, 1), 96, {.quantized = true}, {});
+    x_of_b.Fill(RandomValues(vectors * 32, 2), 32, {.quantized = true}, {});
+    x_of_c.Fill(RandomValues(some * 3, 3), 3, {.floats = true}, {});
+    const auto y_of_c = [&](std::vector<float>& y) { return std::span(y).last(some * kRows); };
+    std::vector<float> expected(vectors * kRows, 0.5f);
+    const PackedProduct apart[] = {{.w = &w.packed, .x = &x, .y = expected},
+                                   {.w = &b.packed, .x = &x_of_b, .y = expected},
+                                   {.w = &c.packed, .x = &x_of_c, .y = y_of_c(expected)}};
+    for (const PackedProduct& product : apart) AddProducts({&product, 1}, {});
+    for (const InstructionSet set : UsableInstructionSets()) {
+      std::vector<float> y(vectors * kRows, 0.5f);
+      const PackedProduct then[] = {{.w = &b.packed, .x = &x_of_b, .y = y},
+                                    {.w = &c.packed, .x = &x_of_c, .y = y_of_c(y)}};
+      const PackedProduct product = {.w = &w.packed, .x = &x, .y = y, .then = then};
+      AddProducts({&product, 1}, {.set = set, .workers = &workers});
+      EXPECT_TRUE(SameBits(y, expected)) << InstructionSetName(set) << " " << vectors;
+    }
+  }
+}
+
 TEST(AddProducts, ValuesThatAreNoNumbersStayNone) {
   const TwoForms w = Quantized(TensorType::kQ4_0, 16, 64);
   for (const float bad : {std::numeric_limits<float>::infinity(), std::numeric_limits<float>::quiet_NaN()}) {
@@ -231,6 +286,13 @@ TEST(AddProductsDeathTest, ChecksItsCaller) {
   tiles.Fill(std::vector<float>(64), 32, {.quantized = true}, {});
   EXPECT_DEATH(AddProducts({&product, 1}, {}), "columns");
   EXPECT_DEATH(tiles.Fill(std::vector<float>(40), 40, {.quantized = true}, {}), "kPanelBlock");
+  tiles.Fill(std::vector<float>(64), 64, {.quantized = true}, {});
+  const PackedProduct elsewhere = {.w = &w.packed, .x = &tiles, .y = y};
+  std::vector<float> own(16);
+  const PackedProduct first = {.w = &w.packed, .x = &tiles, .y = own, .then = {&elsewhere, 1}};
+  EXPECT_DEATH(AddProducts({&first, 1}, {}), "more.y");
+  EXPECT_DEATH(PackedBytes(TensorType::kQ4_0, 16, 32, true), "half");
+  EXPECT_DEATH(TwoForms(TensorType::kQ8_0, 1, 32, RandomBits(TensorType::kQ8_0, 1, 32).raw, true), "block");
 }
 
 TEST(InstructionSet, NamesAreRead) {

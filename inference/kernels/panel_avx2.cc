@@ -36,12 +36,14 @@ FLEETUNE_INLINE __m256i Moved(__m256i bits, int left) {
 // What a block of each type brings: the codes of a group, and how many groups' products fit 16 bits:
 // 2 * 127 * largest code * together < 2^15.
 struct FourBits {
+  static constexpr size_t kGroups = 8;
   static constexpr size_t kCodes = PanelLayoutOf(TensorType::kQ4_0).codes;
   static constexpr size_t kGroupsTogether = 8;
   static constexpr int kOffsetShift = 3;
   FLEETUNE_INLINE static __m256i Group(const uint8_t* codes, size_t g) { return FourBitGroup(codes, g); }
 };
 struct FiveBits {
+  static constexpr size_t kGroups = 8;
   static constexpr size_t kCodes = PanelLayoutOf(TensorType::kQ5_0).codes;
   static constexpr size_t kGroupsTogether = 4;
   static constexpr int kOffsetShift = 4;
@@ -60,8 +62,10 @@ struct SixBits {
 };
 // Eight bits do not fit beside a signed value: the line holds code - 128, of which the magnitude is multiplied with the
 // value that has taken its sign. 2 * 128 * 127 < 2^15.
+template <bool half>
 struct EightBits {
-  static constexpr size_t kCodes = PanelLayoutOf(TensorType::kQ8_0).codes;
+  static constexpr size_t kGroups = half ? 4 : 8;
+  static constexpr size_t kCodes = PanelLayoutOf(TensorType::kQ8_0, half).codes;
   static constexpr size_t kGroupsTogether = 1;
   static constexpr int kOffsetShift = -1;  // none is left to take off
   FLEETUNE_INLINE static __m256i Group(const uint8_t* codes, size_t g) {
@@ -155,7 +159,7 @@ void MultiplyPlain(const QuantizedPanel& panel, const QuantizedTile& tile, const
       }
       whole[t][0] = whole[t][1] = start;
     }
-    AddGroups<Bits, 0, 8>(panel.codes + b * Bits::kCodes, tile.values + at * kPanelBlock, whole);
+    AddGroups<Bits, 0, Bits::kGroups>(panel.codes + b * Bits::kCodes, tile.values + at * kPanelBlock, whole);
 #pragma GCC unroll 2
     for (size_t half = 0; half < 2; ++half) {
       const __m256 scale = LoadHalves(panel.scales + b * 32 + half * 16);
@@ -235,7 +239,9 @@ constexpr size_t VectorsTogether(TensorType type) {
 template <size_t count>
 void MultiplyPart(const QuantizedPanel& panel, const QuantizedTile& tile, const Part& part) {
   switch (panel.type) {
-    case TensorType::kQ8_0: return MultiplyPlain<EightBits, count>(panel, tile, part);
+    case TensorType::kQ8_0:
+      return panel.half ? MultiplyPlain<EightBits<true>, count>(panel, tile, part)
+                        : MultiplyPlain<EightBits<false>, count>(panel, tile, part);
     case TensorType::kQ4_0: return MultiplyPlain<FourBits, count>(panel, tile, part);
     case TensorType::kQ5_0: return MultiplyPlain<FiveBits, count>(panel, tile, part);
     case TensorType::kQ4_K: return MultiplyQ4_K<count>(panel, tile, part);

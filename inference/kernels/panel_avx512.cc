@@ -32,20 +32,24 @@ void LoadFourBits(const uint8_t* codes, Lines& lines) {
 }
 
 // What a block of each type brings: its codes, and how the sum of a vector becomes a float.
+template <bool half>
 struct EightBits {
-  static constexpr size_t kCodes = PanelLayoutOf(TensorType::kQ8_0).codes;
+  static constexpr size_t kCodes = PanelLayoutOf(TensorType::kQ8_0, half).codes;
+  static constexpr size_t kGroups = half ? 4 : 8;
   static constexpr int kOffsetShift = 7;
   static void Load(const uint8_t* codes, Lines& lines) {
-    for (size_t g = 0; g < 8; ++g) lines[g] = LoadLine(codes + g * kPanelLine);
+    for (size_t g = 0; g < kGroups; ++g) lines[g] = LoadLine(codes + g * kPanelLine);
   }
 };
 struct FourBits {
   static constexpr size_t kCodes = PanelLayoutOf(TensorType::kQ4_0).codes;
+  static constexpr size_t kGroups = 8;
   static constexpr int kOffsetShift = 3;
   static void Load(const uint8_t* codes, Lines& lines) { LoadFourBits(codes, lines); }
 };
 struct FiveBits {
   static constexpr size_t kCodes = PanelLayoutOf(TensorType::kQ5_0).codes;
+  static constexpr size_t kGroups = 8;
   static constexpr int kOffsetShift = 4;
   static void Load(const uint8_t* codes, Lines& lines) {
     LoadFourBits(codes, lines);
@@ -110,6 +114,7 @@ struct Sums {
 template <typename Bits, size_t vectors>
 void MultiplyPlain(const QuantizedPanel& panel, const QuantizedTile& tile, float* y, size_t stride) {
   constexpr size_t together = vectors < kTogether ? vectors : kTogether;
+  const int32_t* minus = Bits::kGroups == 4 ? tile.first : tile.minus;
   Sums<vectors> sums(y, stride);
   for (size_t b = 0; b < panel.blocks; ++b) {
     if constexpr (vectors <= 2) FetchAhead<Bits::kCodes + 32>(panel.codes, b);
@@ -121,9 +126,9 @@ void MultiplyPlain(const QuantizedPanel& panel, const QuantizedTile& tile, float
       const size_t at = b * vectors + t;
       __m512i sum[together];
       for (size_t i = 0; i < together; ++i) {
-        sum[i] = _mm512_slli_epi32(_mm512_set1_epi32(tile.minus[at + i]), Bits::kOffsetShift);
+        sum[i] = _mm512_slli_epi32(_mm512_set1_epi32(minus[at + i]), Bits::kOffsetShift);
       }
-      AddGroups<0, 8>(sum, lines, tile.values + at * kPanelBlock);
+      AddGroups<0, Bits::kGroups>(sum, lines, tile.values + at * kPanelBlock);
       for (size_t i = 0; i < together; ++i) {
         const __m512 factor = _mm512_mul_ps(scale, _mm512_set1_ps(tile.scales[at + i]));
         sums.of[t + i] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum[i]), factor, sums.of[t + i]);
@@ -197,7 +202,9 @@ void MultiplyQ6_K(const QuantizedPanel& panel, const QuantizedTile& tile, float*
 template <size_t vectors>
 void MultiplyTile(const QuantizedPanel& panel, const QuantizedTile& tile, float* y, size_t stride) {
   switch (panel.type) {
-    case TensorType::kQ8_0: return MultiplyPlain<EightBits, vectors>(panel, tile, y, stride);
+    case TensorType::kQ8_0:
+      return panel.half ? MultiplyPlain<EightBits<true>, vectors>(panel, tile, y, stride)
+                        : MultiplyPlain<EightBits<false>, vectors>(panel, tile, y, stride);
     case TensorType::kQ4_0: return MultiplyPlain<FourBits, vectors>(panel, tile, y, stride);
     case TensorType::kQ5_0: return MultiplyPlain<FiveBits, vectors>(panel, tile, y, stride);
     case TensorType::kQ4_K: return MultiplyQ4_K<vectors>(panel, tile, y, stride);

@@ -42,10 +42,10 @@ void WithoutOffset(const uint8x16_t (&codes)[8], int8_t offset, Lines& lines) {
   for (size_t g = 0; g < 8; ++g) lines[g] = vsubq_s8(vreinterpretq_s8_u8(codes[g]), vdupq_n_s8(offset));
 }
 
-// The codes of one block and four rows, less their offset.
-void LoadLines(TensorType type, const uint8_t* codes, Lines& lines) {
+// The codes of one block and four rows, less their offset: of Q8_0 the first `groups`.
+void LoadLines(TensorType type, const uint8_t* codes, size_t groups, Lines& lines) {
   if (type == TensorType::kQ8_0) {
-    for (size_t g = 0; g < 8; ++g) {
+    for (size_t g = 0; g < groups; ++g) {
       lines[g] = vreinterpretq_s8_u8(veorq_u8(vld1q_u8(codes + g * kPanelLine), vdupq_n_u8(128)));
     }
     return;
@@ -103,12 +103,13 @@ Scales LoadScales(const QuantizedPanel& panel, size_t b, size_t quarter) {
 }
 
 void Quantized(const QuantizedPanel& panel, const QuantizedTile& tile, float* y, size_t stride) {
-  const size_t block_bytes = PanelLayoutOf(panel.type).codes;
+  const size_t block_bytes = PanelLayoutOf(panel.type, panel.half).codes;
+  const size_t groups = panel.half ? 4 : 8;
   for (size_t quarter = 0; quarter < 4; ++quarter) {
     float* const out = y + quarter * kQuarterRows;
     for (size_t b = 0; b < panel.blocks; ++b) {
       Lines lines;
-      LoadLines(panel.type, panel.codes + b * block_bytes + quarter * kQuarterLine, lines);
+      LoadLines(panel.type, panel.codes + b * block_bytes + quarter * kQuarterLine, groups, lines);
       const Scales scales = LoadScales(panel, b, quarter);
       for (size_t t = 0; t < tile.vectors; ++t) {
         const size_t at = b * tile.vectors + t;
@@ -118,7 +119,7 @@ void Quantized(const QuantizedPanel& panel, const QuantizedTile& tile, float* y,
           sum = vmulq_s32(SumOfGroups(lines, x, 0, 4), scales.first);
           sum = vmlaq_s32(sum, SumOfGroups(lines, x, 4, 8), scales.second);
         } else {
-          sum = SumOfGroups(lines, x, 0, 8);
+          sum = SumOfGroups(lines, x, 0, groups);
         }
         const float32x4_t factor = vmulq_n_f32(scales.scale, tile.scales[at]);
         float32x4_t total = vfmaq_f32(vld1q_f32(out + t * stride), vcvtq_f32_s32(sum), factor);

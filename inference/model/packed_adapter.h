@@ -22,7 +22,7 @@ class PackedAdapter {
 
   struct Module {
     PackedMatrix a;  // rank rows of `in`; F32 if `in` is no multiple of 32
-    PackedMatrix b;  // `out` rows of rank_columns
+    PackedMatrix b;  // `out` rows of rank_columns; up to rank 16 a half
     std::span<const float> gains;  // `out` factors of W x + scale * B (A x); empty: none
   };
   // Null if the adapter does not change it.
@@ -36,13 +36,16 @@ class PackedAdapter {
   struct alignas(64) Line {
     uint8_t bytes[64];
   };
-  PackedMatrix Pack(TensorType type, uint64_t rows, uint64_t columns, const std::vector<float>& values);
+  // `shape` packed into `memory`.
+  static PackedMatrix Pack(PackedMatrix shape, const std::vector<float>& values, std::span<uint8_t> memory);
 
   std::shared_ptr<const RowGains> gains_;
   uint32_t rank_;
   float scale_;
   std::map<std::pair<uint32_t, Projection>, Module> modules_;
-  std::vector<std::vector<Line>> memory_;
+  // In the order of use, so that what is fetched ahead of a product is the next one's: A of the projections that read the same
+  // vectors, then their B.
+  std::vector<Line> memory_;
 };
 
 }  // namespace fleetune

@@ -19,15 +19,10 @@ void PackedProducts::Add(uint32_t layer, std::span<const float> x, std::span<con
   const size_t count = FindBranches(layer, adapted, products, x.size() / columns);
   const std::span<Branch> branches = std::span(branches_).first(count);
   VectorTiles::Forms forms;
-  jobs_.clear();
-  for (const ProjectionProduct& product : products) {
-    Need(*product.w, forms);
-    jobs_.push_back({.w = product.w, .x = &tiles_, .y = product.y});
-  }
+  for (const ProjectionProduct& product : products) Need(*product.w, forms);
   std::vector<VectorTiles::Forms> adapted_forms(adapted.size());
-  for (Branch& branch : branches) {
+  for (const Branch& branch : branches) {
     Need(branch.module->a, branch.x == &tiles_ ? forms : adapted_forms[branch.adapted]);
-    jobs_.push_back({.w = &branch.module->a, .x = branch.x, .y = branch.ax});
   }
   tiles_.Fill(x, columns, forms, compute_);
   for (size_t i = 0; i < adapted.size(); ++i) {
@@ -35,8 +30,21 @@ void PackedProducts::Add(uint32_t layer, std::span<const float> x, std::span<con
     adapted_tiles_[i].Fill(x.subspan(adapted[i].first * columns, adapted[i].count * columns), columns, adapted_forms[i],
                            compute_);
   }
+  MultiplyA(branches);
+  jobs_.clear();
+  size_t branch = 0;
+  for (size_t p = 0; p < products.size(); ++p) {
+    const size_t first = branch;
+    while (branch < count && branches[branch].product == p) ++branch;
+    jobs_.push_back({.w = products[p].w,
+                     .x = &tiles_,
+                     .y = products[p].y,
+                     .then = std::span(b_jobs_).subspan(first, branch - first)});
+  }
   AddProducts(jobs_, compute_);
-  if (count > 0) AddB(branches);
+  for (const Branch& one : branches) {
+    if (!one.module->gains.empty()) Gain(one);
+  }
 }
 
 size_t PackedProducts::FindBranches(uint32_t layer, std::span<const AdaptedVectors> adapted,
@@ -44,12 +52,14 @@ size_t PackedProducts::FindBranches(uint32_t layer, std::span<const AdaptedVecto
   if (adapted_tiles_.size() < adapted.size()) adapted_tiles_.resize(adapted.size());
   if (branches_.size() < adapted.size() * products.size()) branches_.resize(adapted.size() * products.size());
   size_t count = 0;
-  for (size_t i = 0; i < adapted.size(); ++i) {
-    const AdaptedVectors& some = adapted[i];
-    for (const ProjectionProduct& product : products) {
+  for (size_t p = 0; p < products.size(); ++p) {
+    const ProjectionProduct& product = products[p];
+    for (size_t i = 0; i < adapted.size(); ++i) {
+      const AdaptedVectors& some = adapted[i];
       const PackedAdapter::Module* module = some.adapter->Find(layer, product.projection);
       if (module == nullptr) continue;
       Branch& branch = branches_[count++];
+      branch.product = p;
       branch.adapted = i;
       branch.adapter = some.adapter;
       branch.module = module;
@@ -62,8 +72,11 @@ size_t PackedProducts::FindBranches(uint32_t layer, std::span<const AdaptedVecto
   return count;
 }
 
-void PackedProducts::AddB(std::span<Branch> branches) {
+void PackedProducts::MultiplyA(std::span<Branch> branches) {
   jobs_.clear();
+  for (Branch& branch : branches) jobs_.push_back({.w = &branch.module->a, .x = branch.x, .y = branch.ax});
+  AddProducts(jobs_, compute_);
+  b_jobs_.clear();
   for (Branch& branch : branches) {
     const size_t rank = branch.adapter->rank();
     const size_t columns = branch.adapter->rank_columns();
@@ -73,11 +86,7 @@ void PackedProducts::AddB(std::span<Branch> branches) {
       for (size_t r = 0; r < rank; ++r) branch.padded[t * columns + r] = branch.adapter->scale() * branch.ax[t * rank + r];
     }
     branch.tiles.Fill(branch.padded, columns, {.quantized = true}, {.set = compute_.set});
-    jobs_.push_back({.w = &branch.module->b, .x = &branch.tiles, .y = branch.y});
-  }
-  AddProducts(jobs_, compute_);
-  for (Branch& branch : branches) {
-    if (!branch.module->gains.empty()) Gain(branch);
+    b_jobs_.push_back({.w = &branch.module->b, .x = &branch.tiles, .y = branch.y});
   }
 }
 

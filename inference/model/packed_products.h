@@ -24,8 +24,8 @@ struct AdaptedVectors {
   size_t count = 0;
 };
 
-// Computes such products: W for all vectors at once, A and B for those of each adapter. Keeps the memory that they need from
-// one to the next. Not thread-safe.
+// Computes such products: A first, for the vectors of each adapter, then W for all vectors and B beside it, rows by rows. Keeps
+// the memory that they need from one to the next. Not thread-safe.
 class PackedProducts {
  public:
   // What `compute` points to is borrowed.
@@ -41,6 +41,7 @@ class PackedProducts {
  private:
   // One adapter's part of one projection.
   struct Branch {
+    size_t product = 0;
     size_t adapted = 0;
     const PackedAdapter* adapter = nullptr;
     const PackedAdapter::Module* module = nullptr;
@@ -52,10 +53,11 @@ class PackedProducts {
     VectorTiles tiles;
     std::vector<float> before;  // of DoRA: y as it was, while y takes W x + scale * B (A x)
   };
-  // Branches of the layer, in branches_ up to their number, which comes back.
+  // Branches of the layer, in branches_ up to their number, which comes back: those of the first product, of the next.
   size_t FindBranches(uint32_t layer, std::span<const AdaptedVectors> adapted,
                       std::span<const ProjectionProduct> products, size_t vectors);
-  void AddB(std::span<Branch> branches);
+  // A x, and B's jobs.
+  void MultiplyA(std::span<Branch> branches);
   static void SetAside(Branch& branch);
   void Gain(const Branch& branch) const;
 
@@ -64,6 +66,7 @@ class PackedProducts {
   std::vector<VectorTiles> adapted_tiles_;  // of each adapter's
   std::vector<Branch> branches_;
   std::vector<PackedProduct> jobs_;
+  std::vector<PackedProduct> b_jobs_;
 };
 
 }  // namespace fleetune
