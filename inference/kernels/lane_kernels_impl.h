@@ -4,12 +4,12 @@
 
 typedef float Lanes __attribute__((vector_size(64)));
 typedef int32_t IntLanes __attribute__((vector_size(64)));
-typedef uint32_t BitLanes __attribute__((vector_size(64)));
-typedef uint16_t HalfLanes __attribute__((vector_size(32)));
 constexpr size_t kLanes = 16;
 
 // For the loops of attention, where the compiler would keep what is wider than a register in memory.
 typedef float Register __attribute__((vector_size(kRegisterBytes)));
+typedef uint32_t BitRegister __attribute__((vector_size(kRegisterBytes)));
+typedef uint16_t HalfRegister __attribute__((vector_size(kRegisterBytes / 2)));
 constexpr size_t kWidth = kRegisterBytes / sizeof(float);
 constexpr size_t kRegisters = kLanes / kWidth;  // of 16 lanes
 
@@ -19,23 +19,29 @@ FLEETUNE_INLINE void Load(const float* at, Lanes& lanes) { __builtin_memcpy(&lan
 FLEETUNE_INLINE void Store(const Lanes& lanes, float* at) { __builtin_memcpy(at, &lanes, sizeof(lanes)); }
 
 // Exact, subnormal halves included. The cache holds no infinity and no NaN.
-FLEETUNE_INLINE void LoadHalves(const uint16_t* at, Lanes& lanes) {
+FLEETUNE_INLINE void LoadHalves(const uint16_t* at, Register& floats) {
 #if defined(__AVX512F__)
-  lanes = _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(at)));
+  floats = _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(at)));
 #elif defined(__F16C__)
-  for (size_t i = 0; i < 2; ++i) {
-    const __m256 eight = _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(at + 8 * i)));
-    __builtin_memcpy(reinterpret_cast<char*>(&lanes) + 32 * i, &eight, sizeof(eight));
-  }
+  floats = _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(at)));
 #else
-  HalfLanes halves;
+  HalfRegister halves;
   __builtin_memcpy(&halves, at, sizeof(halves));
-  const BitLanes bits = __builtin_convertvector(halves, BitLanes);
-  const BitLanes magnitude = (bits & 0x7FFF) << 13;
-  const Lanes scaled = reinterpret_cast<Lanes>(magnitude) * 0x1p112f;  // puts the exponent right
-  const BitLanes result = reinterpret_cast<BitLanes>(scaled) | (bits & 0x8000) << 16;
-  lanes = reinterpret_cast<Lanes>(result);
+  const BitRegister bits = __builtin_convertvector(halves, BitRegister);
+  const BitRegister magnitude = (bits & 0x7FFF) << 13;
+  const Register scaled = reinterpret_cast<Register>(magnitude) * 0x1p112f;  // puts the exponent right
+  const BitRegister result = reinterpret_cast<BitRegister>(scaled) | (bits & 0x8000) << 16;
+  floats = reinterpret_cast<Register>(result);
 #endif
+}
+// Of 16 halves, in the place of 16 floats.
+FLEETUNE_INLINE void ToFloats(const uint16_t* halves, float* floats) {
+#pragma GCC unroll 4
+  for (size_t j = 0; j < kRegisters; ++j) {
+    Register part;
+    LoadHalves(halves + j * kWidth, part);
+    __builtin_memcpy(floats + j * kWidth, &part, sizeof(part));
+  }
 }
 
 FLEETUNE_INLINE float SumOf(const Lanes& lanes) {
@@ -139,7 +145,27 @@ struct AttentionLayout {
   size_t query_size() const { return padded + 2 * kLanes; }  // sums of values, sums of weights by lane, largest score
 };
 
-// What the next block needs is on its way while this one is worked on: other heads lie in between, which the processor
+// Keys and values of a block as floats, of which a row of values has `padded`.
+struct FloatBlock {
+  const float* keys;
+  const float* values;
+  size_t padded;
+  FLEETUNE_INLINE void Key(size_t at, Register& k) const { __builtin_memcpy(&k, keys + at, sizeof(k)); }
+  FLEETUNE_INLINE void Value(size_t t, size_t i, Register& v) const {
+    __builtin_memcpy(&v, values + t * padded + i, sizeof(v));
+  }
+};
+
+// The same as they lie in the cache: halves become floats when they are loaded.
+struct HalfBlock {
+  const uint16_t* keys;
+  const uint16_t* values;
+  size_t head_size;
+  FLEETUNE_INLINE void Key(size_t at, Register& k) const { LoadHalves(keys + at, k); }
+  FLEETUNE_INLINE void Value(size_t t, size_t i, Register& v) const { LoadHalves(values + t * head_size + i, v); }
+};
+
+// What a later block needs is on its way while this one is worked on: other heads lie in between, which the processor
 // does not foresee.
 FLEETUNE_INLINE void FetchBlock(const AttentionTask& task, size_t block) {
   constexpr size_t kLineHalves = 64 / sizeof(uint16_t);
@@ -152,38 +178,29 @@ FLEETUNE_INLINE void FetchBlock(const AttentionTask& task, size_t block) {
 void LoadBlock(const AttentionTask& task, size_t block, const AttentionLayout& layout, float* keys, float* values) {
   const uint16_t* key_halves = task.keys + block * task.stride;
   const uint16_t* value_halves = task.values + block * task.stride;
-  for (size_t i = 0; i < task.head_size; ++i) {
-    Lanes lanes;
-    LoadHalves(key_halves + i * kCacheBlock, lanes);
-    Store(lanes, keys + i * kCacheBlock);
-  }
+  for (size_t i = 0; i < task.head_size; ++i) ToFloats(key_halves + i * kCacheBlock, keys + i * kCacheBlock);
   for (size_t t = 0; t < kCacheBlock; ++t) {
     const uint16_t* row = value_halves + t * task.head_size;
     float* out = values + t * layout.padded;
-    Lanes lanes;
     size_t i = 0;
-    for (; i + kLanes <= task.head_size; i += kLanes) {
-      LoadHalves(row + i, lanes);
-      Store(lanes, out + i);
-    }
+    for (; i + kLanes <= task.head_size; i += kLanes) ToFloats(row + i, out + i);
     if (i == task.head_size) continue;
     uint16_t part[kLanes] = {};
     __builtin_memcpy(part, row + i, (task.head_size - i) * sizeof(uint16_t));
-    LoadHalves(part, lanes);
-    Store(lanes, out + i);
+    ToFloats(part, out + i);
   }
 }
 
 // Scores of `count` queries with 16 keys.
-template <size_t count>
-FLEETUNE_INLINE void Scores(const float* const (&q)[count], const float* keys, size_t head_size, Lanes (&scores)[count]) {
+template <size_t count, typename Block>
+FLEETUNE_INLINE void Scores(const float* const (&q)[count], const Block& block, size_t head_size, Lanes (&scores)[count]) {
   Register even[count][kRegisters] = {};
   Register odd[count][kRegisters] = {};
   const auto add = [&](size_t i, Register (&sums)[count][kRegisters]) __attribute__((always_inline)) {
 #pragma GCC unroll 4
     for (size_t j = 0; j < kRegisters; ++j) {
       Register k;
-      __builtin_memcpy(&k, keys + i * kCacheBlock + j * kWidth, sizeof(k));
+      block.Key(i * kCacheBlock + j * kWidth, k);
 #pragma GCC unroll 4
       for (size_t n = 0; n < count; ++n) sums[n][j] += q[n][i] * k;
     }
@@ -233,8 +250,8 @@ FLEETUNE_INLINE void ToWeights(const AttentionLayout& layout, size_t before, siz
 }
 
 // Adds 16 values, weighted, to the sums of `count` queries: elements from `begin` on that fill `registers`.
-template <size_t count, size_t registers>
-FLEETUNE_INLINE void AddValues(const float (&weights)[count][kLanes], const float* values, size_t padded, size_t begin,
+template <size_t registers, size_t count, typename Block>
+FLEETUNE_INLINE void AddValues(const float (&weights)[count][kLanes], const Block& block, size_t begin,
                                float* const (&states)[count]) {
   Register sums[count][registers];
 #pragma GCC unroll 4
@@ -246,7 +263,7 @@ FLEETUNE_INLINE void AddValues(const float (&weights)[count][kLanes], const floa
 #pragma GCC unroll 8
     for (size_t j = 0; j < registers; ++j) {
       Register v;
-      __builtin_memcpy(&v, values + t * padded + begin + j * kWidth, sizeof(v));
+      block.Value(t, begin + j * kWidth, v);
 #pragma GCC unroll 4
       for (size_t n = 0; n < count; ++n) sums[n][j] += weights[n][t] * v;
     }
@@ -259,9 +276,9 @@ FLEETUNE_INLINE void AddValues(const float (&weights)[count][kLanes], const floa
 }
 
 // A block of keys and values for `count` queries that see some of it. A query gets the same bits alone and among others.
-template <size_t count>
+template <size_t count, typename Block>
 void AddBlock(const AttentionTask& task, const AttentionLayout& layout, const size_t* which, size_t before,
-              const float* keys, const float* values, float* all_states) {
+              const Block& block, float* all_states) {
   const float* q[count];
   float* states[count];
   for (size_t n = 0; n < count; ++n) {
@@ -269,7 +286,7 @@ void AddBlock(const AttentionTask& task, const AttentionLayout& layout, const si
     states[n] = all_states + which[n] * layout.query_size();
   }
   Lanes scores[count];
-  Scores<count>(q, keys, task.head_size, scores);
+  Scores<count>(q, block, task.head_size, scores);
   float weights[count][kLanes];
   for (size_t n = 0; n < count; ++n) {
     ToWeights(layout, before, task.queries[which[n]].visible, states[n], scores[n]);
@@ -277,18 +294,37 @@ void AddBlock(const AttentionTask& task, const AttentionLayout& layout, const si
   }
   size_t i = 0;
   for (; i + 2 * kLanes <= layout.padded; i += 2 * kLanes) {
-    AddValues<count, 2 * kRegisters>(weights, values, layout.padded, i, states);
+    AddValues<2 * kRegisters>(weights, block, i, states);
   }
-  if (i < layout.padded) AddValues<count, kRegisters>(weights, values, layout.padded, i, states);
+  if (i < layout.padded) AddValues<kRegisters>(weights, block, i, states);
 }
 
 // The same for any number up to `most`.
-template <size_t most>
+template <size_t most, typename Block>
 void AddBlockFor(size_t count, const AttentionTask& task, const AttentionLayout& layout, const size_t* which,
-                 size_t before, const float* keys, const float* values, float* states) {
-  if (count == most) return AddBlock<most>(task, layout, which, before, keys, values, states);
-  if constexpr (most > 1) AddBlockFor<most - 1>(count, task, layout, which, before, keys, values, states);
+                 size_t before, const Block& block, float* states) {
+  if (count == most) return AddBlock<most>(task, layout, which, before, block, states);
+  if constexpr (most > 1) AddBlockFor<most - 1>(count, task, layout, which, before, block, states);
 }
+
+// For all queries that see some of it.
+template <typename Block>
+void AddBlockForAll(const AttentionTask& task, const AttentionLayout& layout, size_t before, const Block& block,
+                    float* states) {
+  size_t which[kQueriesTogether];
+  size_t found = 0;
+  for (size_t i = 0; i < task.count; ++i) {
+    if (task.queries[i].visible <= before) continue;
+    which[found++] = i;
+    if (found < kQueriesTogether) continue;
+    AddBlockFor<kQueriesTogether>(found, task, layout, which, before, block, states);
+    found = 0;
+  }
+  AddBlockFor<kQueriesTogether>(found, task, layout, which, before, block, states);
+}
+
+constexpr size_t kQueriesInPlace = 2 * kQueriesTogether;
+constexpr size_t kBlocksAhead = 1;
 
 void Attend(const AttentionTask& task) {
   const AttentionLayout layout(task.head_size);
@@ -300,19 +336,20 @@ void Attend(const AttentionTask& task) {
   for (size_t i = 0; i < task.count; ++i) {
     visible = task.queries[i].visible > visible ? task.queries[i].visible : visible;
   }
+  // Few queries do not pay for a copy of the block as floats.
+  const bool in_place = task.count <= kQueriesInPlace && task.head_size % kLanes == 0;
   for (size_t before = 0; before < visible; before += kCacheBlock) {
-    if (before + kCacheBlock < visible) FetchBlock(task, before / kCacheBlock + 1);
-    LoadBlock(task, before / kCacheBlock, layout, keys, values);
-    size_t which[kQueriesTogether];
-    size_t found = 0;
-    for (size_t i = 0; i < task.count; ++i) {
-      if (task.queries[i].visible <= before) continue;
-      which[found++] = i;
-      if (found < kQueriesTogether) continue;
-      AddBlockFor<kQueriesTogether>(found, task, layout, which, before, keys, values, states);
-      found = 0;
+    const size_t block = before / kCacheBlock;
+    if (before + kBlocksAhead * kCacheBlock < visible) FetchBlock(task, block + kBlocksAhead);
+    if (in_place) {
+      const HalfBlock halves = {.keys = task.keys + block * task.stride,
+                                .values = task.values + block * task.stride,
+                                .head_size = task.head_size};
+      AddBlockForAll(task, layout, before, halves, states);
+    } else {
+      LoadBlock(task, block, layout, keys, values);
+      AddBlockForAll(task, layout, before, FloatBlock{.keys = keys, .values = values, .padded = layout.padded}, states);
     }
-    AddBlockFor<kQueriesTogether>(found, task, layout, which, before, keys, values, states);
   }
   for (size_t i = 0; i < task.count; ++i) {
     const float* state = states + i * layout.query_size();
