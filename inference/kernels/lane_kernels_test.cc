@@ -91,26 +91,30 @@ TEST_P(LaneKernelsTest, AttendAgreesWithDouble) {
   }
 }
 
+// Few queries read keys and values where they lie, many from a copy.
 TEST_P(LaneKernelsTest, AQueryIsTheSameAloneAndAmongOthers) {
-  const Cache cache(40, 64);
-  const std::vector<float> q = RandomValues(3 * 64, 1, 3);
-  std::vector<float> together(3 * 64);
-  std::vector<float> alone(64);
-  std::vector<float> scratch(AttentionScratch(64, 3));
-  std::vector<AttentionQuery> queries;
-  for (size_t i = 0; i < 3; ++i) {
-    queries.push_back({.q = q.data() + i * 64, .out = together.data() + i * 64, .visible = 38 + i});
-  }
-  AttentionTask task = {.queries = queries.data(), .count = 3, .head_size = 64, .keys = cache.keys.data(),
-                        .values = cache.values.data(), .stride = cache.stride, .scratch = scratch.data()};
-  kernels_.attend(task);
-  for (size_t i = 0; i < 3; ++i) {
-    AttentionQuery single = queries[i];
-    single.out = alone.data();
-    task.queries = &single;
-    task.count = 1;
+  constexpr size_t kQueries = 20;
+  const Cache cache(60, 64);
+  const std::vector<float> q = RandomValues(kQueries * 64, 1, 3);
+  std::vector<float> scratch(AttentionScratch(64, kQueries));
+  for (const size_t count : {size_t{3}, kQueries}) {
+    std::vector<float> together(count * 64);
+    std::vector<AttentionQuery> queries;
+    for (size_t i = 0; i < count; ++i) {
+      queries.push_back({.q = q.data() + i * 64, .out = together.data() + i * 64, .visible = 38 + i});
+    }
+    AttentionTask task = {.queries = queries.data(), .count = count, .head_size = 64, .keys = cache.keys.data(),
+                          .values = cache.values.data(), .stride = cache.stride, .scratch = scratch.data()};
     kernels_.attend(task);
-    EXPECT_TRUE(std::equal(alone.begin(), alone.end(), together.begin() + static_cast<ptrdiff_t>(i * 64)));
+    for (size_t i = 0; i < count; ++i) {
+      std::vector<float> alone(64);
+      AttentionQuery single = queries[i];
+      single.out = alone.data();
+      task.queries = &single;
+      task.count = 1;
+      kernels_.attend(task);
+      EXPECT_TRUE(std::equal(alone.begin(), alone.end(), together.begin() + static_cast<ptrdiff_t>(i * 64))) << i;
+    }
   }
 }
 
