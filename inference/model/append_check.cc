@@ -23,6 +23,16 @@ absl::Status CheckAppend(const LlamaShape& shape, std::span<const int32_t> token
   return absl::OkStatus();
 }
 
+absl::Status CheckLoad(uint32_t tokens, uint32_t max_tokens, uint64_t saved, uint64_t expected) {
+  if (tokens > max_tokens) {
+    return absl::ResourceExhaustedError(fmt::format("{} saved tokens are over the sequence's {}", tokens, max_tokens));
+  }
+  if (saved != expected) {
+    return absl::DataLossError(fmt::format("{} bytes of keys and values for {} tokens, expected {}", saved, tokens, expected));
+  }
+  return absl::OkStatus();
+}
+
 std::vector<OutputPart> PartsOf(size_t row, std::span<const int32_t> tokens, std::span<float> output, size_t chunk) {
   CHECK(output.size() % row == 0 && output.size() / row <= tokens.size());
   const size_t silent = tokens.size() - output.size() / row;  // tokens without a row

@@ -13,6 +13,9 @@ namespace fleetune {
 absl::Status CheckAppend(const LlamaShape& shape, std::span<const int32_t> tokens, uint32_t position,
                          uint32_t max_tokens);
 
+// What Sequence::Load asks; its errors. `expected`: bytes that so many tokens have.
+absl::Status CheckLoad(uint32_t tokens, uint32_t max_tokens, uint64_t saved, uint64_t expected);
+
 // Tokens to compute together, and where what follows from the last of them goes: a row a token, maybe none.
 struct OutputPart {
   std::span<const int32_t> tokens;

@@ -73,6 +73,33 @@ std::unique_ptr<Sequence> CachedSequence::Fork(uint32_t position) const {
   return fork;
 }
 
+Bytes CachedSequence::Save() const {
+  Bytes saved;
+  saved.reserve(cache_bytes());
+  for (const LayerCache& cache : cache_) {
+    for (const std::vector<float>* rows : {&cache.keys, &cache.values}) {
+      const auto* bytes = reinterpret_cast<const uint8_t*>(rows->data());
+      saved.insert(saved.end(), bytes, bytes + rows->size() * sizeof(float));
+    }
+  }
+  return saved;
+}
+
+absl::Status CachedSequence::Load(uint32_t tokens, std::span<const uint8_t> saved) {
+  CHECK(position_ == 0);
+  const size_t floats = size_t{tokens} * shape_.kv_heads * shape_.head_size;
+  RETURN_IF_ERROR(CheckLoad(tokens, max_tokens_, saved.size(), 2 * sizeof(float) * floats * shape_.layers));
+  for (LayerCache& cache : cache_) {
+    for (std::vector<float>* rows : {&cache.keys, &cache.values}) {
+      rows->resize(floats);
+      std::ranges::copy(saved.first(floats * sizeof(float)), reinterpret_cast<uint8_t*>(rows->data()));
+      saved = saved.subspan(floats * sizeof(float));
+    }
+  }
+  position_ = tokens;
+  return absl::OkStatus();
+}
+
 uint64_t CachedSequence::cache_bytes() const {
   return uint64_t{2} * sizeof(float) * shape_.layers * shape_.kv_heads * shape_.head_size * position_;
 }

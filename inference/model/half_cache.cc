@@ -47,6 +47,27 @@ void HalfCache::KeepOnly(uint32_t tokens) {
   values_.resize(keys_.size());
 }
 
+void HalfCache::AppendTo(Bytes& saved) const {
+  for (const std::vector<uint16_t>* halves : {&keys_, &values_}) {
+    const auto* bytes = reinterpret_cast<const uint8_t*>(halves->data());
+    saved.insert(saved.end(), bytes, bytes + halves->size() * sizeof(uint16_t));
+  }
+}
+
+void HalfCache::Load(std::span<const uint8_t> saved) {
+  const size_t of_each = saved.size() / 2;
+  for (std::vector<uint16_t>* halves : {&keys_, &values_}) {
+    halves->resize(of_each / sizeof(uint16_t));
+    std::ranges::copy(saved.first(of_each), reinterpret_cast<uint8_t*>(halves->data()));
+    saved = saved.subspan(of_each);
+  }
+}
+
+uint64_t HalfCache::SavedBytes(const LlamaShape& shape, uint32_t tokens) {
+  const uint64_t blocks = (uint64_t{tokens} + kCacheBlock - 1) / kCacheBlock;
+  return 2 * sizeof(uint16_t) * blocks * kCacheBlock * shape.kv_heads * shape.head_size;
+}
+
 size_t HalfCache::AttentionParts(size_t tokens) const {
   return (tokens + kTokensTogether - 1) / kTokensTogether * kv_heads_;
 }

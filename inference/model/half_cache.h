@@ -4,6 +4,7 @@
 #include <span>
 #include <vector>
 
+#include "base/bytes.h"
 #include "inference/gguf/llama_shape.h"
 #include "inference/kernels/instruction_set.h"
 
@@ -20,6 +21,13 @@ class HalfCache {
 
   // Forgets all tokens but the first `tokens`, which are in the cache.
   void KeepOnly(uint32_t tokens);
+
+  // What it holds, added to `saved`; as many bytes as SavedBytes says of its tokens. Load takes the place of what is there
+  // with it. Requires as many bytes as SavedBytes says of any number of tokens.
+  void AppendTo(Bytes& saved) const;
+  void Load(std::span<const uint8_t> saved);
+  static uint64_t SavedBytes(const LlamaShape& shape, uint32_t tokens);
+
   uint64_t bytes() const { return (keys_.size() + values_.size()) * sizeof(uint16_t); }
 
   // Causal attention of `tokens` tokens, `position` and on, which are in the cache: rows of heads * head_size floats in `q` and

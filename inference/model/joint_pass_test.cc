@@ -144,6 +144,24 @@ TEST_P(JointPassTest, ForgottenTokensLeaveNoTrace) {
   }
 }
 
+// What a prompt on disk rests on: a sequence that was saved, maybe amid a block of its keys and values, goes on as it would have.
+TEST_P(JointPassTest, ASavedSequenceGoesOnWithTheSameBits) {
+  for (const auto& adapter : adapters_) {
+    for (const uint32_t count : {16u, 20u, 32u}) {
+      const auto origin = Start(adapter);
+      ASSERT_THAT(origin->Append(Tokens(count, 1), {}), IsOk());
+      const Bytes saved = origin->Save();
+      EXPECT_EQ(saved.size(), origin->cache_bytes());
+      const auto loaded = Start(adapter);
+      ASSERT_THAT(loaded->Load(count, saved), IsOk());
+      EXPECT_EQ(loaded->position(), count);
+      EXPECT_EQ(loaded->Save(), saved);
+      const std::vector<int32_t> rest = Tokens(19, 2);
+      EXPECT_TRUE(SameBits(OneByOne(*loaded, rest), OneByOne(*origin, rest))) << count;
+    }
+  }
+}
+
 // Sequences of different adapters and lengths that read different numbers of tokens, some of them with guesses to forget.
 TEST_P(JointPassTest, SequencesTogetherHaveTheBitsOfEachAlone) {
   constexpr size_t kSequences = 7, kPasses = 5;

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "base/bytes.h"
 #include "inference/gguf/gguf_file.h"
 #include "inference/gguf/llama_shape.h"
 #include "inference/kernels/compute.h"
@@ -96,6 +97,14 @@ class Sequence {
   // A copy as it was after its first `position` tokens, which shares nothing that changes. Requires
   // position <= this->position(); checked.
   virtual std::unique_ptr<Sequence> Fork(uint32_t position) const = 0;
+
+  // Keys and values of all tokens read, as Load takes them: cache_bytes() of them.
+  virtual Bytes Save() const = 0;
+
+  // Goes on after the first `tokens` tokens of another sequence, of which `saved` is what Save gave when it had read them and no
+  // more: with the same bits, if it was one over the same model, adapter and ModelCompute. Requires that nothing was read;
+  // checked. ResourceExhausted past max_tokens; DataLoss if `saved` is not as long as that of so many tokens.
+  virtual absl::Status Load(uint32_t tokens, std::span<const uint8_t> saved) = 0;
 
   virtual uint32_t position() const = 0;     // tokens read
   virtual uint64_t cache_bytes() const = 0;  // of keys and values

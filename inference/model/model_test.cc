@@ -143,6 +143,26 @@ TEST(Model, AForkGoesOnWithoutItsOrigin) {
   }
 }
 
+TEST(Model, LoadsNoMoreThanASequenceHoldsAndNothingOfAnotherLength) {
+  const auto file = *GgufFile::FromBytes(TinyLlama{}.ToBytes());
+  for (const ModelCompute& compute : {ModelCompute{}, ModelCompute{.packed = PackedModel::InMemory(*file), .workers = nullptr}}) {
+    const auto model = *Model::Load(file, compute);
+    auto origin = *Sequence::Start(model, nullptr, 32);
+    ASSERT_THAT(origin->Append(kTokens, {}), IsOk());
+    Bytes saved = origin->Save();
+    const uint32_t count = origin->position();
+    EXPECT_THAT((*Sequence::Start(model, nullptr, count - 1))->Load(count, saved),
+                HasStatus(StatusCode::kResourceExhausted, "10 saved tokens are over the sequence's 9"));
+    auto loaded = *Sequence::Start(model, nullptr, count);
+    EXPECT_THAT(loaded->Load(0, saved), HasStatus(StatusCode::kDataLoss, "for 0 tokens"));
+    saved.pop_back();
+    EXPECT_THAT(loaded->Load(count, saved), HasStatus(StatusCode::kDataLoss, "bytes of keys and values for 10 tokens"));
+    EXPECT_EQ(loaded->position(), 0u);
+    EXPECT_THAT(loaded->Load(0, {}), IsOk());
+    EXPECT_THAT(loaded->Load(count, origin->Save()), IsOk());
+  }
+}
+
 TEST(Model, StatesAreWhatTheOutputMatrixReads) {
   const auto file = *GgufFile::FromBytes(TinyLlama{}.ToBytes());
   const auto model = *Model::Load(file);

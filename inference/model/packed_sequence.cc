@@ -54,6 +54,25 @@ std::unique_ptr<Sequence> PackedSequence::Fork(uint32_t position) const {
   return fork;
 }
 
+Bytes PackedSequence::Save() const {
+  Bytes saved;
+  saved.reserve(cache_bytes());
+  for (const HalfCache& cache : state_.layers) cache.AppendTo(saved);
+  return saved;
+}
+
+absl::Status PackedSequence::Load(uint32_t tokens, std::span<const uint8_t> saved) {
+  CHECK(state_.position == 0);
+  const size_t of_layer = HalfCache::SavedBytes(model_->shape(), tokens);
+  RETURN_IF_ERROR(CheckLoad(tokens, max_tokens_, saved.size(), of_layer * state_.layers.size()));
+  for (HalfCache& cache : state_.layers) {
+    cache.Load(saved.first(of_layer));
+    saved = saved.subspan(of_layer);
+  }
+  state_.position = tokens;
+  return absl::OkStatus();
+}
+
 uint64_t PackedSequence::cache_bytes() const {
   uint64_t bytes = 0;
   for (const HalfCache& cache : state_.layers) bytes += cache.bytes();

@@ -18,6 +18,8 @@ class PackedSequence final : public Sequence {
   absl::Status AppendStates(std::span<const int32_t> tokens, std::span<float> states) override;
   void KeepOnly(uint32_t position) override;
   std::unique_ptr<Sequence> Fork(uint32_t position) const override;
+  Bytes Save() const override;
+  absl::Status Load(uint32_t tokens, std::span<const uint8_t> saved) override;
   uint32_t position() const override { return state_.position; }
   uint64_t cache_bytes() const override;
 
