@@ -9,6 +9,7 @@
 #include "client/data/checkpoint_files.h"
 #include "client/data/control_files.h"
 #include "client/data/example_store.h"
+#include "client/data/learned_files.h"
 #include "client/personal/personal_shelf.h"
 #include "lora/records/record.h"
 
@@ -83,8 +84,9 @@ absl::Status PurgeDataVerb(const VerbContext& context) {
   RETURN_IF_ERROR(store.ok() ? store->Purge() : ExampleStore::PurgeFolder(context.folder.root));
   RETURN_IF_ERROR(CheckpointFiles::DeleteAll(context.folder.root));
   RETURN_IF_ERROR(ControlFiles::DeleteAll(context.folder.root));
+  RETURN_IF_ERROR(DeleteLearnedFiles(context.folder.prompts(), [](const std::string&) { return true; }));
   ASSIGN_OR_RETURN(const uint32_t personal, PersonalShelf::DeleteAll(context.folder.root));
-  const std::string what = std::string("all examples, what trainings on them kept on this device, ") +
+  const std::string what = std::string("all examples, what trainings on them kept on this device, what the API kept of prompts, ") +
                            (personal > 0 ? "the personal adapter that was learned from them, " : "") + "and the key to all of it";
   RETURN_IF_ERROR(Audit(context.folder, clock, what + " were destroyed"));
   if (context.json) {

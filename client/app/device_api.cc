@@ -4,8 +4,10 @@
 #include <utility>
 
 #include <fmt/format.h>
+#include <spdlog/spdlog.h>
 
 #include "base/status_macros.h"
+#include "client/data/example_store.h"
 #include "inference/server/access_token.h"
 
 namespace fleetune {
@@ -104,14 +106,29 @@ absl::Status DeviceApi::Listen(const Digest& base, const std::string& model_path
   const ApiOptions options = {.limits = {.time_budget = options_.answer_time},
                               .prompt_cache_bytes = options_.api.prompt_cache_megabytes * 1'000'000,
                               .base_hash = base.ToHex()};
+  ASSIGN_OR_RETURN(prompts_, OpenPrompts(base));
   service_ = std::make_unique<ApiService>(ApiService::Parts{.generator = generator_,
                                                             .random = &random_,
                                                             .clock = &clock_,
-                                                            .sink = options_.api.keep_feedback ? &sink_ : nullptr},
+                                                            .sink = options_.api.keep_feedback ? &sink_ : nullptr,
+                                                            .prompts = prompts_.get(),
+                                                            .tell = [](const std::string& line) { spdlog::warn("{}", line); }},
                                           options);
   ASSIGN_OR_RETURN(server_, HttpServer::Start(*service_, {.listen = listen_, .token = token_}));
   base_ = base;
   return absl::OkStatus();
+}
+
+absl::StatusOr<std::unique_ptr<PromptFiles>> DeviceApi::OpenPrompts(const Digest& base) const {
+  const uint64_t megabytes = options_.api.prompt_cache_disk_megabytes;
+  if (megabytes == 0) return nullptr;
+  // Asked of a store of its own each time: threads of the API ask, seldom, and a purge replaces the key.
+  auto key = [root = folder_.root, this]() -> absl::StatusOr<Secret32> {
+    ASSIGN_OR_RETURN(ExampleStore examples, ExampleStore::Open(root, clock_));
+    return examples.PromptKey();
+  };
+  return PromptFiles::Open({.folder = folder_.prompts(), .max_bytes = megabytes * 1'000'000, .key = std::move(key)},
+                           generator_->model(), base.ToHex());
 }
 
 std::vector<std::string> DeviceApi::served() const {

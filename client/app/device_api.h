@@ -16,6 +16,7 @@
 #include "client/app/settings.h"
 #include "client/update/adapter_shelf.h"
 #include "client/update/model_shelf.h"
+#include "inference/prompts/prompt_files.h"
 #include "inference/server/http_server.h"
 
 namespace fleetune {
@@ -46,6 +47,8 @@ class DeviceApi final : public PromptServer {
  private:
   DeviceApi(DeviceFolder folder, Options options, LoopbackAddress listen, std::string token, const Clock& clock);
   absl::Status Listen(const Digest& base, const std::string& model_path);
+  // Null: none are to be kept.
+  absl::StatusOr<std::unique_ptr<PromptFiles>> OpenPrompts(const Digest& base) const;
 
   const DeviceFolder folder_;
   const Options options_;
@@ -57,6 +60,7 @@ class DeviceApi final : public PromptServer {
 
   Digest base_;  // of what follows, which ends in the other order
   std::shared_ptr<const Generator> generator_;
+  std::unique_ptr<PromptFiles> prompts_;  // maybe null
   std::unique_ptr<ApiService> service_;
   std::unique_ptr<HttpServer> server_;
   std::vector<ServedTask> tasks_;

@@ -19,6 +19,7 @@ struct DeviceFolder {
   std::string adapters() const { return root + "/adapters"; }        // client/update/adapter_shelf.h
   std::string models() const { return root + "/models"; }            // client/update/model_shelf.h
   std::string downloads() const { return root + "/downloads"; }
+  std::string prompts() const { return root + "/prompts"; }          // inference/prompts/prompt_files.h, sealed
   std::string api_token() const { return root + "/api.token"; }      // device_api.h
   std::string lock() const { return root + "/daemon.lock"; }
   // Held while a personal adapter is trained: no two at once, and the daemon trains nothing meanwhile.

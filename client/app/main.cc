@@ -97,7 +97,7 @@ int Main(int argc, char** argv) {
   add->add_option("files", line.files, "FILE...")->required();
   add->add_option("--tag", line.tag, "What tasks ask for them by")->capture_default_str();
   CLI::App* stats = data->add_subcommand("stats", "How many there are");
-  CLI::App* purge = data->add_subcommand("purge", "Destroy all examples, what trainings on them kept here, and the key to both");
+  CLI::App* purge = data->add_subcommand("purge", "Destroy all examples, what trainings on them and prompts kept here, and the key to all of it");
   purge->add_flag("--yes", line.yes, "Really");
   CLI::App* generate = app.add_subcommand("generate", "Answer a prompt with the released adapter, offline too");
   generate->add_option("prompt", line.generate.prompt, "PROMPT")->required();

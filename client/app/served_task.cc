@@ -35,7 +35,7 @@ absl::StatusOr<std::optional<ServedAdapter>> FindPersonal(const DeviceFolder& fo
   const std::string hash = Sha256(SerializePersonal(*personal)).ToHex();
   return std::optional(ServedAdapter{.name = fleet.name + ":personal",
                                      .version = fleet.version,
-                                     .hash = fleet.hash,
+                                     .hash = Sha256(AsBytes(fleet.hash + hash)).ToHex(),
                                      .identity = fmt::format("{}+personal-{}", fleet.identity, hash.substr(0, kDigits)),
                                      .adapter = std::make_shared<const Adapter>(std::move(joined))});
 }

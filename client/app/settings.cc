@@ -191,6 +191,7 @@ absl::Status ReadApi(const toml::table& table, ApiSettings& api) {
     return Wrong("api.preference_tag", *table.get("preference_tag"), fmt::format("at most {} characters", kMaxExampleTagBytes));
   }
   RETURN_IF_ERROR(reader.Integer("prompt_cache_megabytes", 0, 100'000, api.prompt_cache_megabytes));
+  RETURN_IF_ERROR(reader.Integer("prompt_cache_disk_megabytes", 0, 100'000, api.prompt_cache_disk_megabytes));
   RETURN_IF_ERROR(reader.Flag("personal_by_default", api.personal_by_default));
   return reader.RefuseOthers();
 }

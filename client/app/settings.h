@@ -21,6 +21,7 @@ struct ApiSettings {
   std::string feedback_tag = "feedback";  // of these examples: answers that were good, and what bad ones should have been
   std::string preference_tag = "preferences";  // of pairs, which of two answers was liked better; empty: none are kept
   uint64_t prompt_cache_megabytes = 64;   // of prompts that were read, 0 .. 100,000
+  uint64_t prompt_cache_disk_megabytes = 256;  // of system prompts that outlive the daemon, sealed, 0 .. 100,000; 0: none does
   bool personal_by_default = true;        // a task's name means the device's own adapter on top, where there is one
 };
 
@@ -62,7 +63,7 @@ inline constexpr size_t kMaxSettingsBytes = 64 * 1024;
 //   learning_rate = 0.001       sequence_length = 256
 //   [api]
 //   listen = "127.0.0.1:8080"  keep_feedback = false     feedback_tag = "feedback"    prompt_cache_megabytes = 64
-//   personal_by_default = true preference_tag = "preferences"
+//   personal_by_default = true preference_tag = "preferences"    prompt_cache_disk_megabytes = 256
 // InvalidArgument naming key and line: an unknown key, a wrong type, a value out of range.
 absl::StatusOr<ClientSettings> ParseSettings(std::string_view toml);
 

@@ -78,6 +78,7 @@ listen = "[::1]:8081"
 keep_feedback = true
 feedback_tag = "home"
 prompt_cache_megabytes = 10
+prompt_cache_disk_megabytes = 0
 preference_tag = "judged"
 personal_by_default = false
 )");
@@ -107,6 +108,7 @@ personal_by_default = false
   EXPECT_TRUE(settings->api.keep_feedback);
   EXPECT_EQ(settings->api.feedback_tag, "home");
   EXPECT_EQ(settings->api.prompt_cache_megabytes, 10u);
+  EXPECT_EQ(settings->api.prompt_cache_disk_megabytes, 0u);
   EXPECT_EQ(settings->api.preference_tag, "judged");
   EXPECT_FALSE(settings->api.personal_by_default);
 }

@@ -25,6 +25,7 @@ constexpr std::string_view kDuplicatesLabel = "fleetune v1 find equal examples";
 constexpr std::string_view kCheckpointsLabel = "fleetune v1 seal checkpoints";
 constexpr std::string_view kControlsLabel = "fleetune v1 seal control variates";
 constexpr std::string_view kPersonalLabel = "fleetune v1 seal personal adapter";
+constexpr std::string_view kPromptsLabel = "fleetune v1 keep prompts";
 constexpr std::string_view kHeldOutLabel = "fleetune v1 draw held-out examples";
 
 absl::StatusOr<Secret32> ReadKey(const std::string& path) {
@@ -116,6 +117,7 @@ absl::StatusOr<ExampleKeys> DataKeyFile::Unwrap(std::span<const uint8_t> wrapped
                      .checkpoints = DeriveKey(data_key->bytes(), {}, AsBytes(kCheckpointsLabel)),
                      .controls = DeriveKey(data_key->bytes(), {}, AsBytes(kControlsLabel)),
                      .personal = DeriveKey(data_key->bytes(), {}, AsBytes(kPersonalLabel)),
+                     .prompts = DeriveKey(data_key->bytes(), {}, AsBytes(kPromptsLabel)),
                      .held_out = DeriveKey(data_key->bytes(), {}, AsBytes(kHeldOutLabel))};
 }
 

@@ -23,6 +23,7 @@ struct ExampleKeys {
   Secret32 checkpoints;  // AES-256-GCM of what trainings on them leave behind
   Secret32 controls;     // AES-256-GCM of the control variates that were learned from them
   Secret32 personal;     // AES-256-GCM of what was learned from them for this device alone (client/personal)
+  Secret32 prompts;      // of system prompts that programs of the machine gave (inference/prompts), which may tell of the owner
   Secret32 held_out;     // draws what is never learned from (lora/examples/held_out.h)
 };
 

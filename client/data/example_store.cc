@@ -282,6 +282,11 @@ absl::StatusOr<Secret32> ExampleStore::PersonalKey() {
   return Secret32(keys_->personal.bytes());
 }
 
+absl::StatusOr<Secret32> ExampleStore::PromptKey() {
+  RETURN_IF_ERROR(database_.Read([&] { return RefreshKeys(); }));
+  return Secret32(keys_->prompts.bytes());
+}
+
 absl::Status ExampleStore::Purge() { return PurgeDatabase(database_, key_file_); }
 
 absl::Status ExampleStore::PurgeFolder(const std::string& dir) {

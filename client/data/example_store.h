@@ -75,6 +75,8 @@ class ExampleStore {
   absl::StatusOr<Secret32> ControlKey();
   // The key of what was learned from these examples for this device alone (client/personal): another one after a purge.
   absl::StatusOr<Secret32> PersonalKey();
+  // The key of system prompts that are kept on this device (inference/prompts): another one after a purge.
+  absl::StatusOr<Secret32> PromptKey();
   // What the part of the examples that is never learned from is drawn by: the same until a purge.
   absl::StatusOr<Bytes> HeldOutSecret();
 

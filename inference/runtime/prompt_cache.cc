@@ -38,6 +38,13 @@ std::unique_ptr<Sequence> PromptCache::Find(std::span<const int32_t> prompt,
   return found->Fork(static_cast<uint32_t>(shared));
 }
 
+bool PromptCache::Has(std::span<const int32_t> tokens, const std::shared_ptr<const Adapter>& adapter) const {
+  MutexLock lock(&mutex_);
+  return std::ranges::any_of(entries_, [&](const Entry& entry) {
+    return entry.adapter == adapter && SharedTokens(entry.tokens, tokens) == tokens.size();
+  });
+}
+
 void PromptCache::Keep(const Sequence& sequence, std::vector<int32_t> tokens, std::shared_ptr<const Adapter> adapter) {
   CHECK(tokens.size() == sequence.position());
   const uint64_t size = sequence.cache_bytes();

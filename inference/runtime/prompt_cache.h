@@ -28,6 +28,9 @@ class PromptCache {
   // whole prompt, so that there is a token left to read. Null if none shares kLeastShared tokens. `adapter` may be null.
   std::unique_ptr<Sequence> Find(std::span<const int32_t> prompt, const std::shared_ptr<const Adapter>& adapter);
 
+  // Whether a kept sequence begins with all of `tokens`, so that Find has them of any prompt that does.
+  bool Has(std::span<const int32_t> tokens, const std::shared_ptr<const Adapter>& adapter) const;
+
   // Keeps a copy of a sequence that has read exactly `tokens`; those that are a beginning of it are dropped.
   // Requires tokens.size() == sequence.position(); checked.
   void Keep(const Sequence& sequence, std::vector<int32_t> tokens, std::shared_ptr<const Adapter> adapter);

@@ -46,6 +46,16 @@ TEST_F(PromptCacheTest, FindsTheLongestThatIsShared) {
   EXPECT_EQ(Shared(cache, {}), 0u);
 }
 
+TEST_F(PromptCacheTest, HasWhatAKeptSequenceBeginsWith) {
+  PromptCache cache(1 << 20);
+  EXPECT_FALSE(cache.Has(Tokens(3, 100), nullptr));
+  Keep(cache, Tokens(12, 100));
+  EXPECT_TRUE(cache.Has(Tokens(12, 100), nullptr));
+  EXPECT_TRUE(cache.Has(Tokens(9, 12), nullptr));
+  EXPECT_FALSE(cache.Has(Tokens(9, 100), nullptr));
+  EXPECT_FALSE(cache.Has(Tokens(13, 100), nullptr));
+}
+
 TEST_F(PromptCacheTest, AForkGoesOnAsIfItHadReadTheRest) {
   PromptCache cache(1 << 20);
   Keep(cache, Tokens(12, 100));

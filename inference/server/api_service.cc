@@ -70,6 +70,7 @@ ApiService::ApiService(Parts parts, ApiOptions options)
       counter_(options_.limits.time_budget),
       scheduler_(parts_.generator) {
   CHECK(Validate(options_).ok());
+  if (parts_.prompts != nullptr) system_prompts_.emplace(parts_.prompts, &cache_, parts_.tell);
 }
 
 absl::StatusOr<std::unique_ptr<ApiService::Answering>> ApiService::BeginChat(std::string_view body) {
@@ -88,6 +89,7 @@ absl::StatusOr<std::unique_ptr<ApiService::Answering>> ApiService::Begin(Complet
   ASSIGN_OR_RETURN(asked.prompt, Tokens(request, asked.options.stop));
   const auto* text = std::get_if<std::string>(&request.prompt);
   asked.begins_text = text != nullptr && text->empty();
+  std::optional<PromptBeginning> system = SystemOf(request, asked.prompt, choice);
   asked.adapter = std::move(choice.adapter);
   asked.options.draft_tokens = options_.draft_tokens;
   asked.options.seed = request.seed.value_or(parts_.random->NextU64() & kMaxApiSeed);
@@ -104,6 +106,7 @@ absl::StatusOr<std::unique_ptr<ApiService::Answering>> ApiService::Begin(Complet
                       .log_probabilities = asked.options.log_probabilities.has_value()};
   answering->request_ = std::move(request);
   answering->asked_ = std::move(asked);
+  answering->system_ = std::move(system);
   return answering;
 }
 
@@ -111,7 +114,9 @@ bool ApiService::Answering::Write(BodyWriter& writer) {
   std::optional<AnswerStream> stream;
   if (request_.stream) stream.emplace(head_, request_.stream_usage);
   WritingReader reader(writer, stream ? &*stream : nullptr, service_->closed_);
+  const bool is_new = system_ && service_->system_prompts_->Recall(*system_);
   const absl::StatusOr<Generated> answer = service_->scheduler_.Answer(asked_, reader, &service_->cache_);
+  if (is_new) service_->system_prompts_->Keep(*system_);
   service_->ForgetIfReplaced(asked_.adapter);
   if (!answer.ok()) {
     reader.WriteAll(stream ? FormatErrorEvent(answer.status()) : FormatError(ToApiError(answer.status())));
@@ -185,11 +190,11 @@ void ApiService::Close() {
 }
 
 absl::StatusOr<ApiService::Choice> ApiService::Choose(const std::string& model) const {
-  if (model == kBaseModelName) return Choice{.adapter = nullptr, .fingerprint = FingerprintOf(nullptr)};
+  if (model == kBaseModelName) return Choice{.adapter = nullptr, .adapter_hash = {}, .fingerprint = FingerprintOf(nullptr)};
   const std::shared_ptr<const ServedAdapters::List> adapters = adapters_.Current();
   std::string names = kBaseModelName;
   for (const ServedAdapter& one : *adapters) {
-    if (one.name == model) return Choice{.adapter = one.adapter, .fingerprint = FingerprintOf(&one)};
+    if (one.name == model) return Choice{.adapter = one.adapter, .adapter_hash = one.hash, .fingerprint = FingerprintOf(&one)};
     names += ", " + one.name;
   }
   return FieldError(absl::StatusCode::kNotFound, "model",
@@ -212,6 +217,18 @@ absl::StatusOr<std::vector<int32_t>> ApiService::Tokens(const CompletionRequest&
   RETURN_IF_ERROR(chat_family_.status());
   if (std::string end = EndOfAnswer(*chat_family_); !end.empty()) stop.push_back(std::move(end));
   return ChatTokens(parts_.generator->tokenizer(), *chat_family_, std::get<ApiMessages>(request.prompt));
+}
+
+std::optional<PromptBeginning> ApiService::SystemOf(const CompletionRequest& request, const std::vector<int32_t>& tokens,
+                                                    const Choice& choice) const {
+  if (!system_prompts_ || !request.is_chat()) return std::nullopt;
+  const size_t system = SystemTokens(parts_.generator->tokenizer(), *chat_family_,
+                                     std::get<ApiMessages>(request.prompt), tokens);
+  const auto kept = static_cast<ptrdiff_t>(PromptFiles::Worthwhile(system));
+  if (kept == 0) return std::nullopt;
+  return PromptBeginning{.tokens = {tokens.begin(), tokens.begin() + kept},
+                         .adapter = choice.adapter,
+                         .adapter_hash = choice.adapter_hash};
 }
 
 absl::Status ApiService::CheckLength(std::span<const int32_t> tokens) const {

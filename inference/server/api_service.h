@@ -10,6 +10,7 @@
 #include "absl/status/statusor.h"
 #include "base/clock.h"
 #include "base/random.h"
+#include "inference/prompts/prompt_files.h"
 #include "inference/runtime/answer_scheduler.h"
 #include "inference/runtime/generator.h"
 #include "inference/runtime/prompt_cache.h"
@@ -20,6 +21,7 @@
 #include "inference/server/feedback_sink.h"
 #include "inference/server/remembered_answers.h"
 #include "inference/server/served_adapters.h"
+#include "inference/server/system_prompts.h"
 #include "inference/tokenizer/chat_template.h"
 
 namespace fleetune {
@@ -48,13 +50,15 @@ class BodyWriter {
 // thread.
 class ApiService {
  public:
-  // All borrowed, but for the generator. `sink` may be null: feedback is refused, and no answer remembered. The random source
-  // and the sink are thread-safe.
+  // All borrowed, but for the generator. `sink` may be null: feedback is refused, and no answer remembered. `prompts` too: no
+  // system prompt outlives the service; they are of the generator's model. What is called is thread-safe.
   struct Parts {
     std::shared_ptr<const Generator> generator;
     RandomSource* random = nullptr;  // of seeds and ids
     const Clock* clock = nullptr;
     FeedbackSink* sink = nullptr;
+    PromptFiles* prompts = nullptr;
+    SystemPrompts::Tell tell = {};  // of prompts that are left out; set if there are files
   };
   // Requires valid options; checked.
   ApiService(Parts parts, ApiOptions options);
@@ -74,6 +78,7 @@ class ApiService {
     Admission::Turn turn_;
     CompletionRequest request_;
     AnswerRequest asked_;
+    std::optional<PromptBeginning> system_;  // if it is worth a file
     AnswerHead head_;
   };
 
@@ -102,6 +107,7 @@ class ApiService {
  private:
   struct Choice {
     std::shared_ptr<const Adapter> adapter;
+    std::string adapter_hash;
     std::string fingerprint;
   };
   absl::StatusOr<Choice> Choose(const std::string& model) const;
@@ -109,6 +115,9 @@ class ApiService {
   absl::StatusOr<std::unique_ptr<Answering>> Begin(CompletionRequest request);
   // The prompt's tokens; adds to `stop` what ends an assistant's turn.
   absl::StatusOr<std::vector<int32_t>> Tokens(const CompletionRequest& request, std::vector<std::string>& stop) const;
+  // None: no file, or not worth one.
+  std::optional<PromptBeginning> SystemOf(const CompletionRequest& request, const std::vector<int32_t>& tokens,
+                                          const Choice& choice) const;
   absl::Status CheckLength(std::span<const int32_t> tokens) const;
   // An answer keeps its prompt, also that of an adapter which was replaced or dropped meanwhile and serves nobody any more.
   void ForgetIfReplaced(const std::shared_ptr<const Adapter>& adapter);
@@ -121,6 +130,7 @@ class ApiService {
   ServedAdapters adapters_;
   Admission admission_;
   PromptCache cache_;
+  std::optional<SystemPrompts> system_prompts_;  // over cache_
   RememberedAnswers remembered_;
   AnswerCounter counter_;
   std::atomic<bool> closed_{false};

@@ -1,5 +1,7 @@
 #include "inference/server/chat_prompt.h"
 
+#include <algorithm>
+
 namespace fleetune {
 
 std::vector<int32_t> ChatTokens(const Tokenizer& tokenizer, ChatFamily family, const ApiMessages& messages) {
@@ -9,6 +11,16 @@ std::vector<int32_t> ChatTokens(const Tokenizer& tokenizer, ChatFamily family, c
   std::vector<Tokenizer::TextPart> parts;
   for (const ChatPiece& piece : pieces) parts.push_back({.text = piece.text, .parse_special = piece.is_markup});
   return tokenizer.EncodeParts(parts, tokenizer.adds_bos());
+}
+
+size_t SystemTokens(const Tokenizer& tokenizer, ChatFamily family, const ApiMessages& messages,
+                    const std::vector<int32_t>& tokens) {
+  const auto is_other = [](const ApiMessage& message) { return message.role != "system"; };
+  ApiMessages alone(messages.begin(), std::ranges::find_if(messages, is_other));
+  if (alone.empty()) return 0;
+  alone.push_back({.role = "user", .content = ""});  // into whose turn some families put the system's words
+  const std::vector<int32_t> other = ChatTokens(tokenizer, family, alone);
+  return static_cast<size_t>(std::ranges::mismatch(tokens, other).in1 - tokens.begin());
 }
 
 std::string EndOfAnswer(ChatFamily family) {

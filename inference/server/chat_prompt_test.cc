@@ -22,6 +22,24 @@ TEST(ChatPrompt, NobodyWritesAControlToken) {
   EXPECT_EQ(std::count(tokens.begin(), tokens.end(), *tokenizer->bos()), 1);
 }
 
+TEST(ChatPrompt, TheSystemsWordsAreTheSameWhateverIsSaidAfterThem) {
+  const auto tokenizer = *Tokenizer::FromGguf(**GgufFile::FromBytes(TinyLlama{}.ToBytes()));
+  for (const ChatFamily family : {ChatFamily::kChatML, ChatFamily::kLlama2, ChatFamily::kLlama3, ChatFamily::kZephyr,
+                                  ChatFamily::kGemma, ChatFamily::kPhi3, ChatFamily::kMistral}) {
+    const auto system_text = [&](const ApiMessages& messages) {
+      std::vector<int32_t> tokens = ChatTokens(*tokenizer, family, messages);
+      tokens.resize(SystemTokens(*tokenizer, family, messages, tokens));
+      return *tokenizer->Decode(tokens);
+    };
+    const std::string text = system_text({{"system", "hush"}, {"user", "hi"}});
+    EXPECT_NE(text.find("hush"), std::string::npos);
+    EXPECT_EQ(text.find("hi"), std::string::npos);
+    EXPECT_EQ(system_text({{"system", "hush"}, {"user", "no"}, {"assistant", "ah"}, {"user", "hi"}}), text);
+    EXPECT_EQ(system_text({{"user", "hi"}, {"system", "hush"}}), "");
+    EXPECT_EQ(system_text({{"user", "hi"}}), "");
+  }
+}
+
 TEST(ChatPrompt, EveryFamilyEndsAnswersInItsWay) {
   EXPECT_EQ(EndOfAnswer(ChatFamily::kChatML), "<|im_end|>");
   EXPECT_EQ(EndOfAnswer(ChatFamily::kLlama2), "</s>");

@@ -26,6 +26,8 @@ struct ServeArguments {
   std::vector<std::string> adapters;
   std::string listen = "127.0.0.1:8080";
   std::string token_file;
+  std::string prompt_folder;  // empty: system prompts are kept in memory alone
+  uint64_t prompt_megabytes = 1024;
   ApiOptions options;
   EngineArguments engine;
 };
@@ -40,6 +42,16 @@ absl::StatusOr<ServedAdapter> OpenServed(const std::string& argument, const Mode
   served.hash = Sha256(SerializeAdapterFile(*served.adapter)).ToHex();
   return served;
 }
+
+// Null: none are to be kept.
+absl::StatusOr<std::unique_ptr<PromptFiles>> OpenPrompts(const ServeArguments& arguments, std::shared_ptr<const Model> model,
+                                                         const std::string& base_hash) {
+  if (arguments.prompt_folder.empty()) return nullptr;
+  return PromptFiles::Open({.folder = arguments.prompt_folder, .max_bytes = arguments.prompt_megabytes * 1'000'000},
+                           std::move(model), base_hash);
+}
+
+void Warn(const std::string& line) { std::fputs(fmt::format("{}\n", line).c_str(), stderr); }
 
 // SIGINT and SIGTERM, blocked from now on in this thread and those that it starts.
 class Signals {
@@ -76,7 +88,9 @@ absl::Status RunServe(const ServeArguments& arguments) {
   ApiOptions options = arguments.options;
   ASSIGN_OR_RETURN(const Digest base, Sha256OfFile(arguments.model));
   options.base_hash = base.ToHex();
-  ApiService service({.generator = generator, .random = &random, .clock = &clock}, options);
+  ASSIGN_OR_RETURN(const std::unique_ptr<PromptFiles> prompts, OpenPrompts(arguments, generator->model(), options.base_hash));
+  ApiService service({.generator = generator, .random = &random, .clock = &clock, .prompts = prompts.get(), .tell = Warn},
+                     options);
   RETURN_IF_ERROR(service.Serve(std::move(adapters)));
   ASSIGN_OR_RETURN(const std::unique_ptr<HttpServer> server, HttpServer::Start(service, {.listen = listen, .token = token}));
   std::puts(fmt::format("listening on {}:{}", arguments.listen.substr(0, arguments.listen.rfind(':')), server->port()).c_str());
@@ -106,6 +120,11 @@ void AddServeCommand(CLI::App& app, int& exit_code) {
                    "Read ahead at most what came after the same words before, 0 to 32; 0: never. No token depends on it")
       ->capture_default_str();
   command->add_option("--max-tokens", arguments->options.limits.max_tokens, "Of one answer at most")->capture_default_str();
+  command->add_option("--prompt-cache", arguments->prompt_folder,
+                      "Folder where system prompts that were read outlive the server, for its owner's eyes; by default none does");
+  command->add_option("--prompt-cache-megabytes", arguments->prompt_megabytes, "Of that folder at most")
+      ->check(CLI::Range(uint64_t{1}, uint64_t{1'000'000}))
+      ->capture_default_str();
   AddEngineOptions(*command, arguments->engine);
   command->callback([arguments, &exit_code] { exit_code = ReportStatus(RunServe(*arguments)); });
 }
