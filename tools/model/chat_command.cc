@@ -13,6 +13,7 @@
 #include "inference/server/chat_prompt.h"
 #include "tools/model/engine_arguments.h"
 #include "tools/model/opened_model.h"
+#include "tools/model/time_budget.h"
 
 namespace fleetune {
 namespace {
@@ -55,6 +56,7 @@ absl::Status RunChat(const ChatArguments& arguments) {
     TerminalReader reader;
     ASSIGN_OR_RETURN(Generated answer, generator->Answer(request, reader, &cache));
     std::putchar('\n');
+    TellOfTimeBudget(answer, arguments.options.time_budget);
     messages.push_back({.role = "assistant", .content = std::move(answer.text)});
   }
   return absl::OkStatus();
@@ -73,6 +75,7 @@ void AddChatCommand(CLI::App& app, int& exit_code) {
       ->allow_extra_args(false);
   command->add_option("--system", arguments->system, "What the model is told before all");
   command->add_option("--max-tokens", options.max_tokens, "Tokens of an answer at most")->capture_default_str();
+  AddTimeBudgetOption(*command, options.time_budget);
   command->add_option("--temperature", options.temperature, "0 to 10; 0: the likeliest token always")
       ->capture_default_str();
   command->add_option("--top-p", options.top_p, "Choose among the likeliest of this total probability")

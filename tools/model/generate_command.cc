@@ -11,6 +11,7 @@
 #include "inference/runtime/generator.h"
 #include "tools/model/engine_arguments.h"
 #include "tools/model/opened_model.h"
+#include "tools/model/time_budget.h"
 
 namespace fleetune {
 namespace {
@@ -40,6 +41,7 @@ absl::Status RunGenerate(const GenerateArguments& arguments) {
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - begin;
   if (!arguments.json) {
     std::putchar('\n');
+    TellOfTimeBudget(answer, arguments.options.time_budget);
     return absl::OkStatus();
   }
   const nlohmann::ordered_json out = {{"text", answer.text},
@@ -65,6 +67,7 @@ void AddGenerateCommand(CLI::App& app, int& exit_code) {
       ->allow_extra_args(false);
   command->add_option("--max-tokens", arguments->options.max_tokens, "Tokens of the answer at most")
       ->capture_default_str();
+  AddTimeBudgetOption(*command, arguments->options.time_budget);
   command->add_option("--temperature", arguments->options.temperature, "0 to 10; 0: the likeliest token always")
       ->capture_default_str();
   command->add_option("--top-k", arguments->options.top_k, "Choose among the likeliest k; 0: all")

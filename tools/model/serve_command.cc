@@ -17,6 +17,7 @@
 #include "lora/formats/fleetune_adapter_file.h"
 #include "tools/model/engine_arguments.h"
 #include "tools/model/opened_model.h"
+#include "tools/model/time_budget.h"
 
 namespace fleetune {
 namespace {
@@ -120,6 +121,7 @@ void AddServeCommand(CLI::App& app, int& exit_code) {
                    "Read ahead at most what came after the same words before, 0 to 32; 0: never. No token depends on it")
       ->capture_default_str();
   command->add_option("--max-tokens", arguments->options.limits.max_tokens, "Of one answer at most")->capture_default_str();
+  AddTimeBudgetOption(*command, arguments->options.limits.time_budget);
   command->add_option("--prompt-cache", arguments->prompt_folder,
                       "Folder where system prompts that were read outlive the server, for its owner's eyes; by default none does");
   command->add_option("--prompt-cache-megabytes", arguments->prompt_megabytes, "Of that folder at most")
