@@ -108,6 +108,11 @@ void LoopbackFleet::AddDevice(const std::string& name, const std::string& data_p
   ExpectDone(Device(name, {"data", "add", data_path}), "data add");
 }
 
+int LoopbackFleet::VersionOn(const std::string& name) const {
+  const nlohmann::json tasks = DeviceStatus(name).at("tasks");
+  return tasks.empty() ? -1 : tasks[0].at("version").get<int>();
+}
+
 Background LoopbackFleet::RunDevice(const std::string& name) const {
   return Background("fleetune-client", {"--dir", DeviceFolder(name), "run"}, DeviceFolder(name) + ".log");
 }
@@ -144,6 +149,18 @@ nlohmann::json LoopbackFleet::AwaitRound(const std::string& id) const {
 
 std::string LoopbackFleet::Log(const std::string& name) const {
   return ReadText(name == "coordinator" ? folder_ + "/coordinator.log" : DeviceFolder(name) + ".log");
+}
+
+std::string LoopbackFleet::SmallText() const {
+  constexpr size_t kBytes = 12'000;
+  const std::string path = folder_ + "/small.txt";
+  WriteText(path, ReadText(SpeakerText("romeo")).substr(0, kBytes));
+  return path;
+}
+
+nlohmann::json JsonOf(const Finished& finished) {
+  EXPECT_EQ(finished.exit_code, 0) << finished.errors;
+  return nlohmann::json::parse(finished.output, nullptr, false);
 }
 
 }  // namespace fleetune

@@ -35,6 +35,8 @@ class LoopbackFleet {
   nlohmann::json DeviceStatus(const std::string& name) const;
   // Enrols, takes in `data_path`, writes client.toml with `settings` and the model of this machine.
   void AddDevice(const std::string& name, const std::string& data_path, const std::string& settings = "");
+  // Of the task that the device serves; -1: of none yet.
+  int VersionOn(const std::string& name) const;
   Background RunDevice(const std::string& name) const;
 
   // `model add`, `task create` for "t" with these lines put into their sections.
@@ -55,12 +57,17 @@ class LoopbackFleet {
   // Waits until the round is not collecting any more.
   nlohmann::json AwaitRound(const std::string& id) const;
   std::string Log(const std::string& name) const;  // of a device, or "coordinator"
+  // A file in this folder: enough to learn from, and little to wait for.
+  std::string SmallText() const;
 
  private:
   std::string folder_;
   std::string address_;
   std::optional<Background> coordinator_;
 };
+
+// What a program that must end well printed with --json.
+nlohmann::json JsonOf(const Finished& finished);
 
 // Model and texts from FLEETUNE_TEST_DATA.
 std::string StoriesModel();
