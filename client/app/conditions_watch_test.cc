@@ -1,10 +1,10 @@
 #include "client/app/conditions_watch.h"
 
-#include "client/app/app_fixture.h"
 #include "client/app/daemon_lock.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/support/status_matchers.h"
+#include "tests/support/temp_folder.h"
 
 namespace fleetune {
 namespace {
@@ -25,7 +25,7 @@ class ConditionsWatchTest : public testing::Test {
                       .max_memory_bytes = 16'000'000, .memory_reserve_bytes = 0}, &state_, &clock_};
   }
 
-  const ScratchDevice device_;
+  const TempFolder device_;
   const DeviceFolder folder_{device_.path()};
   StateStore state_ = StateStore::Open(folder_.state()).value();
   SetClock clock_;

@@ -2,15 +2,15 @@
 
 #include <utility>
 
-#include "client/app/app_fixture.h"
 #include "gtest/gtest.h"
 #include "tests/support/status_matchers.h"
+#include "tests/support/temp_folder.h"
 
 namespace fleetune {
 namespace {
 
 TEST(DaemonLockTest, OneAtATimeAndFreeAgainAfterwards) {
-  ScratchDevice device;
+  TempFolder device;
   const std::string path = device.path() + "/daemon.lock";
   EXPECT_FALSE(DaemonLock::IsHeld(path));
   {

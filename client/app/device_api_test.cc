@@ -7,7 +7,6 @@
 
 #include "base/crypto/sha256.h"
 #include "base/files.h"
-#include "client/app/app_fixture.h"
 #include "client/data/audit_log.h"
 #include "client/data/example_store.h"
 #include "client/personal/personal_shelf.h"
@@ -15,6 +14,7 @@
 #include "gtest/gtest.h"
 #include "lora/update/adapter_update.h"
 #include "tests/support/status_matchers.h"
+#include "tests/support/temp_folder.h"
 #include "tests/support/tiny_llama.h"
 
 namespace fleetune {
@@ -76,7 +76,7 @@ class DeviceApiTest : public testing::Test {
     return *std::move(api);
   }
 
-  const ScratchDevice device_;
+  const TempFolder device_;
   const DeviceFolder folder_{device_.path()};
   const SystemClock clock_;
   AdapterShelf adapters_{folder_.adapters()};

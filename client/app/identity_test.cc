@@ -6,9 +6,9 @@
 #include "base/bytes.h"
 #include "base/crypto/certificate.h"
 #include "base/files.h"
-#include "client/app/app_fixture.h"
 #include "gtest/gtest.h"
 #include "tests/support/status_matchers.h"
+#include "tests/support/temp_folder.h"
 
 namespace fleetune {
 namespace {
@@ -38,7 +38,7 @@ DeviceIdentity Romeo() {
 }
 
 TEST(IdentityTest, RoundTripsAndKeepsTheKeyToItsOwner) {
-  ScratchDevice device;
+  TempFolder device;
   const DeviceFolder folder{device.path()};
   ASSERT_THAT(SaveIdentity(folder, Romeo()), IsOk());
   const auto loaded = LoadIdentity(folder);
@@ -56,7 +56,7 @@ TEST(IdentityTest, RoundTripsAndKeepsTheKeyToItsOwner) {
 
 // Also a folder from before devices had identity keys.
 TEST(IdentityTest, WithoutAnIdentityKeyADeviceMustEnrolAgain) {
-  ScratchDevice device;
+  TempFolder device;
   const DeviceFolder folder{device.path()};
   ASSERT_THAT(SaveIdentity(folder, Romeo()), IsOk());
   fs::remove(folder.identity_key());
@@ -98,12 +98,12 @@ TEST(IdentityTest, OnlyACertificateForThisDeviceAndKeyIsItsOwn) {
 }
 
 TEST(IdentityTest, WhoIsNotEnrolledIsToldHow) {
-  ScratchDevice device;
+  TempFolder device;
   EXPECT_THAT(LoadIdentity({device.path()}), HasStatus(absl::StatusCode::kNotFound, "enroll --token"));
 }
 
 TEST(IdentityTest, MissingOrDamagedFilesAreDataLoss) {
-  ScratchDevice device;
+  TempFolder device;
   const DeviceFolder folder{device.path()};
   for (const std::string& path : {folder.key(), folder.certificate(), folder.ca()}) {
     ASSERT_THAT(SaveIdentity(folder, Romeo()), IsOk());
@@ -119,7 +119,7 @@ TEST(IdentityTest, MissingOrDamagedFilesAreDataLoss) {
 }
 
 TEST(IdentityTest, ARenewalReplacesBoth) {
-  ScratchDevice device;
+  TempFolder device;
   const DeviceFolder folder{device.path()};
   DeviceIdentity identity = Romeo();
   ASSERT_THAT(SaveIdentity(folder, identity), IsOk());
@@ -133,7 +133,7 @@ TEST(IdentityTest, ARenewalReplacesBoth) {
 
 // At each moment at which a renewal can be cut off, key and certificate belong together.
 TEST(IdentityTest, ACutOffRenewalLeavesAPair) {
-  ScratchDevice device;
+  TempFolder device;
   const DeviceFolder folder{device.path()};
   ASSERT_THAT(SaveIdentity(folder, Romeo()), IsOk());
   ASSERT_THAT(WriteFileAtomic(folder.key() + ".next", AsBytes("key2")), IsOk());

@@ -7,9 +7,9 @@
 #include "base/bytes.h"
 #include "base/crypto/sha256.h"
 #include "base/files.h"
-#include "client/app/app_fixture.h"
 #include "gtest/gtest.h"
 #include "tests/support/status_matchers.h"
+#include "tests/support/temp_folder.h"
 
 namespace fleetune {
 namespace {
@@ -25,7 +25,7 @@ std::string FileOf(const std::string& folder, const Digest& sha256) {
 }
 
 TEST(PayloadFilesTest, GivesBackTheSameBytesAfterARestart) {
-  ScratchDevice device;
+  TempFolder device;
   const Digest sha256 = Sha256(AsBytes("update"));
   ASSERT_THAT(PayloadFiles(device.path() + "/uploads", KeyOf(1)).Put(sha256, AsBytes("update")), IsOk());
   const auto bytes = PayloadFiles(device.path() + "/uploads", KeyOf(1)).Get(sha256);
@@ -34,7 +34,7 @@ TEST(PayloadFilesTest, GivesBackTheSameBytesAfterARestart) {
 }
 
 TEST(PayloadFilesTest, WhoHasTheDiskAloneReadsNothing) {
-  ScratchDevice device;
+  TempFolder device;
   const Digest sha256 = Sha256(AsBytes("a secret update"));
   ASSERT_THAT(PayloadFiles(device.path(), KeyOf(1)).Put(sha256, AsBytes("a secret update")), IsOk());
   const Bytes sealed = ReadFile(FileOf(device.path(), sha256), 1000).value();
@@ -45,7 +45,7 @@ TEST(PayloadFilesTest, WhoHasTheDiskAloneReadsNothing) {
 }
 
 TEST(PayloadFilesTest, DamagedBytesAreNeverGiven) {
-  ScratchDevice device;
+  TempFolder device;
   PayloadFiles payloads(device.path(), KeyOf(1));
   const Digest sha256 = Sha256(AsBytes("update"));
   ASSERT_THAT(payloads.Put(sha256, AsBytes("update")), IsOk());
@@ -65,7 +65,7 @@ TEST(PayloadFilesTest, DamagedBytesAreNeverGiven) {
 
 // One payload's file under another's name.
 TEST(PayloadFilesTest, AFileThatWasSwappedIsNotGiven) {
-  ScratchDevice device;
+  TempFolder device;
   PayloadFiles payloads(device.path(), KeyOf(1));
   const Digest one = Sha256(AsBytes("one"));
   const Digest two = Sha256(AsBytes("two"));
@@ -84,7 +84,7 @@ TEST(PayloadFilesTest, TheKeyFollowsFromTheIdentityAndFromItAlone) {
 }
 
 TEST(PayloadFilesTest, KeepsOnlyWhatIsWanted) {
-  ScratchDevice device;
+  TempFolder device;
   PayloadFiles payloads(device.path(), KeyOf(1));
   EXPECT_THAT(PayloadFiles(device.path() + "/none", KeyOf(1)).KeepOnly({}), IsOk());
   const Digest one = Sha256(AsBytes("one"));

@@ -1,10 +1,10 @@
 #include "client/app/serving_facts.h"
 #include "client/app/serving_watch.h"
 
-#include "client/app/app_fixture.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/support/status_matchers.h"
+#include "tests/support/temp_folder.h"
 
 namespace fleetune {
 namespace {
@@ -45,7 +45,7 @@ class ServingWatchTest : public testing::Test {
   }
   std::optional<ServingRecord> Written() { return *stores_->state.ReadServing(); }
 
-  const ScratchDevice device_;
+  const TempFolder device_;
   const DeviceFolder folder_{device_.path()};
   SetClock clock_;
   FakeServer server_;

@@ -6,10 +6,10 @@
 
 #include <string>
 
-#include "client/app/app_fixture.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/support/status_matchers.h"
+#include "tests/support/temp_folder.h"
 
 namespace fleetune {
 namespace {
@@ -22,7 +22,7 @@ TEST(SettingsTest, EveryKeyHasADefault) {
   ASSERT_THAT(settings, IsOk());
   EXPECT_EQ(settings->threads, 0u);
   EXPECT_THAT(Validate(settings->governor), IsOk());
-  ScratchDevice device;
+  TempFolder device;
   EXPECT_THAT(LoadSettings(device.path() + "/client.toml"), IsOk());
   EXPECT_EQ(settings->personal, std::nullopt);
   EXPECT_EQ(ParseSettings("[personal]")->personal, PersonalSettings{});

@@ -1,8 +1,8 @@
 #include "client/app/state_store.h"
 
-#include "client/app/app_fixture.h"
 #include "gtest/gtest.h"
 #include "tests/support/status_matchers.h"
+#include "tests/support/temp_folder.h"
 
 namespace fleetune {
 namespace {
@@ -10,7 +10,7 @@ namespace {
 class StateStoreTest : public ::testing::Test {
  protected:
   StateStore Open() { return StateStore::Open(device_.path() + "/state.db").value(); }
-  ScratchDevice device_;
+  TempFolder device_;
 };
 
 TEST_F(StateStoreTest, ANewDeviceHasNothing) {

@@ -7,7 +7,6 @@
 
 #include "base/crypto/sha256.h"
 #include "base/files.h"
-#include "client/app/app_fixture.h"
 #include "client/app/payload_files.h"
 #include "client/data/checkpoint_files.h"
 #include "client/data/control_files.h"
@@ -15,6 +14,7 @@
 #include "gtest/gtest.h"
 #include "lora/update/adapter_update.h"
 #include "tests/support/status_matchers.h"
+#include "tests/support/temp_folder.h"
 #include "tests/support/tiny_llama.h"
 
 namespace fleetune {
@@ -122,7 +122,7 @@ class StepPerformerTest : public testing::Test {
     return sha256;
   }
 
-  const ScratchDevice device_;
+  const TempFolder device_;
   const SystemClock clock_;
   const SigningKey release_key_ = SigningKey::Generate();
   ScriptedLink link_;

@@ -4,7 +4,6 @@
 #include <string>
 #include <vector>
 
-#include "client/app/app_fixture.h"
 #include "client/app/payload_files.h"
 #include "client/data/checkpoint_files.h"
 #include "client/data/control_files.h"
@@ -12,6 +11,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/support/status_matchers.h"
+#include "tests/support/temp_folder.h"
 
 namespace fleetune {
 namespace {
@@ -66,7 +66,7 @@ class TrainingRunTest : public testing::Test {
     return failed == nullptr ? absl::OkStatus() : failed->status;
   }
 
-  const ScratchDevice device_;
+  const TempFolder device_;
   const SystemClock clock_;
   ExampleStore examples_ = *ExampleStore::Open(device_.path(), clock_);
   CheckpointFiles checkpoints_{device_.path(), &examples_};

@@ -9,6 +9,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/support/status_matchers.h"
+#include "tests/support/temp_folder.h"
 
 namespace fleetune {
 namespace {
@@ -17,8 +18,6 @@ namespace fs = std::filesystem;
 
 class CheckpointFilesTest : public testing::Test {
  protected:
-  ~CheckpointFilesTest() override { fs::remove_all(dir_); }
-
   // As after a restart of the daemon.
   CheckpointFiles Files() { return CheckpointFiles(dir_, &examples_); }
   std::vector<fs::path> OnDisk() const {
@@ -43,9 +42,9 @@ class CheckpointFilesTest : public testing::Test {
     return checkpoint.value_or(Bytes());
   }
 
-  const std::string dir_ = testing::TempDir() + "/checkpoint_files" + std::to_string(getpid());
+  const TempFolder folder_;
+  const std::string& dir_ = folder_.path();
   const SystemClock clock_;
-  const bool made_ = fs::create_directories(dir_);
   ExampleStore examples_ = *ExampleStore::Open(dir_, clock_);
   const Bytes secret_ = Bytes(1000, 0x5a);
 };

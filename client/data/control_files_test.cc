@@ -9,6 +9,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/support/status_matchers.h"
+#include "tests/support/temp_folder.h"
 
 namespace fleetune {
 namespace {
@@ -21,8 +22,6 @@ const ControlledTask kTask{.task = "t", .base = Digest{}, .a_size = 2, .b_size =
 
 class ControlFilesTest : public testing::Test {
  protected:
-  ~ControlFilesTest() override { fs::remove_all(dir_); }
-
   // As after a restart of the daemon.
   ControlFiles Files() { return ControlFiles(dir_, &examples_); }
   std::vector<fs::path> OnDisk() const {
@@ -47,9 +46,9 @@ class ControlFilesTest : public testing::Test {
     return control.value_or(OwnControl{});
   }
 
-  const std::string dir_ = testing::TempDir() + "/control_files" + std::to_string(getpid());
+  const TempFolder folder_;
+  const std::string& dir_ = folder_.path();
   const SystemClock clock_;
-  const bool made_ = fs::create_directories(dir_);
   ExampleStore examples_ = *ExampleStore::Open(dir_, clock_);
   const OwnControl first_{.a = {}, .b = {1, 2, 3}};
   const OwnControl second_{.a = {8, 9}, .b = {1, 2, 4}};

@@ -1,7 +1,5 @@
 #include "client/personal/personal_shelf.h"
 
-#include <unistd.h>
-
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -12,6 +10,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/support/status_matchers.h"
+#include "tests/support/temp_folder.h"
 
 namespace fleetune {
 namespace {
@@ -21,8 +20,6 @@ using testing::IsEmpty;
 
 class PersonalShelfTest : public testing::Test {
  protected:
-  ~PersonalShelfTest() override { fs::remove_all(dir_); }
-
   absl::Status Keep(const PersonalAdapter& personal) {
     PersonalShelf shelf(dir_, &examples_);
     EXPECT_THAT(shelf.Begin(), IsOk());
@@ -39,9 +36,9 @@ class PersonalShelfTest : public testing::Test {
     return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
   }
 
-  const std::string dir_ = testing::TempDir() + "/personal_shelf" + std::to_string(getpid());
+  const TempFolder folder_;
+  const std::string& dir_ = folder_.path();
   const SystemClock clock_;
-  const bool made_ = fs::create_directories(dir_);
   ExampleStore examples_ = *ExampleStore::Open(dir_, clock_);
   const PersonalAdapter some_ = SomePersonal();
 };

@@ -8,6 +8,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/support/status_matchers.h"
+#include "tests/support/temp_folder.h"
 
 namespace fleetune {
 namespace {
@@ -16,7 +17,6 @@ namespace fs = std::filesystem;
 using ::testing::IsEmpty;
 using ::testing::SizeIs;
 using update_fixture::FakePublisher;
-using update_fixture::ScratchFolder;
 using update_fixture::Stored;
 
 class AdapterShelfTest : public ::testing::Test {
@@ -45,7 +45,7 @@ class AdapterShelfTest : public ::testing::Test {
     }
   }
 
-  ScratchFolder folder_;
+  TempFolder folder_;
   FakePublisher publisher_{4};
   AdapterShelf shelf_{folder_.path()};
 };

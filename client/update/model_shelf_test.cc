@@ -9,6 +9,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/support/status_matchers.h"
+#include "tests/support/temp_folder.h"
 
 namespace fleetune {
 namespace {
@@ -17,7 +18,6 @@ using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 using ::testing::SizeIs;
 using update_fixture::FakePublisher;
-using update_fixture::ScratchFolder;
 
 class ModelShelfTest : public ::testing::Test {
  protected:
@@ -28,7 +28,7 @@ class ModelShelfTest : public ::testing::Test {
     return ModelShelf::Open(folder_.path() + "/models", already_there, problems_).value();
   }
 
-  ScratchFolder folder_;
+  TempFolder folder_;
   Bytes bytes_;
   Digest sha256_;
   FakePublisher publisher_{0};

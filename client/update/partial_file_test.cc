@@ -5,17 +5,15 @@
 #include "base/bytes.h"
 #include "base/crypto/sha256.h"
 #include "base/files.h"
-#include "client/update/update_fixture.h"
 #include "gtest/gtest.h"
 #include "tests/support/status_matchers.h"
+#include "tests/support/temp_folder.h"
 
 namespace fleetune {
 namespace {
 
-using update_fixture::ScratchFolder;
-
 TEST(PartialFileTest, GoesOnWhereItStopped) {
-  ScratchFolder folder;
+  TempFolder folder;
   const std::string path = folder.path() + "/x.part";
   ASSERT_THAT(PartialFile::Open(path)->Append(AsBytes("one ")), IsOk());
   auto again = PartialFile::Open(path);
@@ -28,7 +26,7 @@ TEST(PartialFileTest, GoesOnWhereItStopped) {
 }
 
 TEST(PartialFileTest, AnotherHashIsRefusedAndTheNextAttemptBeginsAnew) {
-  ScratchFolder folder;
+  TempFolder folder;
   const std::string path = folder.path() + "/x.part";
   auto file = PartialFile::Open(path);
   ASSERT_THAT(file->Append(AsBytes("wrong")), IsOk());

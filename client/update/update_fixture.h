@@ -2,16 +2,11 @@
 
 // A small task with its history, as a coordinator would publish it, for the tests of this folder.
 
-#include <unistd.h>
-
 #include <algorithm>
-#include <cstdlib>
-#include <filesystem>
 #include <map>
 #include <string>
 #include <vector>
 
-#include "base/check.h"
 #include "base/crypto/sha256.h"
 #include "base/random.h"
 #include "client/core/ports.h"
@@ -20,22 +15,6 @@
 
 namespace fleetune {
 namespace update_fixture {
-
-// A folder that ends with the test.
-class ScratchFolder {
- public:
-  ScratchFolder() {
-    path_ = (std::filesystem::temp_directory_path() / "fleetune-update-XXXXXX").string();
-    CHECK(mkdtemp(path_.data()) != nullptr);
-  }
-  ~ScratchFolder() { std::filesystem::remove_all(path_); }
-  ScratchFolder(const ScratchFolder&) = delete;
-  ScratchFolder& operator=(const ScratchFolder&) = delete;
-  const std::string& path() const { return path_; }
-
- private:
-  std::string path_;
-};
 
 inline Digest DigestOf(uint8_t byte) {
   Digest digest;

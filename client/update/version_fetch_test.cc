@@ -7,6 +7,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/support/status_matchers.h"
+#include "tests/support/temp_folder.h"
 
 namespace fleetune {
 namespace {
@@ -14,7 +15,6 @@ namespace {
 using ::testing::SizeIs;
 using update_fixture::DigestOf;
 using update_fixture::FakePublisher;
-using update_fixture::ScratchFolder;
 using update_fixture::SmallPlan;
 using update_fixture::SmallSizes;
 using update_fixture::Stored;
@@ -34,7 +34,7 @@ class VersionFetchTest : public ::testing::Test {
     EXPECT_TRUE(std::ranges::equal(adapter->b(), publisher_.adapter(version).b()));
   }
 
-  ScratchFolder folder_;
+  TempFolder folder_;
   FakePublisher publisher_{3};
   AdapterShelf shelf_{folder_.path() + "/adapters"};
 };
@@ -72,7 +72,7 @@ TEST_F(VersionFetchTest, ResumesWhereTheConnectionBroke) {
   ASSERT_EQ(*Fetch(3), true);
   const uint32_t resumed = publisher_.parts;
 
-  ScratchFolder other;
+  TempFolder other;
   AdapterShelf fresh(other.path());
   publisher_.parts = 0;
   ASSERT_THAT(FetchVersion({.plan = SmallPlan(), .version = publisher_.version(3), .sizes = SmallSizes()},
