@@ -123,8 +123,8 @@ absl::StatusOr<std::unique_ptr<PromptFiles>> DeviceApi::OpenPrompts(const Digest
   const uint64_t megabytes = options_.api.prompt_cache_disk_megabytes;
   if (megabytes == 0) return nullptr;
   // Asked of a store of its own each time: threads of the API ask, seldom, and a purge replaces the key.
-  auto key = [root = folder_.root, this]() -> absl::StatusOr<Secret32> {
-    ASSIGN_OR_RETURN(ExampleStore examples, ExampleStore::Open(root, clock_));
+  auto key = [root = folder_.root, &clock = clock_]() -> absl::StatusOr<Secret32> {
+    ASSIGN_OR_RETURN(ExampleStore examples, ExampleStore::Open(root, clock));
     return examples.PromptKey();
   };
   return PromptFiles::Open({.folder = folder_.prompts(), .max_bytes = megabytes * 1'000'000, .key = std::move(key)},
