@@ -6,6 +6,7 @@
 #include "gtest/gtest.h"
 #include "inference/gguf/gguf_writer.h"
 #include "inference/kernels/blocks.h"
+#include "inference/model/packed_adapter.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/tiny_llama.h"
 
@@ -238,7 +239,21 @@ std::string NameOf(const testing::TestParamInfo<Way>& tested) {
 }
 INSTANTIATE_TEST_SUITE_P(Ways, JointPassTest, testing::ValuesIn(Ways()), NameOf);
 
-TEST(PackedAdapters, AreSharedAndFreed) {
+TEST(PackedAdapters, AreMadeOnceAndFreedWithTheirAdapter) {
+  const auto file = FileOf(TensorType::kQ4_0);
+  const auto model = *Model::Load(file, {.packed = PackedModel::InMemory(*file), .workers = nullptr});
+  auto adapter = AdapterOf(*model, 4, kAll);
+  const std::weak_ptr<const PackedAdapter> watched = *model->PackedOf(adapter);
+  EXPECT_FALSE(watched.expired());
+  EXPECT_EQ(*model->PackedOf(adapter), watched.lock());
+  const auto other = AdapterOf(*model, 9, kAll);
+  EXPECT_NE(*model->PackedOf(other), watched.lock());
+  adapter.reset();
+  (void)*model->PackedOf(other);
+  EXPECT_TRUE(watched.expired());
+}
+
+TEST(PackedAdapters, AreSharedByTheirSequences) {
   const auto file = FileOf(TensorType::kQ4_0);
   const auto model = *Model::Load(file, {.packed = PackedModel::InMemory(*file), .workers = nullptr});
   auto adapter = AdapterOf(*model, 4, kAll);

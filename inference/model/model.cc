@@ -2,8 +2,9 @@
 
 #include "base/status_macros.h"
 #include "fmt/format.h"
+#include "inference/model/adapters_in_use.h"
 #include "inference/model/cached_sequence.h"
-#include "inference/model/packed_adapters.h"
+#include "inference/model/packed_adapter.h"
 #include "inference/model/packed_sequence.h"
 #include "inference/model/row_gains.h"
 #include "inference/model/weights.h"
@@ -15,8 +16,8 @@ Model::Model(std::shared_ptr<const GgufFile> file, LlamaShape shape, ModelComput
       shape_(std::move(shape)),
       compute_(std::move(compute)),
       weights_(std::make_unique<const ModelWeights>(FindWeights(*file_, shape_))),
-      packed_adapters_(std::make_unique<PackedAdapters>()),
-      gains_(std::make_unique<RowGainsInUse>()) {
+      packed_adapters_(std::make_unique<MadeOfAdapters<PackedAdapter>>()),
+      gains_(std::make_unique<MadeOfAdapters<RowGains>>()) {
   if (compute_.packed == nullptr) return;
   packed_weights_ = std::make_unique<const PackedWeights>(FindPackedWeights(*compute_.packed, shape_));
   file_->ReleasePages();  // the matrices around the vectors that were read came with them
@@ -30,7 +31,14 @@ absl::StatusOr<std::shared_ptr<const Model>> Model::Load(std::shared_ptr<const G
 }
 
 absl::StatusOr<std::shared_ptr<const RowGains>> Model::GainsOf(const std::shared_ptr<const Adapter>& adapter) const {
-  return gains_->Of(adapter, *weights_, compute());
+  if (!adapter->spec().dora()) return nullptr;
+  return gains_->Of(adapter, [&] { return RowGains::Of(*adapter, *weights_, compute()); });
+}
+
+absl::StatusOr<std::shared_ptr<const PackedAdapter>> Model::PackedOf(
+    const std::shared_ptr<const Adapter>& adapter) const {
+  ASSIGN_OR_RETURN(const std::shared_ptr<const RowGains> gains, GainsOf(adapter));
+  return packed_adapters_->Of(adapter, [&] { return std::make_shared<const PackedAdapter>(*adapter, gains); });
 }
 
 BaseSizes SizesOf(const LlamaShape& shape) {
@@ -84,15 +92,17 @@ absl::StatusOr<std::unique_ptr<Sequence>> Sequence::Start(std::shared_ptr<const 
     return absl::InvalidArgumentError(
         fmt::format("a sequence of {} tokens; the model's context takes 1 to {}", max_tokens, shape.context));
   }
-  std::shared_ptr<const RowGains> gains;
-  if (adapter != nullptr) {
-    RETURN_IF_ERROR(CheckFits(*adapter, shape));
-    ASSIGN_OR_RETURN(gains, model->GainsOf(adapter));
-  }
+  if (adapter != nullptr) RETURN_IF_ERROR(CheckFits(*adapter, shape));
   if (model->packed_weights() != nullptr) {
     std::shared_ptr<const PackedAdapter> packed;
-    if (adapter != nullptr) packed = model->packed_adapters().Of(adapter, gains);
+    if (adapter != nullptr) {
+      ASSIGN_OR_RETURN(packed, model->PackedOf(adapter));
+    }
     return std::make_unique<PackedSequence>(std::move(model), std::move(packed), max_tokens);
+  }
+  std::shared_ptr<const RowGains> gains;
+  if (adapter != nullptr) {
+    ASSIGN_OR_RETURN(gains, model->GainsOf(adapter));
   }
   return std::make_unique<CachedSequence>(std::move(model), std::move(adapter), std::move(gains), max_tokens);
 }

@@ -17,9 +17,10 @@ namespace fleetune {
 
 struct ModelWeights;   // inference/model/weights.h
 struct PackedWeights;  // inference/model/weights.h
-class PackedAdapters;  // inference/model/packed_adapters.h
+class PackedAdapter;   // inference/model/packed_adapter.h
 class RowGains;        // inference/model/row_gains.h
-class RowGainsInUse;
+template <typename Made>
+class MadeOfAdapters;  // inference/model/adapters_in_use.h
 
 // What a model computes with.
 //
@@ -46,12 +47,13 @@ class Model {
   const ModelWeights& weights() const { return *weights_; }
   const PackedWeights* packed_weights() const { return packed_weights_.get(); }  // null: computes exactly
   const PackedModel* packed() const { return compute_.packed.get(); }                 // null likewise
-  PackedAdapters& packed_adapters() const { return *packed_adapters_; }
   Compute compute() const { return {.set = compute_.set, .workers = compute_.workers.get()}; }
 
   // What this adapter multiplies rows by, computed once while it is in use; null if it has no magnitudes. Requires one that
   // fits. Errors of RowGains::Of.
   absl::StatusOr<std::shared_ptr<const RowGains>> GainsOf(const std::shared_ptr<const Adapter>& adapter) const;
+  // Its packed form, likewise.
+  absl::StatusOr<std::shared_ptr<const PackedAdapter>> PackedOf(const std::shared_ptr<const Adapter>& adapter) const;
 
   ~Model();
 
@@ -63,8 +65,8 @@ class Model {
   ModelCompute compute_;
   std::unique_ptr<const ModelWeights> weights_;         // views into file_
   std::unique_ptr<const PackedWeights> packed_weights_;  // views into compute_.packed
-  const std::unique_ptr<PackedAdapters> packed_adapters_;
-  const std::unique_ptr<RowGainsInUse> gains_;
+  const std::unique_ptr<MadeOfAdapters<PackedAdapter>> packed_adapters_;
+  const std::unique_ptr<MadeOfAdapters<RowGains>> gains_;
 };
 
 // The sizes that an adapter over this model has.

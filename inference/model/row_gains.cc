@@ -1,7 +1,6 @@
 #include "inference/model/row_gains.h"
 
 #include "base/check.h"
-#include "base/status_macros.h"
 #include "fmt/format.h"
 #include "inference/kernels/row_norms.h"
 
@@ -47,20 +46,6 @@ absl::StatusOr<std::shared_ptr<const RowGains>> RowGains::Of(const Adapter& adap
 std::span<const float> RowGains::Find(uint32_t layer, Projection projection) const {
   const auto found = gains_.find({layer, projection});
   return found == gains_.end() ? std::span<const float>() : found->second;
-}
-
-absl::StatusOr<std::shared_ptr<const RowGains>> RowGainsInUse::Of(const std::shared_ptr<const Adapter>& adapter,
-                                                                  const ModelWeights& weights,
-                                                                  const Compute& compute) {
-  if (!adapter->spec().dora()) return nullptr;
-  MutexLock lock(&mutex_);
-  std::erase_if(entries_, [](const Entry& entry) { return entry.adapter.expired(); });
-  for (const Entry& entry : entries_) {
-    if (entry.adapter.lock() == adapter) return entry.gains;
-  }
-  ASSIGN_OR_RETURN(std::shared_ptr<const RowGains> gains, RowGains::Of(*adapter, weights, compute));
-  entries_.push_back({.adapter = adapter, .gains = gains});
-  return gains;
 }
 
 }  // namespace fleetune

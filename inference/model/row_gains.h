@@ -7,9 +7,7 @@
 #include <utility>
 #include <vector>
 
-#include "absl/base/thread_annotations.h"
 #include "absl/status/statusor.h"
-#include "base/mutex.h"
 #include "inference/kernels/compute.h"
 #include "inference/model/weights.h"
 #include "lora/adapter/adapter.h"
@@ -30,24 +28,6 @@ class RowGains {
 
  private:
   std::map<std::pair<uint32_t, Projection>, std::vector<float>> gains_;
-};
-
-// Those of the adapters in use over one base, so that they are computed once for all sequences. Thread-safe: who asks for
-// gains that are being computed waits for them.
-class RowGainsInUse {
- public:
-  // Null of an adapter without magnitudes. Forgets adapters that nobody holds any more. Requires the same `weights` in all
-  // calls. Errors of RowGains::Of.
-  absl::StatusOr<std::shared_ptr<const RowGains>> Of(const std::shared_ptr<const Adapter>& adapter,
-                                                     const ModelWeights& weights, const Compute& compute);
-
- private:
-  struct Entry {
-    std::weak_ptr<const Adapter> adapter;
-    std::shared_ptr<const RowGains> gains;
-  };
-  Mutex mutex_;
-  std::vector<Entry> entries_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace fleetune
