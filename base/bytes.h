@@ -77,6 +77,8 @@ class ByteWriter {
     bytes_.insert(bytes_.end(), raw, raw + sizeof(T));
   }
   void WriteBytes(std::span<const uint8_t> bytes);
+  // Takes memory for so many bytes in all at once, if their number is known and large.
+  void Reserve(size_t size_bytes) { bytes_.reserve(size_bytes); }
   // u32 length, then the bytes. Requires bytes.size() < 2^32; checked.
   void WriteBlob(std::span<const uint8_t> bytes);
 

@@ -139,7 +139,6 @@ absl::Status StepPerformer::Begin(const TrainRound& step, const std::string& mod
   return absl::OkStatus();
 }
 
-// A checkpoint has no mean of the gradients: such a training begins anew, whatever it is interrupted by.
 absl::Status StepPerformer::PutControl(const TrainRound& step, TrainingInputs& inputs) {
   if (!control_.has_value() || !control_->done() || control_->round() != step.order.round) {
     return absl::UnavailableError("the server's control variates must be brought again");
@@ -152,8 +151,6 @@ absl::Status StepPerformer::PutControl(const TrainRound& step, TrainingInputs& i
                                                            .a_size = spec.a_size(),
                                                            .b_size = spec.b_size()}));
   inputs.correction = GradientCorrection(server, ControlOf(inputs.control, spec, factors));
-  inputs.checkpoint_steps = 0;
-  inputs.checkpoint.clear();
   return absl::OkStatus();
 }
 

@@ -112,7 +112,7 @@ inline constexpr uint32_t kMaxTrainerThreads = 1024;
 inline constexpr uint32_t kMaxFailureBytes = 64 * 1024;  // longer messages are cut off
 // B of the largest adapter (kMaxAdapterParameters floats) and half as much of records and checkpoint.
 inline constexpr uint32_t kMaxJobFrameBytes = 3u << 29;
-// 44 million trained parameters: beyond them a checkpoint is no small thing to write every few minutes, either.
+// 44 million trained parameters, 33 with control variates: beyond them a checkpoint is no small thing to write every few minutes, either.
 inline constexpr uint32_t kMaxJobCheckpointBytes = 1u << 29;
 
 // The whole frame, its length first. ResourceExhausted naming the field over its limit.

@@ -26,6 +26,18 @@ TrainingJob JobWithCheckpoints() {
   return job;
 }
 
+// Of a plan with control variates, whose device corrects its gradients.
+TrainingJob ControlledJob() {
+  TrainingPlan plan = SomePlan();
+  plan.train.steps = kSteps;
+  plan.train.control_variates = true;
+  plan.encoding.lane_bits = 32;
+  TrainingJob job = JobOf(plan);
+  job.checkpoint_steps = kInterval;
+  job.correction.assign(job.b.size(), 0.01f);
+  return job;
+}
+
 TrainingJob EndlessJob() {
   TrainingPlan plan = SomePlan();
   plan.train.steps = 100'000;
@@ -66,22 +78,44 @@ TEST(RealTrainerCheckpointTest, FromEachCheckpointItComesToTheSameBits) {
   }
 }
 
-// A chain of attempts, each killed as soon as it has sent a checkpoint.
+// A chain of attempts, each killed as soon as it has sent a checkpoint. With control variates the mean of the gradients is
+// the same, too.
 TEST(RealTrainerCheckpointTest, KilledAgainAndAgainItComesToTheSameBits) {
-  TrainingJob job = JobWithCheckpoints();
+  for (TrainingJob job : {JobWithCheckpoints(), ControlledJob()}) {
+    const auto whole = Train(job);
+    ASSERT_THAT(whole, IsOk());
+    EXPECT_EQ(whole->mean_gradient.size(), job.correction.size());
+    for (uint32_t attempt = 1; attempt <= 4; ++attempt) {
+      const auto process = Begin(job);
+      const auto checkpoint = Await<TrainingCheckpoint>(*process);
+      ASSERT_THAT(checkpoint, IsOk());
+      EXPECT_EQ(checkpoint->step, kInterval * attempt);
+      kill(process->pid(), SIGKILL);
+      job.checkpoint = checkpoint->state;
+    }
+    const auto last = Train(job);
+    ASSERT_THAT(last, IsOk());
+    EXPECT_EQ(*last, *whole);
+  }
+}
+
+// The server's control variates, or this device's, may have become others.
+TEST(RealTrainerCheckpointTest, OfAnotherCorrectionItIsBegunAnew) {
+  TrainingJob job = ControlledJob();
+  const auto checkpoint = Await<TrainingCheckpoint>(*Begin(job));
+  ASSERT_THAT(checkpoint, IsOk());
+  job.correction[0] = 0.02f;
   const auto whole = Train(job);
   ASSERT_THAT(whole, IsOk());
-  for (uint32_t attempt = 1; attempt <= 4; ++attempt) {
-    const auto process = Begin(job);
-    const auto checkpoint = Await<TrainingCheckpoint>(*process);
-    ASSERT_THAT(checkpoint, IsOk());
-    EXPECT_EQ(checkpoint->step, kInterval * attempt);
-    kill(process->pid(), SIGKILL);
-    job.checkpoint = checkpoint->state;
-  }
-  const auto last = Train(job);
-  ASSERT_THAT(last, IsOk());
-  EXPECT_EQ(*last, *whole);
+  job.checkpoint = checkpoint->state;
+  const auto again = Begin(job);
+  const auto begun = Await<TrainingBegun>(*again);
+  ASSERT_THAT(begun, IsOk());
+  EXPECT_EQ(begun->step, 0u);
+  EXPECT_THAT(begun->not_used, testing::HasSubstr("another correction"));
+  const auto done = Await<TrainingDone>(*again);
+  ASSERT_THAT(done, IsOk());
+  EXPECT_EQ(*done, *whole);
 }
 
 TEST(RealTrainerCheckpointTest, PausedAndResumedItComesToTheSameBits) {

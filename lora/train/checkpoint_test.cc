@@ -20,6 +20,7 @@ std::vector<float> Values(const AdapterTrainer& trainer) {
   std::vector<float> values(result.adapter.a().begin(), result.adapter.a().end());
   values.insert(values.end(), result.adapter.b().begin(), result.adapter.b().end());
   values.insert(values.end(), result.adapter.magnitudes().begin(), result.adapter.magnitudes().end());
+  values.insert(values.end(), result.mean_gradient.begin(), result.mean_gradient.end());
   return values;
 }
 
@@ -46,7 +47,26 @@ class CheckpointTest : public ::testing::Test {
   std::unique_ptr<AdapterTrainer> NewTrainer() const {
     auto trainer = AdapterTrainer::Create(*model_, examples_, *initial_, options_, machine_);
     EXPECT_THAT(trainer, IsOk());
+    if (!correction_.empty()) {
+      EXPECT_THAT((*trainer)->CorrectGradient(correction_), IsOk());
+    }
     return *std::move(trainer);
+  }
+  // One to three stops, each a new process that knows nothing but the bytes.
+  void ExpectSameBitsAfterStops(SplitMix64& random, const AdapterTrainer& whole) const {
+    auto trainer = NewTrainer();
+    for (uint32_t at = 0; at < kSteps;) {
+      at += 1 + static_cast<uint32_t>(random.Below(kSteps));
+      RunUntil(*trainer, std::min(at, kSteps));
+      const auto state = DecodeTrainingState(trainer->Checkpoint());
+      ASSERT_THAT(state, IsOk());
+      trainer = NewTrainer();
+      ASSERT_THAT(trainer->GoOnFrom(*state), IsOk());
+    }
+    EXPECT_TRUE(trainer->done());
+    EXPECT_EQ(Values(*trainer), Values(whole));
+    EXPECT_EQ(trainer->Result()->first_loss, whole.Result()->first_loss);
+    EXPECT_EQ(trainer->Result()->tokens, whole.Result()->tokens);
   }
   // A trainer that is stopped after so many steps, and another that goes on from its checkpoint, end where `whole` did.
   void ExpectSameBitsAfter(uint32_t stop, const AdapterTrainer& whole) const {
@@ -63,6 +83,7 @@ class CheckpointTest : public ::testing::Test {
   const std::vector<TokenExample> examples_ = RandomExamples(7, 30, 512);
   TrainOptions options_;
   TrainMachine machine_;
+  std::vector<float> correction_;  // of control variates; empty: none
 };
 
 TEST_F(CheckpointTest, StoppedAtRandomPointsItGivesTheSameBits) {
@@ -72,22 +93,47 @@ TEST_F(CheckpointTest, StoppedAtRandomPointsItGivesTheSameBits) {
     RunUntil(*whole, kSteps);
     SplitMix64 random(11);
     for (int i = 0; i < 25; ++i) {
-      // One to three stops, each a new process that knows nothing but the bytes.
-      auto trainer = NewTrainer();
-      for (uint32_t at = 0; at < kSteps;) {
-        at += 1 + static_cast<uint32_t>(random.Below(kSteps));
-        RunUntil(*trainer, std::min(at, kSteps));
-        const auto state = DecodeTrainingState(trainer->Checkpoint());
-        ASSERT_THAT(state, IsOk());
-        trainer = NewTrainer();
-        ASSERT_THAT(trainer->GoOnFrom(*state), IsOk());
-      }
-      EXPECT_TRUE(trainer->done());
-      EXPECT_EQ(Values(*trainer), Values(*whole)) << "run " << i;
-      EXPECT_EQ(trainer->Result()->first_loss, whole->Result()->first_loss);
-      EXPECT_EQ(trainer->Result()->tokens, whole->Result()->tokens);
+      SCOPED_TRACE(i);
+      ExpectSameBitsAfterStops(random, *whole);
     }
   }
+}
+
+// The adapter and the mean of the gradients, with which control variates move.
+TEST_F(CheckpointTest, WithControlVariatesItGivesTheSameBits) {
+  options_.control_variates = true;
+  options_.proximal = 0.1;
+  SplitMix64 random(12);
+  const AdapterSpec& spec = initial_->spec();
+  for (uint64_t i = 0; i < FloatsOf(spec, options_.factors); ++i) {
+    correction_.push_back(1e-3f * (static_cast<float>(random.Below(2001)) - 1000));
+  }
+  for (const ProductType products : {ProductType::kFloat32, ProductType::kBfloat16}) {
+    machine_.products = products;
+    const auto whole = NewTrainer();
+    RunUntil(*whole, kSteps);
+    EXPECT_EQ(whole->Result()->mean_gradient.size(), correction_.size());
+    for (int i = 0; i < 25; ++i) {
+      SCOPED_TRACE(i);
+      ExpectSameBitsAfterStops(random, *whole);
+    }
+  }
+}
+
+TEST_F(CheckpointTest, OfAnotherCorrectionIsRefused) {
+  options_.control_variates = true;
+  correction_.assign(FloatsOf(initial_->spec(), options_.factors), 0.25f);
+  const auto trainer = NewTrainer();
+  RunUntil(*trainer, 2);
+  const TrainingState state = *DecodeTrainingState(trainer->Checkpoint());
+  const auto refused = HasStatus(absl::StatusCode::kFailedPrecondition, "another correction of the gradients");
+  EXPECT_THAT(NewTrainer()->GoOnFrom(state), IsOk());
+  correction_.back() = 0.5f;
+  const auto other = NewTrainer();
+  EXPECT_THAT(other->GoOnFrom(state), refused);
+  EXPECT_EQ(other->steps_done(), 0u);
+  correction_.clear();
+  EXPECT_THAT(NewTrainer()->GoOnFrom(state), refused);
 }
 
 // Ended in the middle of a step: this trainer begins the step anew, another one goes on from before it.

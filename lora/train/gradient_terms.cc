@@ -4,13 +4,22 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/crypto/sha256.h"
 
 namespace fleetune {
+namespace {
+
+Digest HashOf(std::span<const float> values) {
+  return Sha256({reinterpret_cast<const uint8_t*>(values.data()), values.size_bytes()});
+}
+
+}  // namespace
 
 GradientTerms::GradientTerms(const TrainOptions& options, std::span<const float> start)
     : values_(start.size()),
       proximal_(static_cast<float>(options.proximal)),
       control_variates_(options.control_variates),
+      correction_hash_(HashOf({})),
       sum_(options.control_variates ? start.size() : 0) {
   if (proximal_ > 0) start_.assign(start.begin(), start.end());
 }
@@ -24,6 +33,7 @@ absl::Status GradientTerms::SetCorrection(std::vector<float> correction) {
                                       " values, got " + std::to_string(correction.size()));
   }
   correction_ = std::move(correction);
+  correction_hash_ = HashOf(correction_);
   return absl::OkStatus();
 }
 
@@ -41,6 +51,12 @@ std::vector<float> GradientTerms::MeanGradient() const {
   const auto share = static_cast<float>(1.0 / static_cast<double>(steps_));
   for (float& value : mean) value *= share;
   return mean;
+}
+
+void GradientTerms::GoOnFrom(uint64_t steps, std::vector<float> sum) {
+  CHECK(sum.size() == sum_.size());
+  steps_ = steps;
+  sum_ = std::move(sum);
 }
 
 }  // namespace fleetune

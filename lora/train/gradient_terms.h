@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "base/digest.h"
 #include "lora/plan/training_plan.h"
 
 namespace fleetune {
@@ -29,12 +30,21 @@ class GradientTerms {
   // the first call.
   std::vector<float> MeanGradient() const;
 
+  // With the number of steps all that AddTo changes: of control variates the sum of the gradients as they came in, else
+  // empty.
+  std::span<const float> sum() const { return sum_; }
+  // SHA-256 of the correction's floats, of no byte before SetCorrection.
+  const Digest& correction() const { return correction_hash_; }
+  // Requires as many floats as sum() has; checked.
+  void GoOnFrom(uint64_t steps, std::vector<float> sum);
+
  private:
   const size_t values_;
   const float proximal_;
   const bool control_variates_;
   std::vector<float> start_;       // of proximal_ > 0
   std::vector<float> correction_;  // empty: none
+  Digest correction_hash_;
   std::vector<float> sum_;         // of control variates
   uint64_t steps_ = 0;
 };

@@ -62,6 +62,34 @@ TEST(GradientTermsTest, TheMeanIsOfGradientsAsTheyCameIn) {
   EXPECT_THAT(terms.MeanGradient(), ElementsAre(2.0f, 4.0f));
 }
 
+TEST(GradientTermsTest, GoesOnFromItsSum) {
+  const TrainOptions options{.control_variates = true};
+  GradientTerms whole(options, kStart), stopped(options, kStart), resumed(options, kStart);
+  std::vector<float> gradient = {0.1f, 0.7f};
+  whole.AddTo(gradient, kStart);
+  stopped.AddTo(gradient, kStart);
+  EXPECT_THAT(stopped.sum(), ElementsAre(0.1f, 0.7f));
+  resumed.GoOnFrom(1, {stopped.sum().begin(), stopped.sum().end()});
+  gradient = {0.3f, -0.2f};
+  whole.AddTo(gradient, kStart);
+  resumed.AddTo(gradient, kStart);
+  EXPECT_EQ(resumed.MeanGradient(), whole.MeanGradient());
+  EXPECT_THAT(GradientTerms(TrainOptions{}, kStart).sum(), IsEmpty());
+}
+
+TEST(GradientTermsTest, CorrectionsHaveNames) {
+  const auto corrected = [](std::vector<float> correction) {
+    GradientTerms terms(TrainOptions{.control_variates = true}, kStart);
+    EXPECT_THAT(terms.SetCorrection(std::move(correction)), IsOk());
+    return terms.correction();
+  };
+  const GradientTerms none(TrainOptions{.control_variates = true}, kStart);
+  EXPECT_EQ(corrected({1, 2}), corrected({1, 2}));
+  EXPECT_NE(corrected({1, 2}), corrected({2, 1}));
+  EXPECT_NE(corrected({0, 0}), none.correction());
+  EXPECT_EQ(none.correction(), GradientTerms(TrainOptions{}, kStart).correction());
+}
+
 TEST(GradientTermsTest, ACorrectionHasAValueForEachThatIsTrained) {
   GradientTerms terms(TrainOptions{.control_variates = true}, kStart);
   EXPECT_THAT(terms.SetCorrection({1}), HasStatus(StatusCode::kInvalidArgument, "expected 2 values, got 1"));

@@ -97,6 +97,7 @@ class Training final : public AdapterTrainer {
 
   Bytes Checkpoint() const override {
     return EncodeTrainingState({.training = parts_.name,
+                                .correction = terms_.correction(),
                                 .rows_a_pass = parts_.layout.rows,
                                 .step = step_,
                                 .passes = read_.number,
@@ -105,21 +106,20 @@ class Training final : public AdapterTrainer {
                                 .last_loss = last_loss_,
                                 .last_preferences = last_preferences_,
                                 .held_out_loss = held_out_loss_},
-                               {parts_.weights->Trained(), optimizer_.state(), &early_stop_.state()});
+                               {parts_.weights->Trained(), optimizer_.state(), terms_.sum(), &early_stop_.state()});
   }
 
   absl::Status GoOnFrom(TrainingState state) override {
     const std::span<float> trained = parts_.weights->Trained();
     const TrainingPosition& position = state.position;
-    if (parts_.options.control_variates) {
-      return absl::FailedPreconditionError("a training with control_variates cannot go on from a checkpoint, which has "
-                                           "no mean of the gradients");
-    }
     if (position.training != parts_.name || state.trained.size() != trained.size() ||
-        state.optimizer.size() != optimizer_.state().size() ||
+        state.optimizer.size() != optimizer_.state().size() || state.gradients.size() != terms_.sum().size() ||
         state.early_stop.best.size() != early_stop_.state().best.size()) {
       return absl::FailedPreconditionError(
           "the checkpoint is of a training with another model, start, option, example or type of products");
+    }
+    if (position.correction != terms_.correction()) {
+      return absl::FailedPreconditionError("the checkpoint is of a training with another correction of the gradients");
     }
     auto planner = std::make_unique<StepPlanner>(parts_.examples, parts_.options, position.rows_a_pass);
     if (position.step > planner->steps()) {
@@ -135,6 +135,7 @@ class Training final : public AdapterTrainer {
       return absl::OkStatus();
     }));
     optimizer_.GoOnFrom(position.step, std::move(state.optimizer));
+    terms_.GoOnFrom(position.step, std::move(state.gradients));
     parts_.layout.rows = position.rows_a_pass;
     step_ = position.step;
     read_ = {.number = position.passes, .tokens = position.tokens};

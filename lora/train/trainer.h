@@ -94,16 +94,16 @@ class AdapterTrainer {
   virtual uint64_t tokens_read() const = 0;
 
   // What a training with options.control_variates adds to its gradients (lora/plan/control_variates.h); without this
-  // call nothing. FailedPrecondition after the first step or without that option; InvalidArgument for another number of
-  // values than are trained.
+  // call nothing. Also before GoOnFrom, which compares it. FailedPrecondition after the first step or without that
+  // option; InvalidArgument for another number of values than are trained.
   virtual absl::Status CorrectGradient(std::vector<float> correction) = 0;
 
   // A checkpoint to be written with WriteFileAtomic: what another process needs to go on (training_state.h). Takes
-  // memory for three floats a trained parameter, less than a step's activations.
+  // memory for CheckpointFloats (lora/plan/training_memory.h).
   virtual Bytes Checkpoint() const = 0;
 
   // Goes on where a checkpoint was taken. FailedPrecondition if it was taken from a training that differs in anything
-  // that changes what is learned, or of a training with control variates.
+  // that changes what is learned, the correction of its gradients included.
   virtual absl::Status GoOnFrom(TrainingState state) = 0;
 };
 

@@ -16,10 +16,11 @@ namespace fleetune {
 namespace {
 
 constexpr std::string_view kMagic = "FTCK";
-constexpr uint32_t kVersion = 2;
+constexpr uint32_t kVersion = 3;
 constexpr uint64_t kMaxTrained = 2 * kMaxAdapterParameters;  // A and B
 constexpr uint64_t kMaxOptimizer = 2 * kMaxTrained;          // no optimizer remembers more
-constexpr uint64_t kMaxBytes = 4096 + sizeof(float) * (2 * kMaxTrained + kMaxOptimizer);
+constexpr uint64_t kHeadBytes = 4096;                        // all but floats take less
+constexpr uint64_t kMaxBytes = kHeadBytes + sizeof(float) * (3 * kMaxTrained + kMaxOptimizer);
 
 void AppendFloats(std::span<const float> values, ByteWriter& writer) {
   writer.Write(uint64_t{values.size()});
@@ -56,9 +57,12 @@ Bytes EncodeTrainingState(const TrainingPosition& position, const TrainedFloats&
   CHECK(floats.early_stop != nullptr);
   const EarlyStop::State& stop = *floats.early_stop;
   ByteWriter writer;
+  writer.Reserve(kHeadBytes + floats.trained.size_bytes() + floats.optimizer.size_bytes() +
+                 floats.gradients.size_bytes() + stop.best.size() * sizeof(float));
   writer.WriteBytes(AsBytes(kMagic));
   writer.Write(kVersion);
   writer.WriteBytes(position.training.bytes);
+  writer.WriteBytes(position.correction.bytes);
   writer.Write(position.rows_a_pass);
   writer.Write(position.step);
   writer.Write(position.passes);
@@ -74,6 +78,7 @@ Bytes EncodeTrainingState(const TrainingPosition& position, const TrainedFloats&
   writer.Write(stop.best_loss);
   AppendFloats(floats.trained, writer);
   AppendFloats(floats.optimizer, writer);
+  AppendFloats(floats.gradients, writer);
   AppendFloats(stop.best, writer);
   Bytes out = writer.Take();
   const Digest digest = Sha256(out);
@@ -86,8 +91,10 @@ absl::StatusOr<TrainingState> DecodeTrainingState(std::span<const uint8_t> bytes
   RETURN_IF_ERROR(CheckHead(reader));
   TrainingState state;
   TrainingPosition& position = state.position;
-  ASSIGN_OR_RETURN(const std::span<const uint8_t> training, reader.ReadBytes(position.training.bytes.size()));
-  std::copy(training.begin(), training.end(), position.training.bytes.begin());
+  for (Digest* digest : {&position.training, &position.correction}) {
+    ASSIGN_OR_RETURN(const std::span<const uint8_t> hash, reader.ReadBytes(digest->bytes.size()));
+    std::copy(hash.begin(), hash.end(), digest->bytes.begin());
+  }
   ASSIGN_OR_RETURN(position.rows_a_pass, reader.Read<uint32_t>());
   ASSIGN_OR_RETURN(position.step, reader.Read<uint32_t>());
   ASSIGN_OR_RETURN(position.passes, reader.Read<uint64_t>());
@@ -108,6 +115,7 @@ absl::StatusOr<TrainingState> DecodeTrainingState(std::span<const uint8_t> bytes
   }
   ASSIGN_OR_RETURN(state.trained, ReadFloats(reader, "parameters", kMaxTrained));
   ASSIGN_OR_RETURN(state.optimizer, ReadFloats(reader, "floats of an optimizer", kMaxOptimizer));
+  ASSIGN_OR_RETURN(state.gradients, ReadFloats(reader, "sums of gradients", kMaxTrained));
   ASSIGN_OR_RETURN(state.early_stop.best, ReadFloats(reader, "parameters of the best", kMaxTrained));
   const Digest expected = Sha256(bytes.first(bytes.size() - reader.remaining()));
   ASSIGN_OR_RETURN(const std::span<const uint8_t> digest, reader.ReadBytes(expected.bytes.size()));

@@ -16,6 +16,7 @@ namespace fleetune {
 // Where a training is.
 struct TrainingPosition {
   Digest training{};         // names model, start, options, examples and type of products
+  Digest correction{};       // GradientTerms::correction
   uint32_t rows_a_pass = 1;  // TrainerLayout::rows: which rows are added up first
   uint32_t step = 0;         // done
   uint64_t passes = 0;       // done: seeds dropout
@@ -32,6 +33,7 @@ struct TrainingPosition {
 struct TrainedFloats {
   std::span<const float> trained;    // A (if it is), of DoRA its magnitudes, and B (if it is)
   std::span<const float> optimizer;  // Optimizer::state
+  std::span<const float> gradients;  // GradientTerms::sum
   const EarlyStop::State* early_stop = nullptr;
 };
 
@@ -41,9 +43,10 @@ struct TrainingState {
   TrainingPosition position;
   std::vector<float> trained;
   std::vector<float> optimizer;
+  std::vector<float> gradients;
   EarlyStop::State early_stop;
 
-  TrainedFloats floats() const { return {trained, optimizer, &early_stop}; }
+  TrainedFloats floats() const { return {trained, optimizer, gradients, &early_stop}; }
   friend bool operator==(const TrainingState&, const TrainingState&) = default;
 };
 

@@ -19,8 +19,10 @@ TrainingState SmallState() {
                    .held_out_loss = 1.5},
       .trained = {1, -2, 3},
       .optimizer = {0.1f, 0.2f, 0.3f, 4, 5},
+      .gradients = {0.5f, 0.75f, -1},
       .early_stop = {.waited = 1, .best_step = 2, .best_loss = 1.25, .best = {7, 8, 9}}};
   state.position.training.bytes.fill(7);
+  state.position.correction.bytes.fill(6);
   return state;
 }
 
@@ -41,21 +43,23 @@ TEST(TrainingStateTest, ComesBackFromItsBytesAndFromAFile) {
 // docs/formats/training_checkpoint.md, byte for byte.
 TEST(TrainingStateTest, LiesInBytesAsDocumented) {
   const Bytes bytes = Encode(SmallState());
-  constexpr size_t kHead = 4 + 4 + 32 + 4 + 4 + 8 + 8 + 8 + 8 + 3 * 8 + (8 + 4 + 4 + 8);
-  ASSERT_EQ(bytes.size(), kHead + (8 + 3 * 4) + (8 + 5 * 4) + (8 + 3 * 4) + 32);
+  constexpr size_t kHead = 4 + 4 + 32 + 32 + 4 + 4 + 8 + 8 + 8 + 8 + 3 * 8 + (8 + 4 + 4 + 8);
+  ASSERT_EQ(bytes.size(), kHead + (8 + 3 * 4) + (8 + 5 * 4) + 2 * (8 + 3 * 4) + 32);
   EXPECT_EQ(AsText(std::span(bytes).first(4)), "FTCK");
-  EXPECT_EQ(bytes[4], 2);
+  EXPECT_EQ(bytes[4], 3);
   EXPECT_EQ(bytes[8], 7);
-  EXPECT_EQ(bytes[40], 2);
-  EXPECT_EQ(bytes[44], 3);
-  EXPECT_EQ(bytes[48], 9);
-  EXPECT_EQ(bytes[56] + 256 * bytes[57], 1000);
-  EXPECT_EQ(bytes[80], 4);
-  EXPECT_EQ(bytes[88], 3);
-  EXPECT_EQ(bytes[112], 1);
-  EXPECT_EQ(bytes[116], 2);
-  EXPECT_EQ(bytes[128], 3);
-  EXPECT_EQ(bytes[148], 5);
+  EXPECT_EQ(bytes[40], 6);
+  EXPECT_EQ(bytes[72], 2);
+  EXPECT_EQ(bytes[76], 3);
+  EXPECT_EQ(bytes[80], 9);
+  EXPECT_EQ(bytes[88] + 256 * bytes[89], 1000);
+  EXPECT_EQ(bytes[112], 4);
+  EXPECT_EQ(bytes[120], 3);
+  EXPECT_EQ(bytes[144], 1);
+  EXPECT_EQ(bytes[148], 2);
+  EXPECT_EQ(bytes[160], 3);
+  EXPECT_EQ(bytes[180], 5);
+  EXPECT_EQ(bytes[208], 3);
   const Digest digest = Sha256(std::span(bytes).first(bytes.size() - 32));
   EXPECT_TRUE(std::equal(digest.bytes.begin(), digest.bytes.end(), bytes.end() - 32));
 }
@@ -80,14 +84,17 @@ TEST(TrainingStateTest, SaysWhatIsWrong) {
   bytes[0] = 'X';
   EXPECT_THAT(DecodeTrainingState(bytes), HasStatus(absl::StatusCode::kInvalidArgument, "no training checkpoint"));
   bytes = Encode(SmallState());
-  bytes[4] = 1;
-  EXPECT_THAT(DecodeTrainingState(bytes), HasStatus(absl::StatusCode::kInvalidArgument, "version 2, got 1"));
+  bytes[4] = 2;
+  EXPECT_THAT(DecodeTrainingState(bytes), HasStatus(absl::StatusCode::kInvalidArgument, "version 3, got 2"));
   bytes = Encode(SmallState());
-  bytes[135] = 1;  // of the number of parameters
+  bytes[167] = 1;  // of the number of parameters
   EXPECT_THAT(DecodeTrainingState(bytes), HasStatus(absl::StatusCode::kResourceExhausted, "parameters"));
   bytes = Encode(SmallState());
-  bytes[155] = 1;
+  bytes[187] = 1;
   EXPECT_THAT(DecodeTrainingState(bytes), HasStatus(absl::StatusCode::kResourceExhausted, "of an optimizer"));
+  bytes = Encode(SmallState());
+  bytes[215] = 1;
+  EXPECT_THAT(DecodeTrainingState(bytes), HasStatus(absl::StatusCode::kResourceExhausted, "sums of gradients"));
   TrainingState state = SmallState();
   state.optimizer[1] = std::numeric_limits<float>::quiet_NaN();
   EXPECT_THAT(DecodeTrainingState(Encode(state)), HasStatus(absl::StatusCode::kDataLoss, "not finite"));
