@@ -99,7 +99,8 @@ class AdapterTrainer {
   virtual absl::Status CorrectGradient(std::vector<float> correction) = 0;
 
   // A checkpoint to be written with WriteFileAtomic: what another process needs to go on (training_state.h). Takes
-  // memory for CheckpointFloats (lora/plan/training_memory.h).
+  // memory for three floats a trained parameter, or four with control variates, between two passes, when there are no
+  // activations.
   virtual Bytes Checkpoint() const = 0;
 
   // Goes on where a checkpoint was taken. FailedPrecondition if it was taken from a training that differs in anything
@@ -118,9 +119,5 @@ absl::StatusOr<TrainResult> TrainAdapter(const GgufFile& model, std::span<const 
 // alone. Of a preference, the chosen answer. Errors as above; sequences may be as long as the model's context.
 absl::StatusOr<double> MeanLoss(const GgufFile& model, std::span<const TokenExample> examples, const Adapter* adapter,
                                 ProductType products = ProductType::kFloat32);
-
-// How many cores trainings of this process use, from now on; 0: all. LibTorch's own setting, and its matrix library's,
-// so call it before the first training and from no two threads at once.
-void SetTrainingThreads(uint32_t threads);
 
 }  // namespace fleetune

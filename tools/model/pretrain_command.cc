@@ -15,6 +15,7 @@
 #include "lora/records/record.h"
 #include "lora/train/pretrainer.h"
 #include "lora/train/trainer.h"
+#include "lora/train/training_threads.h"
 #include "tools/model/opened_model.h"
 #include "tools/model/pretrain_file.h"
 #include "tools/model/train_report.h"

@@ -22,6 +22,7 @@
 #include "lora/records/record_paths.h"
 #include "lora/train/initial_magnitudes.h"
 #include "lora/train/trainer.h"
+#include "lora/train/training_threads.h"
 #include "tools/model/learning_curves.h"
 #include "tools/model/opened_model.h"
 #include "tools/model/train_bench.h"

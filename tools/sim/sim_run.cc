@@ -14,6 +14,7 @@
 #include "inference/tokenizer/tokenizer.h"
 #include "lora/formats/adapter_file.h"
 #include "lora/train/trainer.h"
+#include "lora/train/training_threads.h"
 #include "tools/sim/sim_report.h"
 #include "tools/sim/torch_trainer.h"
 
