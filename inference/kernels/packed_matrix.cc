@@ -53,10 +53,18 @@ void CopyHalf(const uint8_t* from, size_t row, uint8_t* halves) { std::memcpy(ha
 
 void PackQ8_0(const uint8_t* block, size_t row, size_t b, const Panel& panel) {
   CopyHalf(block, row, panel.scales + b * 32);
-  const size_t held = panel.half ? kPanelBlock / 2 : kPanelBlock;
-  uint8_t* lines = panel.codes + b * PanelLayoutOf(TensorType::kQ8_0, panel.half).codes;
-  for (size_t i = 0; i < held; ++i) lines[i / 4 * kPanelLine + 4 * row + i % 4] = block[2 + i] ^ 0x80;
-  for (size_t i = held; i < kPanelBlock; ++i) CHECK(block[2 + i] == 0);
+  const size_t groups = panel.half ? kGroups / 2 : kGroups;
+  uint8_t* lines = panel.codes + b * PanelLayoutOf(TensorType::kQ8_0, panel.half).codes + 4 * row;
+  for (size_t g = 0; g < kGroups; ++g) {  // four codes at a time
+    uint32_t codes;
+    std::memcpy(&codes, block + 2 + 4 * g, sizeof(codes));
+    if (g >= groups) {
+      CHECK(codes == 0);
+      continue;
+    }
+    codes ^= 0x80808080u;
+    std::memcpy(lines + g * kPanelLine, &codes, sizeof(codes));
+  }
 }
 
 void PackQ4_0(const uint8_t* block, size_t row, size_t b, const Panel& panel) {

@@ -34,10 +34,17 @@ bool MultipliesBfloats() { return false; }
 
 }  // namespace
 
-std::string_view ProductTypeName(ProductType type) { return type == ProductType::kFloat32 ? "f32" : "bf16"; }
+std::string_view ProductTypeName(ProductType type) {
+  switch (type) {
+    case ProductType::kFloat32: return "f32";
+    case ProductType::kBfloat16: return "bf16";
+    case ProductType::kInt8: return "int8";
+  }
+  return "f32";
+}
 
 std::optional<ProductType> ProductTypeFromName(std::string_view name) {
-  for (const ProductType type : {ProductType::kFloat32, ProductType::kBfloat16}) {
+  for (const ProductType type : {ProductType::kFloat32, ProductType::kBfloat16, ProductType::kInt8}) {
     if (name == ProductTypeName(type)) return type;
   }
   return std::nullopt;

@@ -65,6 +65,12 @@ uint64_t LossBytes(const Features& f, uint64_t tokens, uint64_t element) {
          tokens * f.width * (kFloat + 2 * element);
 }
 
+// The widest input of a product in int8: of 32 values a scale and three sums besides.
+uint64_t Int8Bytes(const Features& f, uint64_t tokens) {
+  constexpr uint64_t kBlockValues = 32, kBlockBytes = kBlockValues + 4 * sizeof(float);
+  return tokens * std::max({f.width, f.query, f.hidden}) / kBlockValues * kBlockBytes;
+}
+
 // What is freed and taken again in other sizes leaves holes. As measured with glibc: a large part of a layer's work, a
 // small part of what stays.
 uint64_t Holes(uint64_t one_layer, uint64_t kept) { return one_layer * 3 / 4 + kept / 10; }
@@ -120,7 +126,7 @@ uint64_t OptimizerFloats(const TrainOptions& options, const AdapterFootprint& ad
 TrainingMemory EstimateTrainingMemory(const ModelFootprint& model, const AdapterFootprint& adapter,
                                       const TrainOptions& options, const TrainerLayout& layout) {
   const Features features(model);
-  const uint64_t element = layout.products == ProductType::kBfloat16 ? 2 : kFloat;
+  const uint64_t element = layout.products == ProductType::kFloat32 ? kFloat : 2;
   const uint64_t tokens = uint64_t{options.sequence_length} * layout.rows;
   const uint64_t kept_layers = std::min(layout.kept_layers, model.sizes.layers);
   const uint64_t gained = GainedFeatures(model, adapter);
@@ -140,6 +146,7 @@ TrainingMemory EstimateTrainingMemory(const ModelFootprint& model, const Adapter
   const uint64_t work = std::max(others + LossBytes(features, tokens, element),
                                  std::max(one_layer, others + tokens * way_back));
   memory.activations = inputs + LargestWeightBlock(model, features) * element + work + Holes(one_layer, others);
+  if (layout.products == ProductType::kInt8) memory.activations += Int8Bytes(features, tokens);
   // Parameters, also as products read them; gradients, what the optimizer remembers, and the best for an early stop.
   const uint64_t copy = element == kFloat ? 0 : element;
   const uint64_t best = options.patience > 0 ? adapter.trained : 0;

@@ -30,6 +30,7 @@ TEST(TrainingMemoryTest, MoreOfAnythingTakesMore) {
   const uint64_t least = Total(options, kSmallest);
   EXPECT_GT(Total({.sequence_length = 1024}, kSmallest), least);
   EXPECT_GT(Total(options, {.products = ProductType::kFloat32}), least);
+  EXPECT_EQ(Total(options, {.products = ProductType::kInt8}) - least, 512u * 4864 * 3 / 2);
   EXPECT_GT(Total(options, {.products = ProductType::kBfloat16, .rows = 2}), least);
   EXPECT_GT(Total(options, {.products = ProductType::kBfloat16, .rows = 1, .kept_layers = 12}), least);
   const AdapterFootprint half = {.parameters = kRank16.parameters, .trained = kRank16.trained / 2};

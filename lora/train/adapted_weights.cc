@@ -77,13 +77,15 @@ AdaptedWeights::AdaptedWeights(AdapterSpec spec, const Options& options)
     : spec_(std::move(spec)),
       trained_(options.trained),
       ranks_(options.ranks == 0 ? spec_.rank() : std::min(options.ranks, spec_.rank())),
-      type_(options.products == ProductType::kBfloat16 ? at::kBFloat16 : at::kFloat),
+      int8_forward_(options.products == ProductType::kInt8),
+      type_(options.products == ProductType::kFloat32 ? at::kFloat : at::kBFloat16),
       buffer_(std::make_shared<WeightBuffer>()) {}
 
 absl::Status AdaptedWeights::LoadBase(const GgufFile& file, const LlamaShape& shape) {
   uint64_t floats = 0;
   for (const GgufTensor& tensor : file.tensors()) floats += tensor.rows * tensor.columns;
-  const FrozenMatrix::Options options = {.type = type_, .keep = floats <= kKeptWeights, .buffer = buffer_};
+  const FrozenMatrix::Options options = {.type = type_, .int8_forward = int8_forward_, .keep = floats <= kKeptWeights,
+                                         .buffer = buffer_};
 
   ASSIGN_OR_RETURN(const GgufTensor* embedding, BaseTensor(file, "token_embd.weight"));
   ASSIGN_OR_RETURN(const GgufTensor* norm, BaseTensor(file, "output_norm.weight"));

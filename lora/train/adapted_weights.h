@@ -91,6 +91,7 @@ class AdaptedWeights final : public LlamaWeights {
   const AdapterSpec spec_;
   const Factors trained_;
   const uint32_t ranks_;
+  const bool int8_forward_;
   const at::ScalarType type_;
   const std::shared_ptr<WeightBuffer> buffer_;
   std::vector<Layer> layers_;

@@ -87,7 +87,7 @@ class CheckpointTest : public ::testing::Test {
 };
 
 TEST_F(CheckpointTest, StoppedAtRandomPointsItGivesTheSameBits) {
-  for (const ProductType products : {ProductType::kFloat32, ProductType::kBfloat16}) {
+  for (const ProductType products : {ProductType::kFloat32, ProductType::kBfloat16, ProductType::kInt8}) {
     machine_.products = products;
     const auto whole = NewTrainer();
     RunUntil(*whole, kSteps);
@@ -108,7 +108,7 @@ TEST_F(CheckpointTest, WithControlVariatesItGivesTheSameBits) {
   for (uint64_t i = 0; i < FloatsOf(spec, options_.factors); ++i) {
     correction_.push_back(1e-3f * (static_cast<float>(random.Below(2001)) - 1000));
   }
-  for (const ProductType products : {ProductType::kFloat32, ProductType::kBfloat16}) {
+  for (const ProductType products : {ProductType::kFloat32, ProductType::kBfloat16, ProductType::kInt8}) {
     machine_.products = products;
     const auto whole = NewTrainer();
     RunUntil(*whole, kSteps);
@@ -182,7 +182,7 @@ TEST_F(CheckpointTest, DoraGoesOnWithTheSameBits) {
   initial_ = std::make_shared<const Adapter>(*WithMagnitudes(*model_, *initial_));
   for (const Factors factors : {Factors::kBoth, Factors::kA, Factors::kB}) {
     options_.factors = factors;
-    for (const ProductType products : {ProductType::kFloat32, ProductType::kBfloat16}) {
+    for (const ProductType products : {ProductType::kFloat32, ProductType::kBfloat16, ProductType::kInt8}) {
       machine_.products = products;
       const auto whole = NewTrainer();
       RunUntil(*whole, kSteps);

@@ -45,11 +45,13 @@ at::Tensor WeightBuffer::Take(int64_t rows, int64_t columns, at::ScalarType type
 FrozenMatrix::FrozenMatrix(const GgufTensor& tensor, const Options& options)
     : tensor_(&tensor),
       type_(options.type),
+      int8_forward_(options.int8_forward && HasInt8Products(tensor.type)),
       buffer_(options.buffer),
       rows_(static_cast<int64_t>(tensor.rows)),
       columns_(static_cast<int64_t>(tensor.columns)),
       block_rows_(static_cast<int64_t>(WeightBlockRows(tensor.rows, tensor.columns))) {
   CHECK(options.keep || buffer_ != nullptr);
+  CHECK(!options.int8_forward || type_ == at::kBFloat16);
   if (type_ == at::kFloat && IsMappedFloats(tensor)) {
     // LibTorch has no tensor over const memory. Nothing here writes to it, and the mapping could not be written to.
     whole_ = at::from_blob(const_cast<uint8_t*>(tensor.data.data()), {rows_, columns_}, at::kFloat);
@@ -75,6 +77,14 @@ at::Tensor FrozenMatrix::Multiply(const at::Tensor& x) const {
     y.narrow(1, begin, end - begin).copy_(at::mm(x, Block(begin, end).t()));
   }
   return y;
+}
+
+at::Tensor FrozenMatrix::Forward(const ForwardInput& x) const {
+  return int8_forward_ ? MultiplyInt8(x.int8(), *tensor_, 0, rows_) : Multiply(x.values());
+}
+
+at::Tensor FrozenMatrix::Forward(const ForwardInput& x, int64_t begin, const at::Tensor& block) const {
+  return int8_forward_ ? MultiplyInt8(x.int8(), *tensor_, begin, begin + block.size(0)) : at::mm(x.values(), block.t());
 }
 
 void FrozenMatrix::MultiplyBack(const at::Tensor& y, at::Tensor& sum) const {

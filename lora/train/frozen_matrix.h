@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "inference/gguf/gguf_file.h"
+#include "lora/train/int8_product.h"
 #include "lora/train/libtorch.h"
 
 namespace fleetune {
@@ -28,6 +29,7 @@ class FrozenMatrix {
  public:
   struct Options {
     at::ScalarType type = at::kFloat;      // of products: kFloat or kBFloat16
+    bool int8_forward = false;             // Forward of quantized weights is in int8; type is kBFloat16 then
     bool keep = false;                     // all of it is dequantized at once, here
     std::shared_ptr<WeightBuffer> buffer;  // of blocks otherwise
   };
@@ -43,6 +45,11 @@ class FrozenMatrix {
   // x W^T: [n, columns] to [n, rows]. `x` and the result are of the products' type.
   at::Tensor Multiply(const at::Tensor& x) const;
 
+  // The same on the way forth, where it may be in int8 (int8_product.h): of all rows, or of those from `begin` on that are
+  // in `block`, which the caller has for the way back.
+  at::Tensor Forward(const ForwardInput& x) const;
+  at::Tensor Forward(const ForwardInput& x, int64_t begin, const at::Tensor& block) const;
+
   // Adds y W, [n, rows] to [n, columns], to `sum`, or starts it if it is undefined: the gradient's way back.
   void MultiplyBack(const at::Tensor& y, at::Tensor& sum) const;
 
@@ -55,6 +62,7 @@ class FrozenMatrix {
  private:
   const GgufTensor* tensor_ = nullptr;
   at::ScalarType type_ = at::kFloat;
+  bool int8_forward_ = false;
   std::shared_ptr<WeightBuffer> buffer_;
   int64_t rows_ = 0;
   int64_t columns_ = 0;

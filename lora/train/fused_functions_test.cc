@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "inference/kernels/blocks.h"
+#include "lora/plan/product_type.h"
 #include "lora/train/dora_gains.h"
 #include "lora/train/joined_examples.h"
 #include "lora/train/layer_functions.h"
@@ -18,10 +19,13 @@
 namespace fleetune {
 namespace {
 
-// Type of products: f32, where all but rounding of sums must agree, and bf16, with 8 bits.
-class FusedFunctionTest : public ::testing::TestWithParam<at::ScalarType> {
+// Type of products: f32, where all but rounding of sums must agree, bf16, with 8 bits, and int8 where weights are quantized.
+class FusedFunctionTest : public ::testing::TestWithParam<ProductType> {
  protected:
-  at::ScalarType type() const { return GetParam(); }
+  at::ScalarType type() const { return GetParam() == ProductType::kFloat32 ? at::kFloat : at::kBFloat16; }
+  FrozenMatrix::Options options() const {
+    return {.type = type(), .int8_forward = GetParam() == ProductType::kInt8, .buffer = std::make_shared<WeightBuffer>()};
+  }
   double tolerance() const { return type() == at::kFloat ? 2e-6 : 1.5e-2; }
 
   // A leaf whose values both forms represent.
@@ -44,7 +48,7 @@ class FusedFunctionTest : public ::testing::TestWithParam<at::ScalarType> {
 
 // A matrix of a model file, and the same in float64.
 struct Weight {
-  Weight(int64_t rows, int64_t columns, TensorType type, at::ScalarType products) {
+  Weight(int64_t rows, int64_t columns, TensorType type, const FrozenMatrix::Options& options) {
     const at::Tensor values = at::randn({rows, columns}, at::kFloat);
     const auto size = static_cast<size_t>(values.numel());
     bytes.resize(size / BlockElements(type) * BlockBytes(type));
@@ -56,9 +60,9 @@ struct Weight {
               .rows = static_cast<uint64_t>(rows),
               .data = bytes,
               .row_bytes = bytes.size() / static_cast<size_t>(rows)};
-    matrix = FrozenMatrix(tensor, {.type = products, .buffer = std::make_shared<WeightBuffer>()});
+    matrix = FrozenMatrix(tensor, options);
     // What products read: rounded to their type.
-    doubles = ReadFloats(tensor).view({rows, columns}).to(products).to(at::kDouble);
+    doubles = ReadFloats(tensor).view({rows, columns}).to(options.type).to(at::kDouble);
   }
   std::vector<uint8_t> bytes;
   GgufTensor tensor;
@@ -68,7 +72,7 @@ struct Weight {
 
 TEST_P(FusedFunctionTest, LoraLinearOfOneInputAndTwoOutputs) {
   constexpr int64_t kTokens = 12, kIn = 64, kRank = 3;
-  const Weight first(40, kIn, TensorType::kQ8_0, type()), second(24, kIn, TensorType::kQ4_0, type());
+  const Weight first(40, kIn, TensorType::kQ8_0, options()), second(24, kIn, TensorType::kQ4_0, options());
   at::Tensor x = Random({kTokens, kIn}).requires_grad_(true);
   const at::Tensor a = Random({2 * kRank, kIn}), b1 = Random({kRank, 40}), b2 = Random({kRank, 24});
   const at::Tensor bias = Random({40}), dy1 = Random({kTokens, 40}), dy2 = Random({kTokens, 24});
@@ -102,7 +106,7 @@ TEST_P(FusedFunctionTest, LoraLinearOfOneInputAndTwoOutputs) {
 // way back: of the double form, too.
 TEST_P(FusedFunctionTest, LoraLinearUnderDora) {
   constexpr int64_t kTokens = 12, kIn = 64, kRank = 3, kOut = 1100;
-  const Weight first(kOut, kIn, TensorType::kQ8_0, type()), second(24, kIn, TensorType::kQ4_0, type());
+  const Weight first(kOut, kIn, TensorType::kQ8_0, options()), second(24, kIn, TensorType::kQ4_0, options());
   const at::Tensor values = Random({kTokens, kIn});
   const at::Tensor a = Random({2 * kRank, kIn}), b1 = Random({kRank, kOut}), b2 = Random({kRank, 24});
   const at::Tensor bias = Random({kOut}), dy1 = Random({kTokens, kOut}), dy2 = Random({kTokens, 24});
@@ -168,7 +172,7 @@ TEST_P(FusedFunctionTest, GainsSayThatANormIsZero) {
     const std::span<const uint8_t> bytes(static_cast<const uint8_t*>(values.data_ptr()), values.nbytes());
     const GgufTensor tensor = {.name = "w", .type = TensorType::kF32, .shape = {}, .columns = 32, .rows = 3,
                                .data = bytes, .row_bytes = bytes.size() / 3};
-    const FrozenMatrix matrix(tensor, {.type = type(), .buffer = std::make_shared<WeightBuffer>()});
+    const FrozenMatrix matrix(tensor, options());
     DoraGains gains(tensor);
     gains.UpdateFrom({.a = at::ones({1, 32}, at::kFloat),
                       .product_a = at::ones({1, 32}, type()),
@@ -265,7 +269,7 @@ TEST_P(FusedFunctionTest, AttentionInsideExamples) {
 // More rows and more of a vocabulary than are worked on at a time.
 TEST_P(FusedFunctionTest, TokenLosses) {
   constexpr int64_t kRows = 1030, kVocabulary = 9000, kWidth = 32;
-  const Weight output(kVocabulary, kWidth, TensorType::kQ8_0, type());
+  const Weight output(kVocabulary, kWidth, TensorType::kQ8_0, options());
   at::Tensor hidden = Random({kRows, kWidth}).requires_grad_(true);
   const at::Tensor targets = at::randint(0, kVocabulary, {kRows}, generator_, at::kLong);
   const at::Tensor weights = at::randn({kRows}, generator_, at::kDouble);
@@ -279,8 +283,9 @@ TEST_P(FusedFunctionTest, TokenLosses) {
   ExpectClose(hidden.grad(), hidden_d.grad(), "d hidden");
 }
 
-INSTANTIATE_TEST_SUITE_P(Products, FusedFunctionTest, ::testing::Values(at::kFloat, at::kBFloat16),
-                         [](const auto& type) { return std::string(type.param == at::kFloat ? "F32" : "Bf16"); });
+INSTANTIATE_TEST_SUITE_P(Products, FusedFunctionTest,
+                         ::testing::Values(ProductType::kFloat32, ProductType::kBfloat16, ProductType::kInt8),
+                         [](const auto& type) { return std::string(ProductTypeName(type.param)); });
 
 }  // namespace
 }  // namespace fleetune

@@ -41,7 +41,7 @@ LossAndGradient Compute(const GgufFile& model, ProductType products, uint32_t ke
 TEST(PredictorStatesTest, RecomputedLayersGiveTheSameGradients) {
   for (const char* name : {"stories260K-q8_0", "synthetic-qwen2-f32"}) {
     const auto model = *OpenTestModel(name);
-    for (const ProductType products : {ProductType::kFloat32, ProductType::kBfloat16}) {
+    for (const ProductType products : {ProductType::kFloat32, ProductType::kBfloat16, ProductType::kInt8}) {
       const LossAndGradient kept = Compute(*model, products, 5);
       for (const uint32_t layers : {0u, 2u}) {
         const LossAndGradient recomputed = Compute(*model, products, layers);

@@ -61,8 +61,8 @@ void AddMagnitudeGradient(const at::Tensor& dy, const at::Tensor& u, const at::T
 
 // What an output is before its gains: x W^T, with the bias if there are none, and scale * z B. `z` of that output alone;
 // undefined: no adapter there.
-at::Tensor Sum(const LoraLinearArgs::Output& output, const at::Tensor& x, const at::Tensor& z, double scale) {
-  at::Tensor sum = output.weight->Multiply(x);
+at::Tensor Sum(const LoraLinearArgs::Output& output, const ForwardInput& x, const at::Tensor& z, double scale) {
+  at::Tensor sum = output.weight->Forward(x);
   if (output.bias.defined() && !output.gains.defined()) sum.add_(output.bias);
   return z.defined() ? sum.addmm_(z, output.b, 1, scale) : sum;
 }
@@ -96,10 +96,11 @@ class LoraLinearFunction : public torch::autograd::Function<LoraLinearFunction> 
     ctx->saved_data["needs_x"] = x.requires_grad();
     tensor_list results;
     RankColumns columns(z);
+    const ForwardInput input(x.contiguous());
     for (const LoraLinearArgs::Output& output : args.outputs) {
       const at::Tensor z_here = output.b.defined() ? columns.Next(output.b.size(0)) : at::Tensor();
       const bool sum_saved = output.magnitude_gradient.defined();
-      at::Tensor sum = args.with_products || sum_saved ? Sum(output, x, z_here, args.scale) : at::Tensor();
+      at::Tensor sum = args.with_products || sum_saved ? Sum(output, input, z_here, args.scale) : at::Tensor();
       saved.push_back(sum_saved ? sum : at::Tensor());
       if (!args.with_products) {
         results.push_back(at::empty({1, 1}, x.options()).expand({x.size(0), output.weight->rows()}));

@@ -29,7 +29,7 @@ double SecondsOf(int64_t in, int64_t out, at::ScalarType type) {
 }  // namespace
 
 double MeasureProductRate(const LlamaShape& shape, ProductType products) {
-  const at::ScalarType type = products == ProductType::kBfloat16 ? at::kBFloat16 : at::kFloat;
+  const at::ScalarType type = products == ProductType::kFloat32 ? at::kFloat : at::kBFloat16;
   const BaseSizes sizes = SizesOfBase(shape);
   double operations = 0, seconds = 0;
   for (const ProjectionSizes& projection : sizes.projections) {

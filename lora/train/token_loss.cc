@@ -17,7 +17,7 @@ using torch::autograd::tensor_list;
 class ChunkLoss {
  public:
   ChunkLoss(const at::Tensor& hidden, std::span<const int64_t> targets, const FrozenMatrix& output, bool with_gradient)
-      : hidden_(hidden),
+      : hidden_(hidden.contiguous()),
         targets_(targets),
         output_(output),
         softmax_(targets.size()),
@@ -58,7 +58,7 @@ class ChunkLoss {
 
   void Add(int64_t begin, int64_t end) {
     const at::Tensor weights = output_.Block(begin, end);
-    const at::Tensor logits = at::mm(hidden_, weights.t());
+    const at::Tensor logits = output_.Forward(hidden_, begin, weights);
     ForRows(logits.size(0), logits.size(1), [&](size_t first, size_t count) {
       TensorRows rows(logits);
       for (size_t row = first; row < first + count; ++row) AddRow(row, targets_[row] - begin, rows);
@@ -79,7 +79,7 @@ class ChunkLoss {
     for (float& value : Floats(mean_).subspan(row * width, width)) value *= earlier;
   }
 
-  const at::Tensor& hidden_;
+  const ForwardInput hidden_;
   const std::span<const int64_t> targets_;
   const FrozenMatrix& output_;
   std::vector<RunningSoftmax> softmax_;

@@ -361,7 +361,7 @@ TEST(TrainAdapterTest, MemoryDecidesHowItWorksNotWhatIsLearned) {
   const std::vector<TokenExample> examples = RandomExamples(30, 40, kVocabulary);
   TrainOptions options = SmallTraining();
   options.micro_batch = 4;
-  for (const ProductType products : {ProductType::kFloat32, ProductType::kBfloat16}) {
+  for (const ProductType products : {ProductType::kFloat32, ProductType::kBfloat16, ProductType::kInt8}) {
     const auto roomy = AdapterTrainer::Create(*model, examples, adapter, options, {.products = products});
     const auto tight =
         AdapterTrainer::Create(*model, examples, adapter, options, {.products = products, .memory_bytes = 1});

@@ -25,7 +25,7 @@ void SetTrainingThreads(uint32_t threads) {
 void StartTrainingThreads(ProductType products) {
   const at::Tensor values = at::ones({kSide, kSide});
   at::mm(values, values).add_(values);
-  if (products == ProductType::kBfloat16) {
+  if (products != ProductType::kFloat32) {
     const at::Tensor half = values.to(at::kBFloat16);
     at::mm(half, half);
   }

@@ -84,8 +84,8 @@ void AddMachineOptions(CLI::App& command, TrainArguments& arguments) {
       .add_option("--memory", arguments.memory_bytes,
                   "Bytes that the process may take: how much is kept instead of computed again")
       ->capture_default_str();
-  command.add_option("--products", arguments.products, "f32 or bf16; by default what this processor is faster with")
-      ->check(CLI::IsMember({"f32", "bf16"}));
+  command.add_option("--products", arguments.products, "f32, bf16 or int8; by default f32 or bf16, what this processor is faster with")
+      ->check(CLI::IsMember({"f32", "bf16", "int8"}));
   command.add_flag("--plan", arguments.plan, "Say what the training would need, and do not begin");
   command.add_flag("--bench", arguments.bench, "Measure speed against this machine's rate of matrix products");
 }
