@@ -40,7 +40,7 @@ struct StepSettings {
   std::string downloads;           // a folder
   TrainerProcess::Options trainer;
   uint32_t threads = 0;
-  uint32_t checkpoint_steps = 0;   // of a training, between two checkpoints; 0: none. With control variates there are none
+  uint32_t checkpoint_steps = 0;   // of a training, between two checkpoints; 0: none
   VerifyKey release_key;
   std::function<void(const std::string&)> warn;  // for the log: a plan was refused
 };

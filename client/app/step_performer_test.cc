@@ -1,5 +1,9 @@
 #include "client/app/step_performer.h"
 
+#include <sys/stat.h>
+
+#include <chrono>
+#include <fstream>
 #include <map>
 #include <string>
 #include <variant>
@@ -144,7 +148,8 @@ class StepPerformerTest : public testing::Test {
                             .models = &models_,
                             .random = &random_},
                            {.downloads = device_.path() + "/downloads",
-                            .trainer = {.program = "/nonexistent/trainer"},
+                            .trainer = {.program = device_.path() + "/trainer"},
+                            .checkpoint_steps = 4,
                             .release_key = release_key_.verify_key(),
                             .warn = [this](const std::string& text) { warnings_.push_back(text); }}};
 };
@@ -283,10 +288,32 @@ TEST_F(StepPerformerControlTest, NoTrainingBeginsWithoutThem) {
   EXPECT_THAT(Perform<AttemptFailed>(round).status, HasStatus(absl::StatusCode::kUnavailable, "brought again"));
   (void)Perform<ControlReady>(BringControl{.order = round.order, .plan = round.plan});
   // Now it is the trainer that is missing.
-  EXPECT_THAT(Perform<AttemptFailed>(round).status, HasStatus(absl::StatusCode::kNotFound, "/nonexistent/trainer"));
+  EXPECT_THAT(Perform<AttemptFailed>(round).status, HasStatus(absl::StatusCode::kNotFound, device_.path() + "/trainer"));
   TrainRound later = round;
   later.order.round = "t-2";
   EXPECT_THAT(Perform<AttemptFailed>(later).status, HasStatus(absl::StatusCode::kUnavailable, "brought again"));
+}
+
+// The trainer writes down the job that it is given, and dies of it.
+TEST_F(StepPerformerControlTest, AnAttemptGoesOnFromTheCheckpointOfTheLast) {
+  const std::string program = device_.path() + "/trainer", job_file = device_.path() + "/job";
+  std::ofstream(program) << "#!/bin/sh\nsize=$(head -c 4 <&3 | od -An -tu4)\nhead -c $size <&3 > " << job_file << "\n";
+  chmod(program.c_str(), 0755);
+  const TrainRound round = ControlledRound();
+  (void)Perform<AdapterReady>(BringAdapter{.plan = round.plan, .version = {"t", 0, round.order.version_hash}});
+  (void)Perform<ControlReady>(BringControl{.order = round.order, .plan = round.plan});
+  ASSERT_THAT(checkpoints_.Begin("t-1"), IsOk());
+  ASSERT_THAT(checkpoints_.Put(Bytes{1, 2, 3}), IsOk());
+
+  ASSERT_FALSE(performer_.Perform(round, {}).has_value());
+  const auto end = performer_.run()->Poll(std::chrono::minutes(1));  // not waited for in a test that passes
+  ASSERT_TRUE(end.has_value() && std::holds_alternative<AttemptFailed>(*end));
+  const auto job = DecodeJobFrame(*ReadFile(job_file, kMaxJobFrameBytes));
+  ASSERT_THAT(job, IsOk());
+  const auto& given = std::get<TrainingJob>(*job);
+  EXPECT_EQ(given.checkpoint, (Bytes{1, 2, 3}));
+  EXPECT_EQ(given.checkpoint_steps, 4u);
+  EXPECT_THAT(given.correction, SizeIs(values_));
 }
 
 }  // namespace

@@ -13,9 +13,10 @@
 
 namespace fleetune {
 
-// Products of quantized base weights on the way forth, as the inference engine computes them (inference/kernels/packed_product.h):
-// inputs in int8 with a scale for each 32 columns, sums of integers that are exact, weights as the file has them. On processors
-// that multiply int8 well (VNNI) that is faster than bf16, and nearer to what the device will answer with.
+// Products of quantized base weights on the way forth, as the inference engine computes them
+// (inference/kernels/packed_product.h): inputs in int8 with a scale for each 32 columns, sums of integers that are exact,
+// weights as the file has them. On processors that multiply int8 well (VNNI) that is faster than bf16, and nearer to what
+// the device will answer with.
 
 // Whether there are such products with weights of this type.
 bool HasInt8Products(TensorType type);

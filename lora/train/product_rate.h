@@ -7,7 +7,8 @@ namespace fleetune {
 
 // What LibTorch's matrix product does on this machine, in floating-point operations a second of processor time of this
 // process, with the threads that trainings use: over the shapes of a model's layers and 512 rows, each the best of
-// several, weighted as a training meets them; for int8 those of bf16, which its way back has. Takes about a second. Not thread-safe.
+// several, weighted as a training meets them; for int8 that of bf16, which its way back has. Takes about a second. Not
+// thread-safe.
 double MeasureProductRate(const LlamaShape& shape, ProductType products);
 
 // The operations of a training step that are counted for a token, whatever is computed again: four for each weight of
