@@ -213,6 +213,7 @@ TEST_F(TrainCommand, PlanSaysWhatIsNeededAndWhatWouldFit) {
   EXPECT_GT(plan["memory_bytes"].get<uint64_t>(), plan["memory"]["weights"].get<uint64_t>());
   EXPECT_GT(plan["seconds_per_step"].get<double>(), 0);
   EXPECT_GT(plan["bytes_up"].get<uint64_t>(), 0u);
+  EXPECT_EQ(Result(Train("--steps 2 --plan --products int8"))["products"], "int8");
   const auto dora = Result(Train("--steps 2 --plan --dora"));
   EXPECT_GT(dora["memory"]["adapter"].get<uint64_t>(), plan["memory"]["adapter"].get<uint64_t>());
   EXPECT_GT(dora["memory"]["activations"].get<uint64_t>(), plan["memory"]["activations"].get<uint64_t>());
