@@ -292,7 +292,7 @@ TEST(AddProductsDeathTest, ChecksItsCaller) {
   const PackedProduct first = {.w = &w.packed, .x = &tiles, .y = own, .then = {&elsewhere, 1}};
   EXPECT_DEATH(AddProducts({&first, 1}, {}), "more.y");
   EXPECT_DEATH(PackedBytes(TensorType::kQ4_0, 16, 32, true), "half");
-  EXPECT_DEATH(TwoForms(TensorType::kQ8_0, 1, 32, RandomBits(TensorType::kQ8_0, 1, 32).raw, true), "block");
+  EXPECT_DEATH(TwoForms(TensorType::kQ8_0, 1, 32, RandomBits(TensorType::kQ8_0, 1, 32).raw, true), "codes == 0");
 }
 
 TEST(InstructionSet, NamesAreRead) {

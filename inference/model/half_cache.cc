@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "base/check.h"
-#include "inference/kernels/lane_kernels.h"
 
 namespace fleetune {
 namespace {
@@ -14,28 +13,29 @@ constexpr size_t kTokensTogether = 16;
 }  // namespace
 
 HalfCache::HalfCache(const LlamaShape& shape)
-    : heads_(shape.heads), kv_heads_(shape.kv_heads), head_size_(shape.head_size) {}
+    : heads_(shape.heads), head_size_(shape.head_size), of_heads_(shape.kv_heads) {}
 
 void HalfCache::Append(uint32_t position, std::span<const float> keys, std::span<const float> values,
                        InstructionSet set) {
-  const size_t row = size_t{kv_heads_} * head_size_;
+  const size_t row = of_heads_.size() * head_size_;
   CHECK(keys.size() % row == 0 && keys.size() == values.size());
   const size_t tokens = keys.size() / row;
   const size_t blocks = (position + tokens + kCacheBlock - 1) / kCacheBlock;
-  keys_.resize(blocks * row * kCacheBlock);
-  values_.resize(blocks * row * kCacheBlock);
+  for (std::vector<uint16_t>& head : of_heads_) head.resize(blocks * block_size());
   const LaneKernels& kernels = LaneKernelsOf(set);
-  std::vector<uint16_t> halves(row);
+  std::vector<uint16_t> key_halves(row);
+  std::vector<uint16_t> value_halves(row);
   for (size_t t = 0; t < tokens; ++t) {
-    const size_t block = (position + t) / kCacheBlock * row * kCacheBlock;
+    kernels.to_halves(keys.data() + t * row, row, key_halves.data());
+    kernels.to_halves(values.data() + t * row, row, value_halves.data());
+    const size_t block = (position + t) / kCacheBlock * block_size();
     const size_t in_block = (position + t) % kCacheBlock;
-    kernels.to_halves(keys.data() + t * row, row, halves.data());
-    // Heads lie one after another in a block, so elements of all heads are numbered through.
-    for (size_t i = 0; i < row; ++i) keys_[block + i * kCacheBlock + in_block] = halves[i];
-    kernels.to_halves(values.data() + t * row, row, halves.data());
-    for (size_t head = 0; head < kv_heads_; ++head) {
-      std::copy_n(halves.data() + head * head_size_, head_size_,
-                  values_.data() + block + (head * kCacheBlock + in_block) * head_size_);
+    for (size_t head = 0; head < of_heads_.size(); ++head) {
+      uint16_t* const out = of_heads_[head].data() + block;
+      const uint16_t* const key = key_halves.data() + head * head_size_;
+      for (size_t i = 0; i < head_size_; ++i) out[i * kCacheBlock + in_block] = key[i];
+      std::copy_n(value_halves.data() + head * head_size_, head_size_,
+                  out + block_size() / 2 + in_block * head_size_);
     }
   }
 }
@@ -43,22 +43,21 @@ void HalfCache::Append(uint32_t position, std::span<const float> keys, std::span
 void HalfCache::KeepOnly(uint32_t tokens) {
   // What is left of a forgotten token in the last block is seen by no query.
   const size_t blocks = (size_t{tokens} + kCacheBlock - 1) / kCacheBlock;
-  keys_.resize(blocks * kv_heads_ * head_size_ * kCacheBlock);
-  values_.resize(keys_.size());
+  for (std::vector<uint16_t>& head : of_heads_) head.resize(blocks * block_size());
 }
 
 void HalfCache::AppendTo(Bytes& saved) const {
-  for (const std::vector<uint16_t>* halves : {&keys_, &values_}) {
-    const auto* bytes = reinterpret_cast<const uint8_t*>(halves->data());
-    saved.insert(saved.end(), bytes, bytes + halves->size() * sizeof(uint16_t));
+  for (const std::vector<uint16_t>& head : of_heads_) {
+    const auto* bytes = reinterpret_cast<const uint8_t*>(head.data());
+    saved.insert(saved.end(), bytes, bytes + head.size() * sizeof(uint16_t));
   }
 }
 
 void HalfCache::Load(std::span<const uint8_t> saved) {
-  const size_t of_each = saved.size() / 2;
-  for (std::vector<uint16_t>* halves : {&keys_, &values_}) {
-    halves->resize(of_each / sizeof(uint16_t));
-    std::ranges::copy(saved.first(of_each), reinterpret_cast<uint8_t*>(halves->data()));
+  const size_t of_each = saved.size() / of_heads_.size();
+  for (std::vector<uint16_t>& head : of_heads_) {
+    head.resize(of_each / sizeof(uint16_t));
+    std::ranges::copy(saved.first(of_each), reinterpret_cast<uint8_t*>(head.data()));
     saved = saved.subspan(of_each);
   }
 }
@@ -69,7 +68,7 @@ uint64_t HalfCache::SavedBytes(const LlamaShape& shape, uint32_t tokens) {
 }
 
 size_t HalfCache::AttentionParts(size_t tokens) const {
-  return (tokens + kTokensTogether - 1) / kTokensTogether * kv_heads_;
+  return (tokens + kTokensTogether - 1) / kTokensTogether * of_heads_.size();
 }
 
 void HalfCache::AttendPart(size_t part, uint32_t position, std::span<const float> q, InstructionSet set,
@@ -77,10 +76,9 @@ void HalfCache::AttendPart(size_t part, uint32_t position, std::span<const float
   const size_t q_row = size_t{heads_} * head_size_;
   CHECK(q.size() % q_row == 0 && out.size() == q.size());
   const size_t tokens = q.size() / q_row;
-  const size_t sharing = heads_ / kv_heads_;
-  const size_t head_block = head_size_ * kCacheBlock;
-  const size_t kv_head = part % kv_heads_;
-  const size_t begin = part / kv_heads_ * kTokensTogether;
+  const size_t sharing = heads_ / of_heads_.size();
+  const size_t kv_head = part % of_heads_.size();
+  const size_t begin = part / of_heads_.size() * kTokensTogether;
   std::vector<AttentionQuery> queries;
   for (size_t t = begin; t < std::min(begin + kTokensTogether, tokens); ++t) {
     for (size_t head = kv_head * sharing; head < (kv_head + 1) * sharing; ++head) {
@@ -92,9 +90,9 @@ void HalfCache::AttendPart(size_t part, uint32_t position, std::span<const float
   LaneKernelsOf(set).attend({.queries = queries.data(),
                              .count = queries.size(),
                              .head_size = head_size_,
-                             .keys = keys_.data() + kv_head * head_block,
-                             .values = values_.data() + kv_head * head_block,
-                             .stride = kv_heads_ * head_block,
+                             .keys = of_heads_[kv_head].data(),
+                             .values = of_heads_[kv_head].data() + block_size() / 2,
+                             .stride = block_size(),
                              .scratch = scratch.data()});
 }
 

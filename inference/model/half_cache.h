@@ -7,11 +7,12 @@
 #include "base/bytes.h"
 #include "inference/gguf/llama_shape.h"
 #include "inference/kernels/instruction_set.h"
+#include "inference/kernels/lane_kernels.h"
 
 namespace fleetune {
 
-// Keys and values of one layer in halves, in blocks of 16 tokens as LaneKernels::attend reads them. Grows by blocks. Not
-// thread-safe.
+// Keys and values of one layer in halves, in blocks of 16 tokens as LaneKernels::attend reads them: those of a key-value head lie
+// together, so that its queries read memory from one place on. Grows by blocks. Not thread-safe.
 class HalfCache {
  public:
   explicit HalfCache(const LlamaShape& shape);
@@ -28,7 +29,7 @@ class HalfCache {
   void Load(std::span<const uint8_t> saved);
   static uint64_t SavedBytes(const LlamaShape& shape, uint32_t tokens);
 
-  uint64_t bytes() const { return (keys_.size() + values_.size()) * sizeof(uint16_t); }
+  uint64_t bytes() const { return of_heads_.size() * of_heads_.front().size() * sizeof(uint16_t); }
 
   // Causal attention of `tokens` tokens, `position` and on, which are in the cache: rows of heads * head_size floats in `q` and
   // `out`. In parts, to be computed in any order and beside one another: 0 .. AttentionParts(tokens) - 1.
@@ -37,11 +38,12 @@ class HalfCache {
                   std::span<float> out) const;
 
  private:
+  // Halves of one head's block: its keys, [element][token], then as many of its values, [token][element].
+  size_t block_size() const { return 2 * size_t{head_size_} * kCacheBlock; }
+
   uint32_t heads_;
-  uint32_t kv_heads_;
   uint32_t head_size_;
-  std::vector<uint16_t> keys_;    // [block][kv head][element][token]
-  std::vector<uint16_t> values_;  // [block][kv head][token][element]
+  std::vector<std::vector<uint16_t>> of_heads_;  // of each key-value head its blocks
 };
 
 }  // namespace fleetune
