@@ -165,16 +165,6 @@ struct HalfBlock {
   FLEETUNE_INLINE void Value(size_t t, size_t i, Register& v) const { LoadHalves(values + t * head_size + i, v); }
 };
 
-// What a later block needs is on its way while this one is worked on: other heads lie in between, which the processor
-// does not foresee.
-FLEETUNE_INLINE void FetchBlock(const AttentionTask& task, size_t block) {
-  constexpr size_t kLineHalves = 64 / sizeof(uint16_t);
-  for (size_t i = 0; i < task.head_size * kCacheBlock; i += kLineHalves) {
-    __builtin_prefetch(task.keys + block * task.stride + i);
-    __builtin_prefetch(task.values + block * task.stride + i);
-  }
-}
-
 void LoadBlock(const AttentionTask& task, size_t block, const AttentionLayout& layout, float* keys, float* values) {
   const uint16_t* key_halves = task.keys + block * task.stride;
   const uint16_t* value_halves = task.values + block * task.stride;
@@ -324,7 +314,6 @@ void AddBlockForAll(const AttentionTask& task, const AttentionLayout& layout, si
 }
 
 constexpr size_t kQueriesInPlace = 2 * kQueriesTogether;
-constexpr size_t kBlocksAhead = 1;
 
 void Attend(const AttentionTask& task) {
   const AttentionLayout layout(task.head_size);
@@ -340,7 +329,6 @@ void Attend(const AttentionTask& task) {
   const bool in_place = task.count <= kQueriesInPlace && task.head_size % kLanes == 0;
   for (size_t before = 0; before < visible; before += kCacheBlock) {
     const size_t block = before / kCacheBlock;
-    if (before + kBlocksAhead * kCacheBlock < visible) FetchBlock(task, block + kBlocksAhead);
     if (in_place) {
       const HalfBlock halves = {.keys = task.keys + block * task.stride,
                                 .values = task.values + block * task.stride,
