@@ -21,15 +21,12 @@ constexpr size_t kTermsAtOnce = 64;
 std::vector<ExpandedTerms> Expand(std::span<const MaskTerm> terms, ParallelFor parallel, MaskKernel kernel) {
   std::vector<ExpandedTerms> groups;
   for (const bool subtract : {false, true}) {
-    size_t left = 0;  // of the last group
     for (const MaskTerm& term : terms) {
       if (term.subtract != subtract) continue;
-      if (left == 0) {
+      if (groups.empty() || groups.back().subtract != subtract || groups.back().terms.size() == kTermsAtOnce) {
         groups.push_back({.subtract = subtract, .terms = {}, .streams = {}});
-        left = kTermsAtOnce;
       }
       groups.back().terms.push_back(&term);
-      --left;
     }
   }
   parallel(groups.size(), [&](size_t i) {

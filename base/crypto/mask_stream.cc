@@ -34,6 +34,12 @@ FirstBlock FirstBlockAt(MaskCipher cipher, uint32_t vector_id, uint64_t byte_off
   return first;
 }
 
+// What an operation asks of where it begins and ends.
+void CheckPlace(size_t bytes, uint64_t byte_offset) {
+  CHECK(byte_offset % kMaskSeekBytes == 0);
+  CHECK(byte_offset <= kMaxMaskBytes && bytes <= kMaxMaskBytes - byte_offset);
+}
+
 // The offset in bytes of an element, which no multiplication takes past the end.
 template <typename Lane>
 uint64_t OffsetOf(uint64_t element) {
@@ -91,21 +97,23 @@ void MaskStream::Subtract(std::span<const MaskStream> streams, std::span<uint16_
 }
 
 void MaskStream::Generate(std::span<uint8_t> out, uint64_t byte_offset) const {
-  Apply(Combine::kWrite, {this, 1}, out, byte_offset);
+  CHECK(keystream_ != nullptr);
+  CheckPlace(out.size(), byte_offset);
+  if (out.empty()) return;
+  keystream_->Apply(Combine::kWrite, FirstBlockAt(cipher_, vector_id_, byte_offset), out);
 }
 
 void MaskStream::Apply(Combine combine, std::span<const MaskStream> streams, std::span<uint8_t> bytes,
                        uint64_t byte_offset) {
-  CHECK(byte_offset % kMaskSeekBytes == 0);
-  CHECK(byte_offset <= kMaxMaskBytes && bytes.size() <= kMaxMaskBytes - byte_offset);
   for (const MaskStream& stream : streams) CHECK(stream.keystream_ != nullptr);
+  CheckPlace(bytes.size(), byte_offset);
   if (bytes.empty()) return;
   while (!streams.empty()) {
     const MaskStream& next = streams.front();
     const FirstBlock first = FirstBlockAt(next.cipher_, next.vector_id_, byte_offset);
     std::array<const vaes512::RoundKeys*, kTogether> keys;
     size_t together = 0;
-    for (; combine != Combine::kWrite && together < std::min(kTogether, streams.size()); ++together) {
+    for (; together < std::min(kTogether, streams.size()); ++together) {
       const MaskStream& stream = streams[together];
       keys[together] = stream.keystream_->round_keys();  // has none of ChaCha20
       if (keys[together] == nullptr || stream.vector_id_ != next.vector_id_) break;

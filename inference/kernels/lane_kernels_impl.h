@@ -146,7 +146,7 @@ struct AttentionLayout {
 };
 
 // Keys and values of a block as floats, of which a row of values has `padded`.
-struct FloatBlock {
+struct BlockOfFloats {
   const float* keys;
   const float* values;
   size_t padded;
@@ -157,7 +157,7 @@ struct FloatBlock {
 };
 
 // The same as they lie in the cache: halves become floats when they are loaded.
-struct HalfBlock {
+struct BlockOfHalves {
   const uint16_t* keys;
   const uint16_t* values;
   size_t head_size;
@@ -330,13 +330,13 @@ void Attend(const AttentionTask& task) {
   for (size_t before = 0; before < visible; before += kCacheBlock) {
     const size_t block = before / kCacheBlock;
     if (in_place) {
-      const HalfBlock halves = {.keys = task.keys + block * task.stride,
+      const BlockOfHalves halves = {.keys = task.keys + block * task.stride,
                                 .values = task.values + block * task.stride,
                                 .head_size = task.head_size};
       AddBlockForAll(task, layout, before, halves, states);
     } else {
       LoadBlock(task, block, layout, keys, values);
-      AddBlockForAll(task, layout, before, FloatBlock{.keys = keys, .values = values, .padded = layout.padded}, states);
+      AddBlockForAll(task, layout, before, BlockOfFloats{.keys = keys, .values = values, .padded = layout.padded}, states);
     }
   }
   for (size_t i = 0; i < task.count; ++i) {

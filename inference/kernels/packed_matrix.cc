@@ -46,15 +46,15 @@ struct Panel {
   uint8_t* codes;
   uint8_t* scales;
   uint8_t* super;
-  bool half;
+  bool half_blocks;
 };
 
 void CopyHalf(const uint8_t* from, size_t row, uint8_t* halves) { std::memcpy(halves + 2 * row, from, 2); }
 
 void PackQ8_0(const uint8_t* block, size_t row, size_t b, const Panel& panel) {
   CopyHalf(block, row, panel.scales + b * 32);
-  const size_t groups = panel.half ? kGroups / 2 : kGroups;
-  uint8_t* lines = panel.codes + b * PanelLayoutOf(TensorType::kQ8_0, panel.half).codes + 4 * row;
+  const size_t groups = panel.half_blocks ? kGroups / 2 : kGroups;
+  uint8_t* lines = panel.codes + b * PanelLayoutOf(TensorType::kQ8_0, panel.half_blocks).codes + 4 * row;
   for (size_t g = 0; g < kGroups; ++g) {  // four codes at a time
     uint32_t codes;
     std::memcpy(&codes, block + 2 + 4 * g, sizeof(codes));
@@ -157,22 +157,22 @@ void UnpackBlock(TensorType type, const uint8_t* panel, const PanelOffsets& offs
 
 }  // namespace
 
-uint64_t PackedBytes(TensorType type, uint64_t rows, uint64_t columns, bool half) {
+uint64_t PackedBytes(TensorType type, uint64_t rows, uint64_t columns, bool half_blocks) {
   CHECK(columns > 0 && columns % BlockElements(type) == 0);
-  CHECK(!half || type == TensorType::kQ8_0);
-  return (rows + kPanelRows - 1) / kPanelRows * PanelOffsetsOf(type, columns, half).end;
+  CHECK(!half_blocks || type == TensorType::kQ8_0);
+  return (rows + kPanelRows - 1) / kPanelRows * PanelOffsetsOf(type, columns, half_blocks).end;
 }
 
-void PackRows(const WeightMatrix& w, std::span<uint8_t> out, bool half) {
-  CHECK(out.size() == PackedBytes(w.type, w.rows, w.columns, half));
-  const PanelOffsets offsets = PanelOffsetsOf(w.type, w.columns, half);
+void PackRows(const WeightMatrix& w, std::span<uint8_t> out, bool half_blocks) {
+  CHECK(out.size() == PackedBytes(w.type, w.rows, w.columns, half_blocks));
+  const PanelOffsets offsets = PanelOffsetsOf(w.type, w.columns, half_blocks);
   const size_t blocks = w.columns / BlockElements(w.type);
   const size_t block_bytes = BlockBytes(w.type);
   CHECK(w.data.size() == w.rows * blocks * block_bytes);
   std::fill(out.begin(), out.end(), uint8_t{0});
   for (size_t row = 0; row < w.rows; ++row) {
     uint8_t* at = out.data() + row / kPanelRows * offsets.end;
-    const Panel panel = {.codes = at, .scales = at + offsets.scales, .super = at + offsets.super, .half = half};
+    const Panel panel = {.codes = at, .scales = at + offsets.scales, .super = at + offsets.super, .half_blocks = half_blocks};
     const uint8_t* in = w.data.data() + row * blocks * block_bytes;
     for (size_t block = 0; block < blocks; ++block) {
       PackBlock(w.type, in + block * block_bytes, row % kPanelRows, block, panel);
@@ -181,7 +181,7 @@ void PackRows(const WeightMatrix& w, std::span<uint8_t> out, bool half) {
 }
 
 void UnpackRow(const PackedMatrix& w, uint64_t row, std::span<float> values) {
-  CHECK(row < w.rows && values.size() == w.columns && !w.half);
+  CHECK(row < w.rows && values.size() == w.columns && !w.half_blocks);
   CHECK(w.data.size() == PackedBytes(w.type, w.rows, w.columns));
   const PanelOffsets offsets = PanelOffsetsOf(w.type, w.columns);
   const uint8_t* at = w.data.data() + row / kPanelRows * offsets.end;

@@ -27,7 +27,7 @@ void AddPanel(const PackedMatrix& w, const uint8_t* panel, const PanelOffsets& o
                      .scales = panel + offsets.scales,
                      .super = panel + offsets.super,
                      .blocks = w.columns / kPanelBlock,
-                     .half = w.half},
+                     .half_blocks = w.half_blocks},
                     {.values = x.values(tile),
                      .scales = x.scales(tile),
                      .minus = x.minus(tile),
@@ -41,7 +41,7 @@ void AddPanel(const PackedMatrix& w, const uint8_t* panel, const PanelOffsets& o
 void AddRows(const PackedProduct& product, size_t index, const PanelKernels& kernels) {
   const VectorTiles& x = *product.x;
   const PackedMatrix& w = *product.w;
-  const PanelOffsets offsets = PanelOffsetsOf(w.type, w.columns, w.half);
+  const PanelOffsets offsets = PanelOffsetsOf(w.type, w.columns, w.half_blocks);
   const uint8_t* panel = w.data.data() + index * offsets.end;
   const size_t row = index * kPanelRows;
   const size_t rows = std::min(kPanelRows, w.rows - row);
@@ -76,7 +76,7 @@ void AddPanels(const PackedProduct& product, size_t begin, size_t end, const Pan
 void CheckFits(const PackedProduct& product) {
   const VectorTiles& x = *product.x;
   const PackedMatrix& w = *product.w;
-  CHECK(w.data.size() == PackedBytes(w.type, w.rows, w.columns, w.half));
+  CHECK(w.data.size() == PackedBytes(w.type, w.rows, w.columns, w.half_blocks));
   CHECK(w.columns == x.columns() && product.y.size() == x.vectors() * w.rows);
   CHECK(IsFloatType(w.type) ? x.forms().floats : x.forms().quantized);
   for (const PackedProduct& more : product.then) {

@@ -26,12 +26,12 @@ std::vector<float> RandomValues(size_t count, uint64_t seed) {
 
 // Rows of weights with their packed form, in memory of their own.
 struct TwoForms {
-  TwoForms(TensorType type, uint64_t rows, uint64_t columns, Bytes blocks, bool half = false)
+  TwoForms(TensorType type, uint64_t rows, uint64_t columns, Bytes blocks, bool half_blocks = false)
       : raw(std::move(blocks)), plain{.type = type, .data = raw, .rows = rows, .columns = columns} {
-    lines.resize(PackedBytes(type, rows, columns, half) / sizeof(Line));
+    lines.resize(PackedBytes(type, rows, columns, half_blocks) / sizeof(Line));
     const std::span<uint8_t> bytes(lines.data()->bytes, lines.size() * sizeof(Line));
-    PackRows(plain, bytes, half);
-    packed = {.type = type, .rows = rows, .columns = columns, .data = bytes, .half = half};
+    PackRows(plain, bytes, half_blocks);
+    packed = {.type = type, .rows = rows, .columns = columns, .data = bytes, .half_blocks = half_blocks};
   }
   struct alignas(64) Line {
     uint8_t bytes[64];
@@ -159,7 +159,7 @@ TEST(AddProducts, EveryInstructionSetGivesTheSameBits) {
   }
 }
 
-TEST(AddProducts, HalvesGiveWhatWholeBlocksGive) {
+TEST(AddProducts, HalfBlocksGiveWhatWholeOnesGive) {
   for (const auto& [rows, columns] : {std::pair{40u, 32u}, {16u, 96u}}) {
     const TwoForms whole(TensorType::kQ8_0, rows, columns, HalfBlocks(rows, columns));
     const TwoForms half(TensorType::kQ8_0, rows, columns, HalfBlocks(rows, columns), true);

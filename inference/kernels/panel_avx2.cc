@@ -62,10 +62,10 @@ struct SixBits {
 };
 // Eight bits do not fit beside a signed value: the line holds code - 128, of which the magnitude is multiplied with the
 // value that has taken its sign. 2 * 128 * 127 < 2^15.
-template <bool half>
+template <bool half_blocks>
 struct EightBits {
-  static constexpr size_t kGroups = half ? 4 : 8;
-  static constexpr size_t kCodes = PanelLayoutOf(TensorType::kQ8_0, half).codes;
+  static constexpr size_t kGroups = half_blocks ? 4 : 8;
+  static constexpr size_t kCodes = PanelLayoutOf(TensorType::kQ8_0, half_blocks).codes;
   static constexpr size_t kGroupsTogether = 1;
   static constexpr int kOffsetShift = -1;  // none is left to take off
   FLEETUNE_INLINE static __m256i Group(const uint8_t* codes, size_t g) {
@@ -240,7 +240,7 @@ template <size_t count>
 void MultiplyPart(const QuantizedPanel& panel, const QuantizedTile& tile, const Part& part) {
   switch (panel.type) {
     case TensorType::kQ8_0:
-      return panel.half ? MultiplyPlain<EightBits<true>, count>(panel, tile, part)
+      return panel.half_blocks ? MultiplyPlain<EightBits<true>, count>(panel, tile, part)
                         : MultiplyPlain<EightBits<false>, count>(panel, tile, part);
     case TensorType::kQ4_0: return MultiplyPlain<FourBits, count>(panel, tile, part);
     case TensorType::kQ5_0: return MultiplyPlain<FiveBits, count>(panel, tile, part);

@@ -32,10 +32,10 @@ void LoadFourBits(const uint8_t* codes, Lines& lines) {
 }
 
 // What a block of each type brings: its codes, and how the sum of a vector becomes a float.
-template <bool half>
+template <bool half_blocks>
 struct EightBits {
-  static constexpr size_t kCodes = PanelLayoutOf(TensorType::kQ8_0, half).codes;
-  static constexpr size_t kGroups = half ? 4 : 8;
+  static constexpr size_t kCodes = PanelLayoutOf(TensorType::kQ8_0, half_blocks).codes;
+  static constexpr size_t kGroups = half_blocks ? 4 : 8;
   static constexpr int kOffsetShift = 7;
   static void Load(const uint8_t* codes, Lines& lines) {
     for (size_t g = 0; g < kGroups; ++g) lines[g] = LoadLine(codes + g * kPanelLine);
@@ -203,7 +203,7 @@ template <size_t vectors>
 void MultiplyTile(const QuantizedPanel& panel, const QuantizedTile& tile, float* y, size_t stride) {
   switch (panel.type) {
     case TensorType::kQ8_0:
-      return panel.half ? MultiplyPlain<EightBits<true>, vectors>(panel, tile, y, stride)
+      return panel.half_blocks ? MultiplyPlain<EightBits<true>, vectors>(panel, tile, y, stride)
                         : MultiplyPlain<EightBits<false>, vectors>(panel, tile, y, stride);
     case TensorType::kQ4_0: return MultiplyPlain<FourBits, vectors>(panel, tile, y, stride);
     case TensorType::kQ5_0: return MultiplyPlain<FiveBits, vectors>(panel, tile, y, stride);

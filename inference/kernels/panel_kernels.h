@@ -33,7 +33,7 @@ struct QuantizedPanel {
   const uint8_t* scales = nullptr;
   const uint8_t* super = nullptr;
   size_t blocks = 0;
-  bool half = false;  // of Q8_0
+  bool half_blocks = false;  // of Q8_0
 };
 
 struct FloatTile {

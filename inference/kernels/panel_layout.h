@@ -25,7 +25,7 @@ namespace fleetune {
 //   15, 16 for columns 16 to 31.
 //   super: Q4_K: 16 halves of scales, 16 of mins. Q6_K: 16 halves.
 //
-// Of a Q8_0 panel that is `half`, the last 16 columns of each block are zero, and lines 4 to 7 are not there: B of an adapter
+// Of a Q8_0 panel of half blocks, the last 16 columns of each block are zero, and lines 4 to 7 are not there: B of an adapter
 // of rank 16.
 //
 // A panel of F32, F16 or BF16 is, column after column, 16 values.
@@ -44,12 +44,12 @@ constexpr bool IsFloatType(TensorType type) {
   return type == TensorType::kF32 || type == TensorType::kF16 || type == TensorType::kBF16;
 }
 
-constexpr PanelLayout PanelLayoutOf(TensorType type, bool half = false) {
+constexpr PanelLayout PanelLayoutOf(TensorType type, bool half_blocks = false) {
   switch (type) {
     case TensorType::kF32: return {.codes = 64};
     case TensorType::kF16:
     case TensorType::kBF16: return {.codes = 32};
-    case TensorType::kQ8_0: return {.codes = (half ? 4 : 8) * kPanelLine, .scales = 32};
+    case TensorType::kQ8_0: return {.codes = (half_blocks ? 4 : 8) * kPanelLine, .scales = 32};
     case TensorType::kQ4_0: return {.codes = 4 * kPanelLine, .scales = 32};
     case TensorType::kQ5_0: return {.codes = 5 * kPanelLine, .scales = 32};
     case TensorType::kQ4_K: return {.codes = 4 * kPanelLine, .scales = 32, .super = 64};
@@ -75,8 +75,8 @@ struct PanelOffsets {
   uint64_t super = 0;
   uint64_t end = 0;
 };
-constexpr PanelOffsets PanelOffsetsOf(TensorType type, uint64_t columns, bool half = false) {
-  const PanelLayout layout = PanelLayoutOf(type, half);
+constexpr PanelOffsets PanelOffsetsOf(TensorType type, uint64_t columns, bool half_blocks = false) {
+  const PanelLayout layout = PanelLayoutOf(type, half_blocks);
   const auto padded = [](uint64_t bytes) { return (bytes + kPanelLine - 1) / kPanelLine * kPanelLine; };
   const uint64_t blocks = IsFloatType(type) ? columns : columns / kPanelBlock;
   PanelOffsets offsets;

@@ -103,8 +103,8 @@ Scales LoadScales(const QuantizedPanel& panel, size_t b, size_t quarter) {
 }
 
 void Quantized(const QuantizedPanel& panel, const QuantizedTile& tile, float* y, size_t stride) {
-  const size_t block_bytes = PanelLayoutOf(panel.type, panel.half).codes;
-  const size_t groups = panel.half ? 4 : 8;
+  const size_t block_bytes = PanelLayoutOf(panel.type, panel.half_blocks).codes;
+  const size_t groups = panel.half_blocks ? 4 : 8;
   for (size_t quarter = 0; quarter < 4; ++quarter) {
     float* const out = y + quarter * kQuarterRows;
     for (size_t b = 0; b < panel.blocks; ++b) {

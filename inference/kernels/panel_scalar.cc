@@ -32,7 +32,7 @@ struct VectorBlock {
 };
 
 float AddBlock(const QuantizedPanel& panel, size_t b, size_t row, const VectorBlock& v, float y) {
-  const uint8_t* lines = panel.codes + b * PanelLayoutOf(panel.type, panel.half).codes;
+  const uint8_t* lines = panel.codes + b * PanelLayoutOf(panel.type, panel.half_blocks).codes;
   const uint8_t* scales = panel.scales + b * 32;
   const int offset = CodeOffset(panel.type);
   if (panel.type == TensorType::kQ6_K) {
@@ -42,7 +42,7 @@ float AddBlock(const QuantizedPanel& panel, size_t b, size_t row, const VectorBl
     const int32_t sum = static_cast<int8_t>(scales[row]) * first + static_cast<int8_t>(scales[16 + row]) * second;
     return std::fma(static_cast<float>(sum), scale * v.scale, y);
   }
-  const int32_t sum = panel.half ? SumOfProducts(panel.type, lines, row, v.x, 0, 16) + offset * v.first
+  const int32_t sum = panel.half_blocks ? SumOfProducts(panel.type, lines, row, v.x, 0, 16) + offset * v.first
                                  : SumOfProducts(panel.type, lines, row, v.x, 0, 32) + offset * v.minus;
   if (panel.type != TensorType::kQ4_K) return std::fma(static_cast<float>(sum), HalfAt(scales, row) * v.scale, y);
   const uint8_t* super = panel.super + b / 8 * 64;

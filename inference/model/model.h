@@ -20,7 +20,7 @@ struct PackedWeights;  // inference/model/weights.h
 class PackedAdapter;   // inference/model/packed_adapter.h
 class RowGains;        // inference/model/row_gains.h
 template <typename Made>
-class MadeOfAdapters;  // inference/model/adapters_in_use.h
+class MadeOfAdapters;  // inference/model/made_of_adapters.h
 
 // What a model computes with.
 //

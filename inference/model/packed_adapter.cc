@@ -31,7 +31,7 @@ std::span<uint8_t> TakeFirst(std::span<uint8_t>& memory, uint64_t bytes) {
 }
 
 uint64_t BytesOf(const PackedMatrix& shape) {
-  return PackedBytes(shape.type, shape.rows, shape.columns, shape.half);
+  return PackedBytes(shape.type, shape.rows, shape.columns, shape.half_blocks);
 }
 
 }  // namespace
@@ -45,7 +45,7 @@ PackedAdapter::PackedAdapter(const Adapter& adapter, std::shared_ptr<const RowGa
   };
   const auto shape_b = [this](const LoraModule& module) {
     return PackedMatrix{
-        .type = TensorType::kQ8_0, .rows = module.out, .columns = rank_columns(), .data = {}, .half = rank_ <= 16};
+        .type = TensorType::kQ8_0, .rows = module.out, .columns = rank_columns(), .data = {}, .half_blocks = rank_ <= 16};
   };
   uint64_t bytes = 0;
   for (const LoraModule& module : modules) bytes += BytesOf(shape_a(module)) + BytesOf(shape_b(module));
@@ -82,7 +82,7 @@ PackedAdapter::PackedAdapter(const Adapter& adapter, std::shared_ptr<const RowGa
 PackedMatrix PackedAdapter::Pack(PackedMatrix shape, const std::vector<float>& values, std::span<uint8_t> memory) {
   Bytes blocks(values.size() / BlockElements(shape.type) * BlockBytes(shape.type));
   Quantize(shape.type, values, blocks);
-  PackRows({.type = shape.type, .data = blocks, .rows = shape.rows, .columns = shape.columns}, memory, shape.half);
+  PackRows({.type = shape.type, .data = blocks, .rows = shape.rows, .columns = shape.columns}, memory, shape.half_blocks);
   shape.data = memory;
   return shape;
 }

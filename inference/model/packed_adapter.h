@@ -22,7 +22,7 @@ class PackedAdapter {
 
   struct Module {
     PackedMatrix a;  // rank rows of `in`; F32 if `in` is no multiple of 32
-    PackedMatrix b;  // `out` rows of rank_columns; up to rank 16 a half
+    PackedMatrix b;  // `out` rows of rank_columns; up to rank 16 in half blocks
     std::span<const float> gains;  // `out` factors of W x + scale * B (A x); empty: none
   };
   // Null if the adapter does not change it.
