@@ -4,8 +4,10 @@
 
 #include <algorithm>
 #include <cstring>
+#include <span>
 #include <vector>
 
+#include "base/page_memory.h"
 #include "inference/kernels/packed_product.h"
 #include "inference/kernels/panel_kernels.h"
 
@@ -25,12 +27,12 @@ double Seconds(clockid_t clock) {
 typedef uint64_t Line __attribute__((vector_size(64)));
 
 // So that every byte must be read.
-uint64_t SumOf(const std::vector<uint64_t>& words) {
+uint64_t SumOf(std::span<const uint8_t> bytes) {
   Line sums[4] = {};
-  for (size_t i = 0; i + 32 <= words.size(); i += 32) {
+  for (size_t i = 0; i + 4 * sizeof(Line) <= bytes.size(); i += 4 * sizeof(Line)) {
     for (size_t j = 0; j < 4; ++j) {
       Line line;
-      std::memcpy(&line, words.data() + i + 8 * j, sizeof(line));
+      std::memcpy(&line, bytes.data() + i + j * sizeof(Line), sizeof(line));
       sums[j] += line;
     }
   }
@@ -67,10 +69,14 @@ MachineRates MeasureMachine(const Compute& compute) {
   MachineRates rates;
   const double products = static_cast<double>(kernels.spin(1)) * static_cast<double>(kSpins);
   rates.multiply_adds = BestRate(compute, threads, products, [&](size_t) { kernels.spin(kSpins); });
-  std::vector<std::vector<uint64_t>> buffers(threads, std::vector<uint64_t>(kBufferBytes / sizeof(uint64_t), 1));
+  std::vector<PageMemory> buffers(threads);
+  for (PageMemory& buffer : buffers) {
+    buffer = PageMemory(kBufferBytes);
+    std::ranges::fill(buffer.bytes(), uint8_t{1});
+  }
   std::vector<uint64_t> sums(threads);
   rates.read_bytes = BestRate(compute, threads, static_cast<double>(kBufferBytes),
-                              [&](size_t thread) { sums[thread] = SumOf(buffers[thread]); });
+                              [&](size_t thread) { sums[thread] = SumOf(buffers[thread].bytes()); });
   return rates;
 }
 

@@ -18,7 +18,7 @@ struct PackedMatrix {
   bool half_blocks = false;  // of Q8_0: the last 16 columns of each block are zero, and not held
 };
 
-// Bytes of such a matrix, a multiple of 64. Requires columns > 0 and a multiple of BlockElements(type), and Q8_0 of half blocks;
+// Bytes of such a matrix, a multiple of 32. Requires columns > 0 and a multiple of BlockElements(type), and Q8_0 of half blocks;
 // checked.
 uint64_t PackedBytes(TensorType type, uint64_t rows, uint64_t columns, bool half_blocks = false);
 

@@ -15,17 +15,15 @@ constexpr size_t kLeastPanels = 2;
 
 size_t PanelsOf(const PackedMatrix& w) { return (w.rows + kPanelRows - 1) / kPanelRows; }
 
-void AddPanel(const PackedMatrix& w, const uint8_t* panel, const PanelOffsets& offsets, const VectorTiles& x,
-              const VectorTiles::Tile& tile, const PanelKernels& kernels, float* y, size_t y_stride) {
+void AddPanel(const PackedMatrix& w, const uint8_t* panel, const VectorTiles& x, const VectorTiles::Tile& tile,
+              const PanelKernels& kernels, float* y, size_t y_stride) {
   if (IsFloatType(w.type)) {
     kernels.floats({.type = w.type, .values = panel, .columns = w.columns},
                    {.values = x.floats(tile), .vectors = tile.vectors}, y, y_stride);
     return;
   }
   kernels.quantized({.type = w.type,
-                     .codes = panel,
-                     .scales = panel + offsets.scales,
-                     .super = panel + offsets.super,
+                     .data = panel,
                      .blocks = w.columns / kPanelBlock,
                      .half_blocks = w.half_blocks},
                     {.values = x.values(tile),
@@ -41,19 +39,18 @@ void AddPanel(const PackedMatrix& w, const uint8_t* panel, const PanelOffsets& o
 void AddRows(const PackedProduct& product, size_t index, const PanelKernels& kernels) {
   const VectorTiles& x = *product.x;
   const PackedMatrix& w = *product.w;
-  const PanelOffsets offsets = PanelOffsetsOf(w.type, w.columns, w.half_blocks);
-  const uint8_t* panel = w.data.data() + index * offsets.end;
+  const uint8_t* panel = w.data.data() + index * PanelBytes(w.type, w.columns, w.half_blocks);
   const size_t row = index * kPanelRows;
   const size_t rows = std::min(kPanelRows, w.rows - row);
   for (const VectorTiles::Tile& tile : x.tiles()) {
     float* y = product.y.data() + tile.first * w.rows + row;
     if (rows == kPanelRows) {
-      AddPanel(w, panel, offsets, x, tile, kernels, y, w.rows);
+      AddPanel(w, panel, x, tile, kernels, y, w.rows);
       continue;
     }
     float whole[16 * kPanelRows] = {};
     for (size_t t = 0; t < tile.vectors; ++t) std::copy_n(y + t * w.rows, rows, whole + t * kPanelRows);
-    AddPanel(w, panel, offsets, x, tile, kernels, whole, kPanelRows);
+    AddPanel(w, panel, x, tile, kernels, whole, kPanelRows);
     for (size_t t = 0; t < tile.vectors; ++t) std::copy_n(whole + t * kPanelRows, rows, y + t * w.rows);
   }
 }

@@ -28,17 +28,13 @@ std::vector<float> RandomValues(size_t count, uint64_t seed) {
 struct TwoForms {
   TwoForms(TensorType type, uint64_t rows, uint64_t columns, Bytes blocks, bool half_blocks = false)
       : raw(std::move(blocks)), plain{.type = type, .data = raw, .rows = rows, .columns = columns} {
-    lines.resize(PackedBytes(type, rows, columns, half_blocks) / sizeof(Line));
-    const std::span<uint8_t> bytes(lines.data()->bytes, lines.size() * sizeof(Line));
-    PackRows(plain, bytes, half_blocks);
-    packed = {.type = type, .rows = rows, .columns = columns, .data = bytes, .half_blocks = half_blocks};
+    panels.resize(PackedBytes(type, rows, columns, half_blocks));
+    PackRows(plain, panels, half_blocks);
+    packed = {.type = type, .rows = rows, .columns = columns, .data = panels, .half_blocks = half_blocks};
   }
-  struct alignas(64) Line {
-    uint8_t bytes[64];
-  };
   Bytes raw;
   WeightMatrix plain;
-  std::vector<Line> lines;
+  Bytes panels;
   PackedMatrix packed;
 };
 

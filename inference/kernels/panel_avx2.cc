@@ -37,14 +37,14 @@ FLEETUNE_INLINE __m256i Moved(__m256i bits, int left) {
 // 2 * 127 * largest code * together < 2^15.
 struct FourBits {
   static constexpr size_t kGroups = 8;
-  static constexpr size_t kCodes = PanelLayoutOf(TensorType::kQ4_0).codes;
+  static constexpr PanelLayout kLayout = PanelLayoutOf(TensorType::kQ4_0);
   static constexpr size_t kGroupsTogether = 8;
   static constexpr int kOffsetShift = 3;
   FLEETUNE_INLINE static __m256i Group(const uint8_t* codes, size_t g) { return FourBitGroup(codes, g); }
 };
 struct FiveBits {
   static constexpr size_t kGroups = 8;
-  static constexpr size_t kCodes = PanelLayoutOf(TensorType::kQ5_0).codes;
+  static constexpr PanelLayout kLayout = PanelLayoutOf(TensorType::kQ5_0);
   static constexpr size_t kGroupsTogether = 4;
   static constexpr int kOffsetShift = 4;
   FLEETUNE_INLINE static __m256i Group(const uint8_t* codes, size_t g) {
@@ -53,7 +53,7 @@ struct FiveBits {
   }
 };
 struct SixBits {
-  static constexpr size_t kCodes = PanelLayoutOf(TensorType::kQ6_K).codes;
+  static constexpr PanelLayout kLayout = PanelLayoutOf(TensorType::kQ6_K);
   static constexpr size_t kGroupsTogether = 2;
   FLEETUNE_INLINE static __m256i Group(const uint8_t* codes, size_t g) {
     const __m256i two = Moved(LoadLine(codes + (4 + g / 4) * kPanelLine), 4 - 2 * static_cast<int>(g % 4));
@@ -65,7 +65,7 @@ struct SixBits {
 template <bool half_blocks>
 struct EightBits {
   static constexpr size_t kGroups = half_blocks ? 4 : 8;
-  static constexpr size_t kCodes = PanelLayoutOf(TensorType::kQ8_0, half_blocks).codes;
+  static constexpr PanelLayout kLayout = PanelLayoutOf(TensorType::kQ8_0, half_blocks);
   static constexpr size_t kGroupsTogether = 1;
   static constexpr int kOffsetShift = -1;  // none is left to take off
   FLEETUNE_INLINE static __m256i Group(const uint8_t* codes, size_t g) {
@@ -134,21 +134,11 @@ struct Sums {
   }
 };
 
-// Reads of panels by one vector wait for memory alone. What the processor fetches by itself ends with a page of 4 KiB, so
-// it is told what comes: panels lie one after another, and each block moves `block_bytes` on.
-constexpr size_t kFetchAhead = 12 << 10;
-template <size_t block_bytes>
-FLEETUNE_INLINE void FetchAhead(const uint8_t* panel, size_t block) {
-  const uint8_t* at = panel + block * block_bytes + kFetchAhead;
-#pragma GCC unroll 16
-  for (size_t i = 0; i < block_bytes; i += kPanelLine) _mm_prefetch(at + i, _MM_HINT_T0);
-}
-
 template <typename Bits, size_t count>
 void MultiplyPlain(const QuantizedPanel& panel, const QuantizedTile& tile, const Part& part) {
   Sums<count> sums(part);
   for (size_t b = 0; b < panel.blocks; ++b) {
-    if constexpr (count <= 2) FetchAhead<Bits::kCodes + 32>(panel.codes, b);
+    const PanelBlock<const uint8_t> block = BlockOf(Bits::kLayout, panel.data, b);
     const size_t at = b * tile.vectors + part.first;
     __m256i whole[count][2];
 #pragma GCC unroll 4
@@ -159,10 +149,10 @@ void MultiplyPlain(const QuantizedPanel& panel, const QuantizedTile& tile, const
       }
       whole[t][0] = whole[t][1] = start;
     }
-    AddGroups<Bits, 0, Bits::kGroups>(panel.codes + b * Bits::kCodes, tile.values + at * kPanelBlock, whole);
+    AddGroups<Bits, 0, Bits::kGroups>(block.codes, tile.values + at * kPanelBlock, whole);
 #pragma GCC unroll 2
     for (size_t half = 0; half < 2; ++half) {
-      const __m256 scale = LoadHalves(panel.scales + b * 32 + half * 16);
+      const __m256 scale = LoadHalves(block.scales + half * 16);
 #pragma GCC unroll 4
       for (size_t t = 0; t < count; ++t) {
         const __m256 factor = _mm256_mul_ps(scale, _mm256_set1_ps(tile.scales[at + t]));
@@ -177,14 +167,14 @@ template <size_t count>
 void MultiplyQ4_K(const QuantizedPanel& panel, const QuantizedTile& tile, const Part& part) {
   Sums<count> sums(part);
   for (size_t b = 0; b < panel.blocks; ++b) {
-    if constexpr (count <= 2) FetchAhead<FourBits::kCodes + 32 + 8>(panel.codes, b);
+    const PanelBlock<const uint8_t> block = BlockOf(PanelLayoutOf(TensorType::kQ4_K), panel.data, b);
     const size_t at = b * tile.vectors + part.first;
     __m256i whole[count][2] = {};
-    AddGroups<FourBits, 0, 8>(panel.codes + b * FourBits::kCodes, tile.values + at * kPanelBlock, whole);
+    AddGroups<FourBits, 0, 8>(block.codes, tile.values + at * kPanelBlock, whole);
 #pragma GCC unroll 2
     for (size_t half = 0; half < 2; ++half) {
-      const uint8_t* scales = panel.scales + b * 32 + half * 8;
-      const uint8_t* super = panel.super + b / 8 * 64 + half * 16;
+      const uint8_t* scales = block.scales + half * 8;
+      const uint8_t* super = block.super + half * 16;
       const __m256 scale = _mm256_mul_ps(LoadHalves(super), BytesToFloats(scales));
       const __m256 min = _mm256_mul_ps(LoadHalves(super + 32), BytesToFloats(scales + 16));
 #pragma GCC unroll 4
@@ -203,7 +193,7 @@ template <size_t count>
 void MultiplyQ6_K(const QuantizedPanel& panel, const QuantizedTile& tile, const Part& part) {
   Sums<count> sums(part);
   for (size_t b = 0; b < panel.blocks; ++b) {
-    if constexpr (count <= 2) FetchAhead<SixBits::kCodes + 32 + 4>(panel.codes, b);
+    const PanelBlock<const uint8_t> block = BlockOf(SixBits::kLayout, panel.data, b);
     const size_t at = b * tile.vectors + part.first;
     __m256i first[count][2], second[count][2];
 #pragma GCC unroll 4
@@ -211,14 +201,14 @@ void MultiplyQ6_K(const QuantizedPanel& panel, const QuantizedTile& tile, const 
       first[t][0] = first[t][1] = _mm256_slli_epi32(_mm256_set1_epi32(tile.first[at + t]), 5);
       second[t][0] = second[t][1] = _mm256_slli_epi32(_mm256_set1_epi32(tile.second[at + t]), 5);
     }
-    AddGroups<SixBits, 0, 4>(panel.codes + b * SixBits::kCodes, tile.values + at * kPanelBlock, first);
-    AddGroups<SixBits, 4, 8>(panel.codes + b * SixBits::kCodes, tile.values + at * kPanelBlock, second);
+    AddGroups<SixBits, 0, 4>(block.codes, tile.values + at * kPanelBlock, first);
+    AddGroups<SixBits, 4, 8>(block.codes, tile.values + at * kPanelBlock, second);
 #pragma GCC unroll 2
     for (size_t half = 0; half < 2; ++half) {
-      const uint8_t* scales = panel.scales + b * 32 + half * 8;
+      const uint8_t* scales = block.scales + half * 8;
       const __m256i first_scale = SignedBytes(scales);
       const __m256i second_scale = SignedBytes(scales + 16);
-      const __m256 scale = LoadHalves(panel.super + b / 8 * 32 + half * 16);
+      const __m256 scale = LoadHalves(block.super + half * 16);
 #pragma GCC unroll 4
       for (size_t t = 0; t < count; ++t) {
         const __m256i sum = _mm256_add_epi32(_mm256_mullo_epi32(first[t][half], first_scale),

@@ -34,7 +34,7 @@ void LoadFourBits(const uint8_t* codes, Lines& lines) {
 // What a block of each type brings: its codes, and how the sum of a vector becomes a float.
 template <bool half_blocks>
 struct EightBits {
-  static constexpr size_t kCodes = PanelLayoutOf(TensorType::kQ8_0, half_blocks).codes;
+  static constexpr PanelLayout kLayout = PanelLayoutOf(TensorType::kQ8_0, half_blocks);
   static constexpr size_t kGroups = half_blocks ? 4 : 8;
   static constexpr int kOffsetShift = 7;
   static void Load(const uint8_t* codes, Lines& lines) {
@@ -42,13 +42,13 @@ struct EightBits {
   }
 };
 struct FourBits {
-  static constexpr size_t kCodes = PanelLayoutOf(TensorType::kQ4_0).codes;
+  static constexpr PanelLayout kLayout = PanelLayoutOf(TensorType::kQ4_0);
   static constexpr size_t kGroups = 8;
   static constexpr int kOffsetShift = 3;
   static void Load(const uint8_t* codes, Lines& lines) { LoadFourBits(codes, lines); }
 };
 struct FiveBits {
-  static constexpr size_t kCodes = PanelLayoutOf(TensorType::kQ5_0).codes;
+  static constexpr PanelLayout kLayout = PanelLayoutOf(TensorType::kQ5_0);
   static constexpr size_t kGroups = 8;
   static constexpr int kOffsetShift = 4;
   static void Load(const uint8_t* codes, Lines& lines) {
@@ -90,16 +90,6 @@ template <size_t begin, size_t end, size_t count>
   }
 }
 
-// Reads of panels by one vector wait for memory alone. What the processor fetches by itself ends with a page of 4 KiB, so
-// it is told what comes: panels lie one after another, and each block moves `block_bytes` on.
-constexpr size_t kFetchAhead = 12 << 10;
-template <size_t block_bytes>
-void FetchAhead(const uint8_t* panel, size_t block) {
-  const uint8_t* at = panel + block * block_bytes + kFetchAhead;
-#pragma GCC unroll 16
-  for (size_t i = 0; i < block_bytes; i += kPanelLine) _mm_prefetch(at + i, _MM_HINT_T0);
-}
-
 template <size_t vectors>
 struct Sums {
   __m512 of[vectors];
@@ -117,10 +107,10 @@ void MultiplyPlain(const QuantizedPanel& panel, const QuantizedTile& tile, float
   const int32_t* minus = Bits::kGroups == 4 ? tile.first : tile.minus;
   Sums<vectors> sums(y, stride);
   for (size_t b = 0; b < panel.blocks; ++b) {
-    if constexpr (vectors <= 2) FetchAhead<Bits::kCodes + 32>(panel.codes, b);
+    const PanelBlock<const uint8_t> block = BlockOf(Bits::kLayout, panel.data, b);
     Lines lines;
-    Bits::Load(panel.codes + b * Bits::kCodes, lines);
-    const __m512 scale = LoadHalves(panel.scales + b * 32);
+    Bits::Load(block.codes, lines);
+    const __m512 scale = LoadHalves(block.scales);
 #pragma GCC unroll 16
     for (size_t t = 0; t < vectors; t += together) {
       const size_t at = b * vectors + t;
@@ -143,13 +133,11 @@ void MultiplyQ4_K(const QuantizedPanel& panel, const QuantizedTile& tile, float*
   constexpr size_t together = vectors < kTogether ? vectors : kTogether;
   Sums<vectors> sums(y, stride);
   for (size_t b = 0; b < panel.blocks; ++b) {
-    if constexpr (vectors <= 2) FetchAhead<4 * kPanelLine + 32 + 8>(panel.codes, b);
+    const PanelBlock<const uint8_t> block = BlockOf(PanelLayoutOf(TensorType::kQ4_K), panel.data, b);
     Lines lines;
-    LoadFourBits(panel.codes + b * 4 * kPanelLine, lines);
-    const uint8_t* scales = panel.scales + b * 32;
-    const uint8_t* super = panel.super + b / 8 * 64;
-    const __m512 scale = _mm512_mul_ps(LoadHalves(super), BytesToFloats(scales));
-    const __m512 min = _mm512_mul_ps(LoadHalves(super + 32), BytesToFloats(scales + 16));
+    LoadFourBits(block.codes, lines);
+    const __m512 scale = _mm512_mul_ps(LoadHalves(block.super), BytesToFloats(block.scales));
+    const __m512 min = _mm512_mul_ps(LoadHalves(block.super + 32), BytesToFloats(block.scales + 16));
 #pragma GCC unroll 16
     for (size_t t = 0; t < vectors; t += together) {
       const size_t at = b * vectors + t;
@@ -171,12 +159,12 @@ void MultiplyQ6_K(const QuantizedPanel& panel, const QuantizedTile& tile, float*
   constexpr size_t together = vectors < kTogether ? vectors : kTogether;
   Sums<vectors> sums(y, stride);
   for (size_t b = 0; b < panel.blocks; ++b) {
-    if constexpr (vectors <= 2) FetchAhead<6 * kPanelLine + 32 + 4>(panel.codes, b);
+    const PanelBlock<const uint8_t> block = BlockOf(PanelLayoutOf(TensorType::kQ6_K), panel.data, b);
     Lines lines;
-    LoadSixBits(panel.codes + b * 6 * kPanelLine, lines);
-    const __m512i first_scale = SignedBytes(panel.scales + b * 32);
-    const __m512i second_scale = SignedBytes(panel.scales + b * 32 + 16);
-    const __m512 scale = LoadHalves(panel.super + b / 8 * 32);
+    LoadSixBits(block.codes, lines);
+    const __m512i first_scale = SignedBytes(block.scales);
+    const __m512i second_scale = SignedBytes(block.scales + 16);
+    const __m512 scale = LoadHalves(block.super);
 #pragma GCC unroll 16
     for (size_t t = 0; t < vectors; t += together) {
       const size_t at = b * vectors + t;

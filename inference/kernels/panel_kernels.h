@@ -29,9 +29,7 @@ struct QuantizedTile {
 
 struct QuantizedPanel {
   TensorType type = TensorType::kQ8_0;
-  const uint8_t* codes = nullptr;
-  const uint8_t* scales = nullptr;
-  const uint8_t* super = nullptr;
+  const uint8_t* data = nullptr;
   size_t blocks = 0;
   bool half_blocks = false;  // of Q8_0
 };

@@ -10,10 +10,12 @@ namespace fleetune {
 // How 16 rows of weights lie together, so that a lane of a vector is a row and no sum goes across lanes. The same for
 // every instruction set: one of 256 bits takes the halves of a line in turn.
 //
-// A panel of quantized rows is three streams, one after another:
-//   codes   of each block of 32 columns, in lines of 64 bytes: byte 4 r + j of a line belongs to row r
-//   scales  of each block
-//   super   of each 256 columns, for Q4_K and Q6_K
+// A panel of quantized rows is one stream, which is read from its beginning to its end: processors fetch that ahead by
+// themselves, at the memory's speed. For each block of 32 columns it has
+//   codes   in lines of 64 bytes: byte 4 r + j of a line belongs to row r
+//   scales  behind them
+// and before each 256 columns of Q4_K and Q6_K
+//   super   of these columns
 // A code is unsigned; group g of a block is its columns 4 g to 4 g + 3.
 //
 //   Q8_0   8 lines, line g: code of column 4 g + j
@@ -37,7 +39,7 @@ inline constexpr size_t kPanelSuper = 256;   // columns
 struct PanelLayout {
   size_t codes = 0;   // bytes a block; of floats a column
   size_t scales = 0;  // bytes a block
-  size_t super = 0;   // bytes for 256 columns
+  size_t super = 0;   // bytes before 256 columns
 };
 
 constexpr bool IsFloatType(TensorType type) {
@@ -69,21 +71,31 @@ constexpr int CodeOffset(TensorType type) {
   }
 }
 
-// Where the streams of a panel begin, and where it ends (a multiple of kPanelLine).
-struct PanelOffsets {
-  uint64_t scales = 0;
-  uint64_t super = 0;
-  uint64_t end = 0;
-};
-constexpr PanelOffsets PanelOffsetsOf(TensorType type, uint64_t columns, bool half_blocks = false) {
+// Bytes of a panel, a multiple of 32; the next one follows it.
+constexpr uint64_t PanelBytes(TensorType type, uint64_t columns, bool half_blocks = false) {
   const PanelLayout layout = PanelLayoutOf(type, half_blocks);
-  const auto padded = [](uint64_t bytes) { return (bytes + kPanelLine - 1) / kPanelLine * kPanelLine; };
   const uint64_t blocks = IsFloatType(type) ? columns : columns / kPanelBlock;
-  PanelOffsets offsets;
-  offsets.scales = blocks * layout.codes;
-  offsets.super = offsets.scales + blocks * layout.scales;
-  offsets.end = padded(offsets.super + columns / kPanelSuper * layout.super);
-  return offsets;
+  return blocks * (layout.codes + layout.scales) + columns / kPanelSuper * layout.super;
+}
+
+// One block of a quantized panel.
+template <typename Byte>  // uint8_t, const or not
+struct PanelBlock {
+  Byte* codes;
+  Byte* scales;
+  Byte* super;
+};
+template <typename Byte>
+[[gnu::always_inline]] constexpr PanelBlock<Byte> BlockOf(const PanelLayout& layout, Byte* panel, size_t block) {
+  constexpr size_t kBlocks = kPanelSuper / kPanelBlock;
+  const size_t bytes = layout.codes + layout.scales;
+  Byte* super = panel;
+  Byte* codes = panel + block * bytes;
+  if (layout.super > 0) {
+    super += block / kBlocks * (layout.super + kBlocks * bytes);
+    codes = super + layout.super + block % kBlocks * bytes;
+  }
+  return {.codes = codes, .scales = codes + layout.codes, .super = super};
 }
 
 }  // namespace fleetune

@@ -84,16 +84,16 @@ struct Scales {
   float32x4_t scale, min;       // min: Q4_K
   int32x4_t first, second;      // Q6_K
 };
-Scales LoadScales(const QuantizedPanel& panel, size_t b, size_t quarter) {
-  const uint8_t* scales = panel.scales + b * 32;
+Scales LoadScales(TensorType type, const PanelBlock<const uint8_t>& block, size_t quarter) {
+  const uint8_t* scales = block.scales;
   const size_t row = quarter * kQuarterRows;
   Scales loaded = {};
-  if (panel.type == TensorType::kQ4_K) {
-    const uint8_t* super = panel.super + b / 8 * 64;
+  if (type == TensorType::kQ4_K) {
+    const uint8_t* super = block.super;
     loaded.scale = vmulq_f32(LoadHalves(super + 2 * row), vcvtq_f32_u32(FourUnsigned(scales + row)));
     loaded.min = vmulq_f32(LoadHalves(super + 32 + 2 * row), vcvtq_f32_u32(FourUnsigned(scales + 16 + row)));
-  } else if (panel.type == TensorType::kQ6_K) {
-    loaded.scale = LoadHalves(panel.super + b / 8 * 32 + 2 * row);
+  } else if (type == TensorType::kQ6_K) {
+    loaded.scale = LoadHalves(block.super + 2 * row);
     loaded.first = FourSigned(scales + row);
     loaded.second = FourSigned(scales + 16 + row);
   } else {
@@ -103,14 +103,15 @@ Scales LoadScales(const QuantizedPanel& panel, size_t b, size_t quarter) {
 }
 
 void Quantized(const QuantizedPanel& panel, const QuantizedTile& tile, float* y, size_t stride) {
-  const size_t block_bytes = PanelLayoutOf(panel.type, panel.half_blocks).codes;
+  const PanelLayout layout = PanelLayoutOf(panel.type, panel.half_blocks);
   const size_t groups = panel.half_blocks ? 4 : 8;
   for (size_t quarter = 0; quarter < 4; ++quarter) {
     float* const out = y + quarter * kQuarterRows;
     for (size_t b = 0; b < panel.blocks; ++b) {
       Lines lines;
-      LoadLines(panel.type, panel.codes + b * block_bytes + quarter * kQuarterLine, groups, lines);
-      const Scales scales = LoadScales(panel, b, quarter);
+      const PanelBlock<const uint8_t> block = BlockOf(layout, panel.data, b);
+      LoadLines(panel.type, block.codes + quarter * kQuarterLine, groups, lines);
+      const Scales scales = LoadScales(panel.type, block, quarter);
       for (size_t t = 0; t < tile.vectors; ++t) {
         const size_t at = b * tile.vectors + t;
         const int8_t* x = tile.values + at * kPanelBlock;

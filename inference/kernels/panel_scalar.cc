@@ -32,11 +32,12 @@ struct VectorBlock {
 };
 
 float AddBlock(const QuantizedPanel& panel, size_t b, size_t row, const VectorBlock& v, float y) {
-  const uint8_t* lines = panel.codes + b * PanelLayoutOf(panel.type, panel.half_blocks).codes;
-  const uint8_t* scales = panel.scales + b * 32;
+  const PanelBlock<const uint8_t> block = BlockOf(PanelLayoutOf(panel.type, panel.half_blocks), panel.data, b);
+  const uint8_t* lines = block.codes;
+  const uint8_t* scales = block.scales;
   const int offset = CodeOffset(panel.type);
   if (panel.type == TensorType::kQ6_K) {
-    const float scale = HalfAt(panel.super + b / 8 * 32, row);
+    const float scale = HalfAt(block.super, row);
     const int32_t first = SumOfProducts(panel.type, lines, row, v.x, 0, 16) + offset * v.first;
     const int32_t second = SumOfProducts(panel.type, lines, row, v.x, 16, 32) + offset * v.second;
     const int32_t sum = static_cast<int8_t>(scales[row]) * first + static_cast<int8_t>(scales[16 + row]) * second;
@@ -45,9 +46,8 @@ float AddBlock(const QuantizedPanel& panel, size_t b, size_t row, const VectorBl
   const int32_t sum = panel.half_blocks ? SumOfProducts(panel.type, lines, row, v.x, 0, 16) + offset * v.first
                                  : SumOfProducts(panel.type, lines, row, v.x, 0, 32) + offset * v.minus;
   if (panel.type != TensorType::kQ4_K) return std::fma(static_cast<float>(sum), HalfAt(scales, row) * v.scale, y);
-  const uint8_t* super = panel.super + b / 8 * 64;
-  const float scale = HalfAt(super, row) * scales[row];
-  const float min = HalfAt(super + 32, row) * scales[16 + row];
+  const float scale = HalfAt(block.super, row) * scales[row];
+  const float min = HalfAt(block.super + 32, row) * scales[16 + row];
   y = std::fma(static_cast<float>(sum), scale * v.scale, y);
   return std::fma(min, v.scale * static_cast<float>(v.minus), y);
 }

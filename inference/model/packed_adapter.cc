@@ -47,16 +47,16 @@ PackedAdapter::PackedAdapter(const Adapter& adapter, std::shared_ptr<const RowGa
     return PackedMatrix{
         .type = TensorType::kQ8_0, .rows = module.out, .columns = rank_columns(), .data = {}, .half_blocks = rank_ <= 16};
   };
+  if (!modules.empty()) modules_.resize(PlaceOf(modules.back().layer, Projection{}) + kNumProjections);
   uint64_t bytes = 0;
   for (const LoraModule& module : modules) bytes += BytesOf(shape_a(module)) + BytesOf(shape_b(module));
-  memory_.resize(bytes / sizeof(Line));
-  std::span<uint8_t> left(reinterpret_cast<uint8_t*>(memory_.data()), bytes);
+  memory_ = PageMemory(bytes);
+  std::span<uint8_t> left = memory_.bytes();
 
   const auto place_a = [&](const LoraModule& module) {
     const std::span<const float> a = adapter.a(module);
     const PackedMatrix shape = shape_a(module);
-    modules_[{module.layer, module.projection}].a =
-        Pack(shape, {a.begin(), a.end()}, TakeFirst(left, BytesOf(shape)));
+    modules_[PlaceOf(module.layer, module.projection)].a = Pack(shape, {a.begin(), a.end()}, TakeFirst(left, BytesOf(shape)));
   };
   const auto place_b = [&](const LoraModule& module) {
     const std::span<const float> b = adapter.b(module);
@@ -65,7 +65,7 @@ PackedAdapter::PackedAdapter(const Adapter& adapter, std::shared_ptr<const RowGa
       for (size_t out = 0; out < module.out; ++out) turned[out * rank_columns() + r] = b[r * module.out + out];
     }
     const PackedMatrix shape = shape_b(module);
-    Module& packed = modules_[{module.layer, module.projection}];
+    Module& packed = modules_[PlaceOf(module.layer, module.projection)];
     packed.b = Pack(shape, turned, TakeFirst(left, BytesOf(shape)));
     if (gains_ != nullptr) packed.gains = gains_->Find(module.layer, module.projection);
   };
@@ -88,8 +88,8 @@ PackedMatrix PackedAdapter::Pack(PackedMatrix shape, const std::vector<float>& v
 }
 
 const PackedAdapter::Module* PackedAdapter::Find(uint32_t layer, Projection projection) const {
-  const auto found = modules_.find({layer, projection});
-  return found == modules_.end() ? nullptr : &found->second;
+  const size_t place = PlaceOf(layer, projection);
+  return place < modules_.size() && modules_[place].b.rows > 0 ? &modules_[place] : nullptr;
 }
 
 }  // namespace fleetune

@@ -1,12 +1,11 @@
 #pragma once
 
 #include <cstdint>
-#include <map>
 #include <memory>
 #include <span>
-#include <utility>
 #include <vector>
 
+#include "base/page_memory.h"
 #include "inference/kernels/packed_matrix.h"
 #include "inference/model/row_gains.h"
 #include "lora/adapter/adapter.h"
@@ -33,19 +32,19 @@ class PackedAdapter {
   float scale() const { return scale_; }
 
  private:
-  struct alignas(64) Line {
-    uint8_t bytes[64];
-  };
+  static size_t PlaceOf(uint32_t layer, Projection projection) {
+    return size_t{layer} * kNumProjections + static_cast<size_t>(projection);
+  }
   // `shape` packed into `memory`.
   static PackedMatrix Pack(PackedMatrix shape, const std::vector<float>& values, std::span<uint8_t> memory);
 
   std::shared_ptr<const RowGains> gains_;
   uint32_t rank_;
   float scale_;
-  std::map<std::pair<uint32_t, Projection>, Module> modules_;
+  std::vector<Module> modules_;  // by layer, then by projection; without rows where the adapter changes nothing
   // In the order of use, so that what is fetched ahead of a product is the next one's: A of the projections that read the same
   // vectors, then their B.
-  std::vector<Line> memory_;
+  PageMemory memory_;
 };
 
 }  // namespace fleetune

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <system_error>
+#include <vector>
 
 #include "base/bytes.h"
 #include "base/check.h"
@@ -14,7 +15,7 @@
 namespace fleetune {
 namespace {
 
-constexpr uint32_t kVersion = 1;
+constexpr uint32_t kVersion = 2;
 constexpr std::string_view kMagic = "FTPM";
 constexpr size_t kDigestBytes = 32;
 // What a file system keeps free when a packed file is written.
@@ -110,6 +111,7 @@ absl::StatusOr<std::shared_ptr<const PackedModel>> PackedModel::FromBytes(std::s
 absl::StatusOr<std::shared_ptr<const PackedModel>> PackedModel::Open(const std::string& path, const GgufFile& file,
                                                                      const Digest& model) {
   ASSIGN_OR_RETURN(std::shared_ptr<const MappedFile> mapping, MappedFile::Open(path));
+  AskForHugePages(mapping->bytes());
   RETURN_IF_ERROR(CheckBytes(mapping->bytes(), file, model));
   // What the hash has read stays in the file cache; this process maps what it multiplies with, when it does.
   mapping->ReleasePages();
@@ -121,7 +123,7 @@ absl::StatusOr<std::shared_ptr<const PackedModel>> PackedModel::Open(const std::
 
 absl::Status PackedModel::Write(const std::string& path, const GgufFile& file, const Digest& model) {
   RETURN_IF_ERROR(CheckSpace(path, SizeFor(file)));
-  return WriteFileAtomic(path, [&](ByteSink sink) -> absl::Status {
+  RETURN_IF_ERROR(WriteFileAtomic(path, [&](ByteSink sink) -> absl::Status {
     Sha256Stream hash;
     const Bytes header = HeaderFor(file, model);
     hash.Add(header);
@@ -133,13 +135,15 @@ absl::Status PackedModel::Write(const std::string& path, const GgufFile& file, c
       RETURN_IF_ERROR(sink(panels));
     }
     return sink(hash.Finish().bytes);
-  });
+  }));
+  ForgetWritten(path);  // it was written in small pages
+  return absl::OkStatus();
 }
 
 std::shared_ptr<const PackedModel> PackedModel::InMemory(const GgufFile& file) {
   const std::shared_ptr<PackedModel> packed(new PackedModel());
-  packed->memory_.resize(SizeFor(file) / sizeof(Line));
-  const std::span<uint8_t> bytes(reinterpret_cast<uint8_t*>(packed->memory_.data()), SizeFor(file));
+  packed->memory_ = PageMemory(SizeFor(file));
+  const std::span<uint8_t> bytes = packed->memory_.bytes();
   std::span<uint8_t> rest = bytes;
   for (const GgufTensor* tensor : MatricesOf(file)) {
     const uint64_t size = PackedBytesOf(*tensor);

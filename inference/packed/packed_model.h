@@ -6,11 +6,11 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
-#include <vector>
 
 #include "absl/status/statusor.h"
 #include "base/digest.h"
 #include "base/files.h"
+#include "base/page_memory.h"
 #include "inference/gguf/gguf_file.h"
 #include "inference/kernels/packed_matrix.h"
 
@@ -25,7 +25,7 @@ class PackedModel {
   // off, of another model or of another version, saying which; Unavailable.
   static absl::StatusOr<std::shared_ptr<const PackedModel>> Open(const std::string& path, const GgufFile& file,
                                                                  const Digest& model);
-  // The same over bytes in memory that begin at a multiple of 64; they must outlive it.
+  // The same over bytes in memory, which must outlive it.
   static absl::StatusOr<std::shared_ptr<const PackedModel>> FromBytes(std::span<const uint8_t> bytes,
                                                                       const GgufFile& file, const Digest& model);
 
@@ -44,14 +44,11 @@ class PackedModel {
   uint64_t matrix_bytes() const { return matrix_bytes_; }
 
  private:
-  struct alignas(64) Line {
-    uint8_t bytes[64];
-  };
   PackedModel() = default;
   void PlaceMatrices(const GgufFile& file, std::span<const uint8_t> bytes);
 
   std::shared_ptr<const MappedFile> mapping_;
-  std::vector<Line> memory_;
+  PageMemory memory_;
   std::unordered_map<std::string, PackedMatrix> matrices_;
   uint64_t matrix_bytes_ = 0;
 };

@@ -56,7 +56,7 @@ class RowsProduct {
   const Int8Rows& x_;
   const GgufTensor& w_;
   const Compute compute_;
-  const at::Tensor packed_;  // LibTorch's memory begins at multiples of 64 bytes, as panels must
+  const at::Tensor packed_;
   std::vector<float> sums_;
 };
 

@@ -3,7 +3,6 @@
 #include <sys/resource.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cstdio>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -16,6 +15,7 @@
 #include "inference/packed/packed_model.h"
 #include "tools/model/engine_arguments.h"
 #include "tools/model/opened_model.h"
+#include "tools/model/reading_bench.h"
 #include "tools/model/serving_bench.h"
 
 namespace fleetune {
@@ -31,57 +31,6 @@ struct BenchArguments {
   std::vector<uint32_t> streams;
   bool json = false;
 };
-
-// Tokens a second, by the clock and by the processor time of a thread (all threads' time divided by their number).
-struct Speed {
-  double wall = 0;
-  double processor = 0;
-};
-
-class Stopwatch {
- public:
-  explicit Stopwatch(double threads) : threads_(threads) {}
-  Speed Of(double tokens) const {
-    const std::chrono::duration<double> wall = std::chrono::steady_clock::now() - wall_;
-    return {.wall = tokens / wall.count(), .processor = tokens * threads_ / (ProcessorSeconds() - processor_)};
-  }
-
- private:
-  const double threads_;
-  const std::chrono::steady_clock::time_point wall_ = std::chrono::steady_clock::now();
-  const double processor_ = ProcessorSeconds();
-};
-
-struct Run {
-  Speed prefill, decode;
-};
-
-// A prompt in one piece, then tokens one by one: which ones does not matter to the time.
-absl::StatusOr<Run> RunOnce(const std::shared_ptr<const Model>& model, const std::shared_ptr<const Adapter>& adapter,
-                            const BenchArguments& arguments, double threads) {
-  const uint32_t vocabulary = model->shape().vocabulary;
-  std::vector<int32_t> tokens(arguments.prompt);
-  for (size_t i = 0; i < tokens.size(); ++i) tokens[i] = static_cast<int32_t>(i * 7919 % vocabulary);
-  ASSIGN_OR_RETURN(const std::unique_ptr<Sequence> sequence,
-                   Sequence::Start(model, adapter, arguments.prompt + arguments.gen));
-  std::vector<float> logits(vocabulary);
-  Run run;
-  const Stopwatch prefill(threads);
-  RETURN_IF_ERROR(sequence->Append(tokens, logits));
-  run.prefill = prefill.Of(arguments.prompt);
-  const Stopwatch decode(threads);
-  for (uint32_t i = 0; i < arguments.gen; ++i) {
-    const int32_t token = static_cast<int32_t>(std::max_element(logits.begin(), logits.end()) - logits.begin());
-    RETURN_IF_ERROR(sequence->Append({&token, 1}, logits));
-  }
-  run.decode = decode.Of(arguments.gen);
-  return run;
-}
-
-double Median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  return values[values.size() / 2];
-}
 
 // An adapter of random weights on all projections, which costs what a trained one does.
 absl::StatusOr<std::shared_ptr<const Adapter>> RandomAdapter(const Model& model, uint32_t rank, uint64_t seed = 1) {
@@ -120,27 +69,23 @@ absl::StatusOr<nlohmann::ordered_json> Measure(const BenchArguments& arguments) 
   const Compute compute = model->compute();
   const double threads = compute.workers == nullptr ? 1 : static_cast<double>(compute.workers->threads());
   ASSIGN_OR_RETURN(const std::shared_ptr<const Adapter> adapter, RandomAdapter(*model, arguments.rank));
-  std::vector<double> figures[4];
-  for (uint32_t i = 0; i < arguments.repeat; ++i) {
-    ASSIGN_OR_RETURN(const Run run, RunOnce(model, adapter, arguments, threads));
-    figures[0].push_back(run.prefill.wall);
-    figures[1].push_back(run.decode.wall);
-    figures[2].push_back(run.prefill.processor);
-    figures[3].push_back(run.decode.processor);
-  }
+  ASSIGN_OR_RETURN(const ReadingSpeeds speeds, MeasureReading(model, {.prompt = arguments.prompt,
+                                                                      .gen = arguments.gen,
+                                                                      .repeat = arguments.repeat,
+                                                                      .adapter = adapter}));
   rusage usage;  // before the machine is measured, which needs memory of its own
   getrusage(RUSAGE_SELF, &usage);
   const MachineRates rates = MeasureMachine(compute);
-  const double prefill = Median(figures[2]);
-  const double decode = Median(figures[3]);
-  return nlohmann::ordered_json{
+  const double prefill = speeds.prefill.processor;
+  const double decode = speeds.decode.processor;
+  nlohmann::ordered_json figures = {
       {"isa", InstructionSetName(compute.set)},
       {"threads", threads},
       {"prompt", arguments.prompt},
       {"gen", arguments.gen},
       {"rank", arguments.rank},
-      {"prefill_tokens_per_second", Median(figures[0])},
-      {"decode_tokens_per_second", Median(figures[1])},
+      {"prefill_tokens_per_second", speeds.prefill.wall},
+      {"decode_tokens_per_second", speeds.decode.wall},
       {"prefill_tokens_per_second_of_processor_time", prefill},
       {"decode_tokens_per_second_of_processor_time", decode},
       {"peak_rss_bytes", static_cast<uint64_t>(usage.ru_maxrss) * 1024},
@@ -151,6 +96,11 @@ absl::StatusOr<nlohmann::ordered_json> Measure(const BenchArguments& arguments) 
        decode * static_cast<double>(WeightBytes(*model, *model->packed())) / rates.read_bytes},
       {"share_of_product_rate",
        prefill * static_cast<double>(WeightsOfLayers(model->shape())) / rates.multiply_adds}};
+  if (adapter != nullptr) {
+    figures["adapter_share_of_prefill"] = speeds.adapter_share_of_prefill;
+    figures["adapter_share_of_decode"] = speeds.adapter_share_of_decode;
+  }
+  return figures;
 }
 
 // Each stream has an adapter of its own, if any.
@@ -193,7 +143,7 @@ void AddBenchCommand(CLI::App& app, int& exit_code) {
   command->add_option("--gen", arguments->gen, "Tokens then read one by one, as in an answer")
       ->capture_default_str()
       ->check(CLI::Range(1u, 1u << 20));
-  command->add_option("--rank", arguments->rank, "With an adapter of this rank on all projections; 0: none")
+  command->add_option("--rank", arguments->rank, "With an adapter of this rank on all projections, in turns with none; 0: none")
       ->capture_default_str();
   command->add_option("--repeat", arguments->repeat, "Runs, of which the median counts")
       ->capture_default_str()

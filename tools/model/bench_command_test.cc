@@ -21,6 +21,8 @@ TEST_F(BenchCommand, GivesItsFiguresAsJson) {
     }
     EXPECT_EQ(json["threads"], 2);
     EXPECT_EQ(json["rank"], more == " --rank 3" ? 3 : 0);
+    EXPECT_EQ(json.contains("adapter_share_of_decode"), more == " --rank 3");
+    EXPECT_EQ(json.contains("adapter_share_of_prefill"), more == " --rank 3");
     EXPECT_TRUE(more != " --isa scalar" || json["isa"] == "scalar");
   }
 }
