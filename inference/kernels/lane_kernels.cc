@@ -10,7 +10,7 @@ constexpr size_t kQueriesTogether = 1;
 #include "inference/kernels/lane_kernels_impl.h"
 
 constexpr LaneKernels kPlainLaneKernels = {
-    .attend = Attend, .swiglu = SwiGlu, .normalize = Normalize, .to_halves = ToHalves};
+    .attend = Attend, .swiglu = SwiGlu, .normalize = Normalize, .to_halves = ToHalves, .sum_words = SumWords};
 
 }  // namespace
 

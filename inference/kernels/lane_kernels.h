@@ -42,6 +42,8 @@ struct LaneKernels {
   void (*normalize)(const float* x, const float* weight, float epsilon, size_t size, float* y);
   // Floats to halves, rounded to nearest even; above the largest half, the largest.
   void (*to_halves)(const float* x, size_t size, uint16_t* halves);
+  // What reading could be at best: the sum of all words of 64 bits. Requires a multiple of 256 bytes.
+  uint64_t (*sum_words)(const uint8_t* bytes, size_t size);
 };
 const LaneKernels& LaneKernelsOf(InstructionSet set);
 

@@ -136,6 +136,25 @@ void ToHalves(const float* x, size_t size, uint16_t* halves) {
   }
 }
 
+uint64_t SumWords(const uint8_t* bytes, size_t size) {
+  typedef uint64_t Words __attribute__((vector_size(kRegisterBytes)));
+  constexpr size_t kSums = 4;
+  Words sums[kSums] = {};
+  for (size_t i = 0; i < size; i += kSums * kRegisterBytes) {
+#pragma GCC unroll 4
+    for (size_t j = 0; j < kSums; ++j) {
+      Words words;
+      __builtin_memcpy(&words, bytes + i + j * kRegisterBytes, kRegisterBytes);
+      sums[j] += words;
+    }
+  }
+  uint64_t sum = 0;
+  for (const Words& words : sums) {
+    for (size_t j = 0; j < kRegisterBytes / sizeof(uint64_t); ++j) sum += words[j];
+  }
+  return sum;
+}
+
 // The scratch: one block of keys and values as floats, then each query's state.
 struct AttentionLayout {
   size_t padded = 0;  // head_size to whole lanes

@@ -15,7 +15,8 @@ constexpr size_t kQueriesTogether = 2;
 }  // namespace
 
 extern const LaneKernels kAvx2LaneKernels;
-const LaneKernels kAvx2LaneKernels = {.attend = Attend, .swiglu = SwiGlu, .normalize = Normalize, .to_halves = ToHalves};
+const LaneKernels kAvx2LaneKernels = {
+    .attend = Attend, .swiglu = SwiGlu, .normalize = Normalize, .to_halves = ToHalves, .sum_words = SumWords};
 
 }  // namespace fleetune
 #endif

@@ -15,7 +15,8 @@ constexpr size_t kQueriesTogether = 4;
 }  // namespace
 
 extern const LaneKernels kAvx512LaneKernels;
-const LaneKernels kAvx512LaneKernels = {.attend = Attend, .swiglu = SwiGlu, .normalize = Normalize, .to_halves = ToHalves};
+const LaneKernels kAvx512LaneKernels = {
+    .attend = Attend, .swiglu = SwiGlu, .normalize = Normalize, .to_halves = ToHalves, .sum_words = SumWords};
 
 }  // namespace fleetune
 #endif

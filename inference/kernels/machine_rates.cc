@@ -3,11 +3,10 @@
 #include <time.h>
 
 #include <algorithm>
-#include <cstring>
-#include <span>
 #include <vector>
 
 #include "base/page_memory.h"
+#include "inference/kernels/lane_kernels.h"
 #include "inference/kernels/packed_product.h"
 #include "inference/kernels/panel_kernels.h"
 
@@ -22,25 +21,6 @@ double Seconds(clockid_t clock) {
   timespec now;
   clock_gettime(clock, &now);
   return static_cast<double>(now.tv_sec) + static_cast<double>(now.tv_nsec) * 1e-9;
-}
-
-typedef uint64_t Line __attribute__((vector_size(64)));
-
-// So that every byte must be read.
-uint64_t SumOf(std::span<const uint8_t> bytes) {
-  Line sums[4] = {};
-  for (size_t i = 0; i + 4 * sizeof(Line) <= bytes.size(); i += 4 * sizeof(Line)) {
-    for (size_t j = 0; j < 4; ++j) {
-      Line line;
-      std::memcpy(&line, bytes.data() + i + j * sizeof(Line), sizeof(line));
-      sums[j] += line;
-    }
-  }
-  uint64_t sum = 0;
-  for (const Line& line : sums) {
-    for (size_t j = 0; j < 8; ++j) sum += line[j];
-  }
-  return sum;
 }
 
 // work(thread) on all threads; how much of it a second of processor time does, added up.
@@ -66,6 +46,7 @@ double BestRate(const Compute& compute, size_t threads, double amount, Work work
 MachineRates MeasureMachine(const Compute& compute) {
   const size_t threads = compute.workers == nullptr ? 1 : compute.workers->threads();
   const PanelKernels& kernels = PanelKernelsOf(compute.set);
+  const LaneKernels& lanes = LaneKernelsOf(compute.set);
   MachineRates rates;
   const double products = static_cast<double>(kernels.spin(1)) * static_cast<double>(kSpins);
   rates.multiply_adds = BestRate(compute, threads, products, [&](size_t) { kernels.spin(kSpins); });
@@ -76,7 +57,7 @@ MachineRates MeasureMachine(const Compute& compute) {
   }
   std::vector<uint64_t> sums(threads);
   rates.read_bytes = BestRate(compute, threads, static_cast<double>(kBufferBytes),
-                              [&](size_t thread) { sums[thread] = SumOf(buffers[thread].bytes()); });
+                              [&](size_t thread) { sums[thread] = lanes.sum_words(buffers[thread].bytes().data(), kBufferBytes); });
   return rates;
 }
 

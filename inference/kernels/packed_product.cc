@@ -13,19 +13,37 @@ namespace {
 constexpr size_t kPartsPerThread = 4;
 constexpr size_t kLeastPanels = 2;
 
+// Vectors (a tile) whose products wait for memory. It is best at long streams: matrices that lie one after another are read
+// so, and what follows them after all of them. Of more vectors, what follows comes to a panel's y while that is in the caches.
+constexpr size_t kFewVectors = 16;
+
 size_t PanelsOf(const PackedMatrix& w) { return (w.rows + kPanelRows - 1) / kPanelRows; }
 
-void AddPanel(const PackedMatrix& w, const uint8_t* panel, const VectorTiles& x, const VectorTiles::Tile& tile,
-              const PanelKernels& kernels, float* y, size_t y_stride) {
+// A matrix, and panels of it.
+struct Panels {
+  const PackedMatrix& w;
+  size_t first = 0;
+  size_t count = 0;
+};
+
+void AddPanels(const Panels& panels, const VectorTiles& x, const VectorTiles::Tile& tile, const PanelKernels& kernels, float* y,
+               size_t y_stride) {
+  const PackedMatrix& w = panels.w;
+  const uint64_t bytes = PanelBytes(w.type, w.columns, w.half_blocks);
+  const uint8_t* first = w.data.data() + panels.first * bytes;
   if (IsFloatType(w.type)) {
-    kernels.floats({.type = w.type, .values = panel, .columns = w.columns},
-                   {.values = x.floats(tile), .vectors = tile.vectors}, y, y_stride);
+    for (size_t i = 0; i < panels.count; ++i) {
+      kernels.floats({.type = w.type, .values = first + i * bytes, .columns = w.columns},
+                     {.values = x.floats(tile), .vectors = tile.vectors}, y + i * kPanelRows, y_stride);
+    }
     return;
   }
-  kernels.quantized({.type = w.type,
-                     .data = panel,
-                     .blocks = w.columns / kPanelBlock,
-                     .half_blocks = w.half_blocks},
+  kernels.quantized({.first = {.type = w.type,
+                               .data = first,
+                               .blocks = w.columns / kPanelBlock,
+                               .half_blocks = w.half_blocks},
+                     .count = panels.count,
+                     .bytes = bytes},
                     {.values = x.values(tile),
                      .scales = x.scales(tile),
                      .minus = x.minus(tile),
@@ -35,39 +53,44 @@ void AddPanel(const PackedMatrix& w, const uint8_t* panel, const VectorTiles& x,
                     y, y_stride);
 }
 
-// Rows 16 * index and so on of one product, for all vectors: the panel is read once from memory.
-void AddRows(const PackedProduct& product, size_t index, const PanelKernels& kernels) {
+// Rows of one product that are all rows of these panels.
+void AddWholeRows(const PackedProduct& product, const Panels& panels, const PanelKernels& kernels) {
   const VectorTiles& x = *product.x;
-  const PackedMatrix& w = *product.w;
-  const uint8_t* panel = w.data.data() + index * PanelBytes(w.type, w.columns, w.half_blocks);
-  const size_t row = index * kPanelRows;
-  const size_t rows = std::min(kPanelRows, w.rows - row);
+  const size_t rows = product.w->rows;
   for (const VectorTiles::Tile& tile : x.tiles()) {
-    float* y = product.y.data() + tile.first * w.rows + row;
-    if (rows == kPanelRows) {
-      AddPanel(w, panel, x, tile, kernels, y, w.rows);
-      continue;
-    }
-    float whole[16 * kPanelRows] = {};
-    for (size_t t = 0; t < tile.vectors; ++t) std::copy_n(y + t * w.rows, rows, whole + t * kPanelRows);
-    AddPanel(w, panel, x, tile, kernels, whole, kPanelRows);
-    for (size_t t = 0; t < tile.vectors; ++t) std::copy_n(whole + t * kPanelRows, rows, y + t * w.rows);
+    AddPanels(panels, x, tile, kernels, product.y.data() + tile.first * rows + panels.first * kPanelRows, rows);
   }
 }
 
-// Vectors (a tile) whose y is small enough that matrices are read one after the other, each from its beginning to its end, which
-// memory is best at. Of more, what follows comes to a panel's y while that is in the caches.
-constexpr size_t kFewVectors = 16;
-
-// Panels `begin` to `end` of a product, and of those then.
-void AddPanels(const PackedProduct& product, size_t begin, size_t end, const PanelKernels& kernels) {
-  const size_t step = product.x->vectors() <= kFewVectors ? end - begin : 1;
-  for (size_t first = begin; first < end; first += step) {
-    for (size_t panel = first; panel < first + step; ++panel) AddRows(product, panel, kernels);
-    for (const PackedProduct& more : product.then) {
-      for (size_t panel = first; panel < first + step; ++panel) AddRows(more, panel, kernels);
-    }
+// Those of a last panel that is not full.
+void AddLastRows(const PackedProduct& product, const Panels& last, const PanelKernels& kernels) {
+  const VectorTiles& x = *product.x;
+  const size_t row = last.first * kPanelRows;
+  const size_t rows = product.w->rows - row;
+  for (const VectorTiles::Tile& tile : x.tiles()) {
+    float* y = product.y.data() + tile.first * product.w->rows + row;
+    float whole[16 * kPanelRows] = {};
+    for (size_t t = 0; t < tile.vectors; ++t) std::copy_n(y + t * product.w->rows, rows, whole + t * kPanelRows);
+    AddPanels(last, x, tile, kernels, whole, kPanelRows);
+    for (size_t t = 0; t < tile.vectors; ++t) std::copy_n(whole + t * kPanelRows, rows, y + t * product.w->rows);
   }
+}
+
+// Panels `begin` to `end` of one product, each read once from memory: where there are several tiles, all come to a panel while
+// it is in the caches.
+void AddRows(const PackedProduct& product, size_t begin, size_t end, const PanelKernels& kernels) {
+  const PackedMatrix& w = *product.w;
+  const size_t full = std::min(end, w.rows / kPanelRows);
+  const size_t step = product.x->tiles().size() == 1 ? end - begin : 1;
+  for (size_t first = begin; first < full; first += step) {
+    AddWholeRows(product, {.w = w, .first = first, .count = std::min(step, full - first)}, kernels);
+  }
+  if (full < end) AddLastRows(product, {.w = w, .first = full, .count = 1}, kernels);
+}
+
+// Panels `begin` to `end` of the products that follow this one.
+void AddFollowing(const PackedProduct& product, size_t begin, size_t end, const PanelKernels& kernels) {
+  for (const PackedProduct& more : product.then) AddRows(more, begin, end, kernels);
 }
 
 void CheckFits(const PackedProduct& product) {
@@ -100,8 +123,10 @@ const PanelKernels& PanelKernelsOf(InstructionSet set) {
 
 void AddProducts(std::span<const PackedProduct> products, const Compute& compute) {
   size_t panels = 0;
+  bool waits_for_memory = true;
   for (const PackedProduct& product : products) {
     CheckFits(product);
+    waits_for_memory = waits_for_memory && product.x->vectors() <= kFewVectors;
     panels += PanelsOf(*product.w);
   }
   const PanelKernels& kernels = PanelKernelsOf(compute.set);
@@ -111,13 +136,27 @@ void AddProducts(std::span<const PackedProduct> products, const Compute& compute
   RunParts(compute, (panels + each - 1) / each, [&](size_t part) {
     const size_t begin = part * each;
     const size_t end = std::min(begin + each, panels);
-    size_t first = 0;  // panel of the product
-    for (const PackedProduct& product : products) {
-      const size_t after = first + PanelsOf(*product.w);
-      const size_t from = std::max(begin, first);
-      if (from < std::min(end, after)) AddPanels(product, from - first, std::min(end, after) - first, kernels);
-      first = after;
+    // add(product, its panels from, to) for those of this part
+    const auto add_part = [&](auto add) {
+      size_t first = 0;  // panel of the product
+      for (const PackedProduct& product : products) {
+        const size_t after = first + PanelsOf(*product.w);
+        const size_t from = std::max(begin, first);
+        if (from < std::min(end, after)) add(product, from - first, std::min(end, after) - first);
+        first = after;
+      }
+    };
+    if (waits_for_memory) {
+      add_part([&](const PackedProduct& product, size_t from, size_t to) { AddRows(product, from, to, kernels); });
+      add_part([&](const PackedProduct& product, size_t from, size_t to) { AddFollowing(product, from, to, kernels); });
+      return;
     }
+    add_part([&](const PackedProduct& product, size_t from, size_t to) {
+      for (size_t panel = from; panel < to; ++panel) {
+        AddRows(product, panel, panel + 1, kernels);
+        AddFollowing(product, panel, panel + 1, kernels);
+      }
+    });
   });
 }
 

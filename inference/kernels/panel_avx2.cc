@@ -240,7 +240,7 @@ void MultiplyPart(const QuantizedPanel& panel, const QuantizedTile& tile, const 
   }
 }
 
-void Quantized(const QuantizedPanel& panel, const QuantizedTile& tile, float* y, size_t stride) {
+void MultiplyPanel(const QuantizedPanel& panel, const QuantizedTile& tile, float* y, size_t stride) {
   const size_t most = VectorsTogether(panel.type);
   const size_t together = tile.vectors < most ? tile.vectors : most;
   for (size_t first = 0; first < tile.vectors; first += together) {
@@ -251,6 +251,10 @@ void Quantized(const QuantizedPanel& panel, const QuantizedTile& tile, float* y,
       default: MultiplyPart<4>(panel, tile, part);
     }
   }
+}
+
+void Quantized(const QuantizedPanels& panels, const QuantizedTile& tile, float* y, size_t stride) {
+  EachPanel(panels, y, [&](const QuantizedPanel& panel, float* rows) { MultiplyPanel(panel, tile, rows, stride); });
 }
 
 template <TensorType type>

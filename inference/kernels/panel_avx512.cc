@@ -187,27 +187,32 @@ void MultiplyQ6_K(const QuantizedPanel& panel, const QuantizedTile& tile, float*
   sums.Store(y, stride);
 }
 
+template <auto multiply>
+void MultiplyEach(const QuantizedPanels& panels, const QuantizedTile& tile, float* y, size_t stride) {
+  EachPanel(panels, y, [&](const QuantizedPanel& panel, float* rows) { multiply(panel, tile, rows, stride); });
+}
+
 template <size_t vectors>
-void MultiplyTile(const QuantizedPanel& panel, const QuantizedTile& tile, float* y, size_t stride) {
-  switch (panel.type) {
+void MultiplyTile(const QuantizedPanels& panels, const QuantizedTile& tile, float* y, size_t stride) {
+  switch (panels.first.type) {
     case TensorType::kQ8_0:
-      return panel.half_blocks ? MultiplyPlain<EightBits<true>, vectors>(panel, tile, y, stride)
-                        : MultiplyPlain<EightBits<false>, vectors>(panel, tile, y, stride);
-    case TensorType::kQ4_0: return MultiplyPlain<FourBits, vectors>(panel, tile, y, stride);
-    case TensorType::kQ5_0: return MultiplyPlain<FiveBits, vectors>(panel, tile, y, stride);
-    case TensorType::kQ4_K: return MultiplyQ4_K<vectors>(panel, tile, y, stride);
-    case TensorType::kQ6_K: return MultiplyQ6_K<vectors>(panel, tile, y, stride);
+      return panels.first.half_blocks ? MultiplyEach<MultiplyPlain<EightBits<true>, vectors>>(panels, tile, y, stride)
+                                      : MultiplyEach<MultiplyPlain<EightBits<false>, vectors>>(panels, tile, y, stride);
+    case TensorType::kQ4_0: return MultiplyEach<MultiplyPlain<FourBits, vectors>>(panels, tile, y, stride);
+    case TensorType::kQ5_0: return MultiplyEach<MultiplyPlain<FiveBits, vectors>>(panels, tile, y, stride);
+    case TensorType::kQ4_K: return MultiplyEach<MultiplyQ4_K<vectors>>(panels, tile, y, stride);
+    case TensorType::kQ6_K: return MultiplyEach<MultiplyQ6_K<vectors>>(panels, tile, y, stride);
     default: return;
   }
 }
 
-void Quantized(const QuantizedPanel& panel, const QuantizedTile& tile, float* y, size_t stride) {
+void Quantized(const QuantizedPanels& panels, const QuantizedTile& tile, float* y, size_t stride) {
   switch (tile.vectors) {
-    case 1: return MultiplyTile<1>(panel, tile, y, stride);
-    case 2: return MultiplyTile<2>(panel, tile, y, stride);
-    case 4: return MultiplyTile<4>(panel, tile, y, stride);
-    case 8: return MultiplyTile<8>(panel, tile, y, stride);
-    case 16: return MultiplyTile<16>(panel, tile, y, stride);
+    case 1: return MultiplyTile<1>(panels, tile, y, stride);
+    case 2: return MultiplyTile<2>(panels, tile, y, stride);
+    case 4: return MultiplyTile<4>(panels, tile, y, stride);
+    case 8: return MultiplyTile<8>(panels, tile, y, stride);
+    case 16: return MultiplyTile<16>(panels, tile, y, stride);
     default: return;
   }
 }

@@ -7,7 +7,7 @@
 
 namespace fleetune {
 
-// One panel of 16 rows (panel_layout.h) times up to 16 vectors: what each instruction set has its own file for. The files
+// Panels of 16 rows (panel_layout.h) times up to 16 vectors: what each instruction set has its own file for. The files
 // include nothing that another file could share with them compiled otherwise.
 //
 // All give the same bits, of each row and vector:
@@ -34,6 +34,23 @@ struct QuantizedPanel {
   bool half_blocks = false;  // of Q8_0
 };
 
+// Neighbouring panels of one matrix, each `bytes` behind the one before it.
+struct QuantizedPanels {
+  QuantizedPanel first;
+  size_t count = 1;
+  size_t bytes = 0;
+};
+
+// multiply(panel, y of its rows) for each of them.
+template <typename Multiply>
+[[gnu::always_inline]] inline void EachPanel(const QuantizedPanels& panels, float* y, Multiply multiply) {
+  QuantizedPanel panel = panels.first;
+  for (size_t i = 0; i < panels.count; ++i) {
+    multiply(panel, y + 16 * i);
+    panel.data += panels.bytes;
+  }
+}
+
 struct FloatTile {
   const float* values = nullptr;  // [column][vector]
   size_t vectors = 0;             // 1, 2, 4, 8 or 16
@@ -57,8 +74,8 @@ struct QuantizedBlock {
 inline constexpr float kLeastMagnitude = 1e-30f;
 
 struct PanelKernels {
-  // Adds to y[vector * y_stride + row], 16 rows.
-  void (*quantized)(const QuantizedPanel& panel, const QuantizedTile& tile, float* y, size_t y_stride);
+  // Adds to y[vector * y_stride + row], 16 rows a panel.
+  void (*quantized)(const QuantizedPanels& panels, const QuantizedTile& tile, float* y, size_t y_stride);
   void (*floats)(const FloatPanel& panel, const FloatTile& tile, float* y, size_t y_stride);
   void (*quantize)(const float* x, const QuantizedBlock& block);
   // What products could be at best: multiplies and adds int8 in registers alone, `rounds` times; returns how many

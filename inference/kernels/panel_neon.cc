@@ -102,7 +102,7 @@ Scales LoadScales(TensorType type, const PanelBlock<const uint8_t>& block, size_
   return loaded;
 }
 
-void Quantized(const QuantizedPanel& panel, const QuantizedTile& tile, float* y, size_t stride) {
+void MultiplyPanel(const QuantizedPanel& panel, const QuantizedTile& tile, float* y, size_t stride) {
   const PanelLayout layout = PanelLayoutOf(panel.type, panel.half_blocks);
   const size_t groups = panel.half_blocks ? 4 : 8;
   for (size_t quarter = 0; quarter < 4; ++quarter) {
@@ -131,6 +131,10 @@ void Quantized(const QuantizedPanel& panel, const QuantizedTile& tile, float* y,
       }
     }
   }
+}
+
+void Quantized(const QuantizedPanels& panels, const QuantizedTile& tile, float* y, size_t stride) {
+  EachPanel(panels, y, [&](const QuantizedPanel& panel, float* rows) { MultiplyPanel(panel, tile, rows, stride); });
 }
 
 float32x4_t LoadColumn(TensorType type, const uint8_t* values, size_t index) {

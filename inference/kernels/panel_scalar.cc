@@ -52,7 +52,7 @@ float AddBlock(const QuantizedPanel& panel, size_t b, size_t row, const VectorBl
   return std::fma(min, v.scale * static_cast<float>(v.minus), y);
 }
 
-void Quantized(const QuantizedPanel& panel, const QuantizedTile& tile, float* y, size_t y_stride) {
+void MultiplyPanel(const QuantizedPanel& panel, const QuantizedTile& tile, float* y, size_t y_stride) {
   for (size_t t = 0; t < tile.vectors; ++t) {
     for (size_t b = 0; b < panel.blocks; ++b) {
       const size_t at = b * tile.vectors + t;
@@ -67,6 +67,10 @@ void Quantized(const QuantizedPanel& panel, const QuantizedTile& tile, float* y,
       }
     }
   }
+}
+
+void Quantized(const QuantizedPanels& panels, const QuantizedTile& tile, float* y, size_t y_stride) {
+  EachPanel(panels, y, [&](const QuantizedPanel& panel, float* rows) { MultiplyPanel(panel, tile, rows, y_stride); });
 }
 
 float ValueAt(const FloatPanel& panel, size_t index) {

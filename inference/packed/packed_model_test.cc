@@ -68,7 +68,6 @@ TEST_F(PackedModelTest, HoldsMatricesAndOnlyThoseThatAreMultiplied) {
   EXPECT_NE(packed->Find("token_embd.weight"), nullptr);
   EXPECT_EQ(packed->Find("output_norm.weight"), nullptr);
   EXPECT_EQ(packed->Find("blk.1.ffn_down.weight")->columns, 12u);
-  EXPECT_EQ(reinterpret_cast<uintptr_t>(packed->Find("blk.1.ffn_down.weight")->data.data()) % 64, 0u);
   const auto untied = WriteModel("untied.gguf", {.tied_output = false});
   const auto other = PackedModel::InMemory(*untied);
   EXPECT_EQ(other->Find("token_embd.weight"), nullptr);
