@@ -9,8 +9,13 @@ constexpr size_t kRegisterBytes = 16;
 constexpr size_t kQueriesTogether = 1;
 #include "inference/kernels/lane_kernels_impl.h"
 
-constexpr LaneKernels kPlainLaneKernels = {
-    .attend = Attend, .swiglu = SwiGlu, .normalize = Normalize, .to_halves = ToHalves, .sum_words = SumWords};
+constexpr LaneKernels kPlainLaneKernels = {.attend = Attend,
+                                        .swiglu = SwiGlu,
+                                        .normalize = Normalize,
+                                        .to_halves = ToHalves,
+                                        .largest = Largest,
+                                        .exponentials = Exponentials,
+                                        .sum_words = SumWords};
 
 }  // namespace
 

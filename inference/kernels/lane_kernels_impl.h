@@ -136,6 +136,48 @@ void ToHalves(const float* x, size_t size, uint16_t* halves) {
   }
 }
 
+float Largest(const float* x, size_t size) {
+  // What is not finite makes a NaN of the sum of zeros.
+  float largest = x[0];
+  float zeros = 0;
+  const size_t whole = size / kLanes * kLanes;
+  if (whole > 0) {
+    Lanes most, all_zeros = {};
+    Load(x, most);
+    for (size_t i = 0; i < whole; i += kLanes) {
+      Lanes v;
+      Load(x + i, v);
+      most = v > most ? v : most;
+      all_zeros += v * 0.0f;
+    }
+    largest = LargestOf(most);
+    zeros = SumOf(all_zeros);
+  }
+  for (size_t i = whole; i < size; ++i) {
+    largest = x[i] > largest ? x[i] : largest;
+    zeros += x[i] * 0.0f;
+  }
+  return largest + zeros;
+}
+
+FLEETUNE_INLINE void ExponentialLanes(const float* x, float highest, float scale, float* y) {
+  Lanes v;
+  Load(x, v);
+  v = (v - highest) * scale;
+  Exp(v);
+  Store(v, y);
+}
+
+void Exponentials(const float* x, size_t size, float highest, float scale, float* y) {
+  const size_t whole = size / kLanes * kLanes;
+  for (size_t i = 0; i < whole; i += kLanes) ExponentialLanes(x + i, highest, scale, y + i);
+  if (whole == size) return;
+  float padded[kLanes] = {};
+  __builtin_memcpy(padded, x + whole, (size - whole) * sizeof(float));
+  ExponentialLanes(padded, highest, scale, padded);
+  __builtin_memcpy(y + whole, padded, (size - whole) * sizeof(float));
+}
+
 uint64_t SumWords(const uint8_t* bytes, size_t size) {
   typedef uint64_t Words __attribute__((vector_size(kRegisterBytes)));
   constexpr size_t kSums = 4;

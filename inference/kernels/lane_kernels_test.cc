@@ -1,5 +1,6 @@
 #include "inference/kernels/lane_kernels.h"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <vector>
@@ -163,6 +164,49 @@ TEST_P(LaneKernelsTest, HalvesAreRoundedAsElsewhere) {
   for (size_t i = 0; i < x.size(); ++i) {
     ASSERT_EQ(halves[i], FloatToHalf(std::clamp(x[i], -65504.0f, 65504.0f))) << x[i];
   }
+}
+
+TEST_P(LaneKernelsTest, LargestSeesEveryPlaceAndWhatIsNotFinite) {
+  for (const size_t size : {1u, 5u, 16u, 47u, 1000u}) {
+    for (size_t place = 0; place < size; place += size / 5 + 1) {
+      std::vector<float> x = RandomValues(size, size, 3);
+      for (float& value : x) value -= 10;
+      x[place] = -2;
+      EXPECT_EQ(kernels_.largest(x.data(), size), -2) << size << " " << place;
+      for (const float bad : {std::numeric_limits<float>::infinity(), -std::numeric_limits<float>::infinity(),
+                              std::numeric_limits<float>::quiet_NaN()}) {
+        x[place] = bad;
+        EXPECT_TRUE(std::isnan(kernels_.largest(x.data(), size))) << size << " " << place << " " << bad;
+      }
+    }
+  }
+}
+
+TEST_P(LaneKernelsTest, ExponentialsOfEverySize) {
+  for (const size_t size : {1u, 15u, 16u, 50u, 1000u}) {
+    const std::vector<float> x = RandomValues(size, size, 30);
+    std::vector<float> y(size);
+    const float highest = kernels_.largest(x.data(), size);
+    kernels_.exponentials(x.data(), size, highest, 1.3f, y.data());
+    for (size_t i = 0; i < size; ++i) {
+      const double expected = std::exp(static_cast<double>((x[i] - highest) * 1.3f));
+      EXPECT_NEAR(y[i] / expected, 1, 1e-6) << x[i];
+    }
+    EXPECT_EQ(*std::max_element(y.begin(), y.end()), 1);
+  }
+  const float far[] = {0, -1000};
+  float y[2];
+  kernels_.exponentials(far, 2, 0, 1e30f, y);
+  EXPECT_EQ(y[0], 1);
+  EXPECT_GT(y[1], 0);
+  EXPECT_LT(y[1], 2e-38f);
+}
+
+TEST_P(LaneKernelsTest, SumsWords) {
+  std::vector<uint64_t> words(96);
+  uint64_t sum = 0;
+  for (size_t i = 0; i < words.size(); ++i) sum += words[i] = i * 0x123456789ABCDEFULL;
+  EXPECT_EQ(kernels_.sum_words(reinterpret_cast<const uint8_t*>(words.data()), words.size() * 8), sum);
 }
 
 INSTANTIATE_TEST_SUITE_P(Sets, LaneKernelsTest, testing::ValuesIn(UsableInstructionSets()),

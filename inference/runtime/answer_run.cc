@@ -24,11 +24,12 @@ AnswerRun::AnswerRun(const Generator& generator, const AnswerRequest& request, A
                 .min_p = options_.min_p,
                 .repetition_penalty = options_.repetition_penalty,
                 .repetition_window = options_.repetition_window,
-                .seed = options_.seed}),
+                .seed = options_.seed},
+               generator.model()->compute().set),
       text_(options_.stop),
       lookup_(options_.draft_tokens) {
   result_.prompt_tokens = static_cast<uint32_t>(prompt_.size());
-  if (options_.json != nullptr) json_.emplace(options_.json, generator.tokenizer());
+  if (options_.json != nullptr) json_.emplace(options_.json, generator.token_texts());
 }
 
 absl::Status AnswerRun::Begin() {
@@ -138,7 +139,7 @@ absl::StatusOr<int32_t> AnswerRun::Sample(std::span<const float> logits) {
 absl::StatusOr<ChosenToken> AnswerRun::Describe(int32_t token, std::span<const float> logits) const {
   ChosenToken described;
   bool is_first = true;
-  for (const TokenProbability& one : LogProbabilities(logits, token, *options_.log_probabilities)) {
+  for (const TokenProbability& one : LogProbabilities(logits, token, *options_.log_probabilities, generator_.model()->compute().set)) {
     ASSIGN_OR_RETURN(std::string bytes, generator_.tokenizer().Decode({&one.token, 1}, /*strip_leading_space=*/false));
     ChosenToken::Candidate candidate = {.bytes = std::move(bytes), .log_probability = one.log_probability};
     if (is_first) {

@@ -7,6 +7,7 @@
 #include "fmt/format.h"
 #include "inference/runtime/answer_run.h"
 #include "inference/runtime/sampler.h"
+#include "inference/runtime/token_texts.h"
 
 namespace fleetune {
 namespace {
@@ -108,6 +109,11 @@ absl::StatusOr<Generated> Generator::Answer(const AnswerRequest& request, Answer
     RETURN_IF_ERROR(run.Take(logits));
   }
   return run.Finish();
+}
+
+std::shared_ptr<const TokenTexts> Generator::token_texts() const {
+  std::call_once(texts_once_, [this] { texts_ = std::make_shared<const TokenTexts>(*tokenizer_); });
+  return texts_;
 }
 
 std::vector<int32_t> Generator::EncodePrompt(std::string_view prompt, bool parse_special) const {

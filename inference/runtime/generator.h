@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <span>
 #include <string>
@@ -19,6 +20,8 @@
 #include "inference/tokenizer/tokenizer.h"
 
 namespace fleetune {
+
+class TokenTexts;  // inference/runtime/token_texts.h
 
 struct GenerateOptions {
   uint32_t max_tokens = 128;  // of the answer, 1 .. 32,768
@@ -128,6 +131,8 @@ class Generator {
 
   const std::shared_ptr<const Model>& model() const { return model_; }
   const Tokenizer& tokenizer() const { return *tokenizer_; }
+  // Of the whole vocabulary; made when it is first asked for.
+  std::shared_ptr<const TokenTexts> token_texts() const;
 
  private:
   Generator(std::shared_ptr<const Model> model, std::unique_ptr<const Tokenizer> tokenizer)
@@ -135,6 +140,8 @@ class Generator {
 
   std::shared_ptr<const Model> model_;
   std::unique_ptr<const Tokenizer> tokenizer_;
+  mutable std::once_flag texts_once_;
+  mutable std::shared_ptr<const TokenTexts> texts_;
 };
 
 }  // namespace fleetune

@@ -1,21 +1,11 @@
 #include "inference/runtime/json_mask.h"
 
-#include <algorithm>
-
 #include "base/check.h"
 
 namespace fleetune {
 
-JsonMask::JsonMask(std::shared_ptr<const JsonValueSchema> schema, const Tokenizer& tokenizer)
-    : automaton_(std::move(schema)), texts_(static_cast<size_t>(tokenizer.vocabulary_size())) {
-  for (size_t i = 0; i < texts_.size(); ++i) {
-    const auto token = static_cast<int32_t>(i);
-    if (tokenizer.IsEndOfText(token)) continue;
-    texts_[i].bytes = tokenizer.Decode({&token, 1}, /*strip_leading_space=*/false).value_or("");
-    texts_[i].is_plain = std::none_of(texts_[i].bytes.begin(), texts_[i].bytes.end(), [](char byte) {
-      return byte == '"' || byte == '\\' || static_cast<uint8_t>(byte) < 0x20;
-    });
-  }
+JsonMask::JsonMask(std::shared_ptr<const JsonValueSchema> schema, std::shared_ptr<const TokenTexts> texts)
+    : automaton_(std::move(schema)), texts_(std::move(texts)) {
   FindFirstBytes();
 }
 
@@ -28,7 +18,7 @@ void JsonMask::FindFirstBytes() {
 }
 
 bool JsonMask::Allows(int32_t token) const {
-  const TokenText& text = texts_[static_cast<size_t>(token)];
+  const TokenTexts::Text& text = texts_->of(token);
   if (text.bytes.empty() || !first_bytes_[static_cast<uint8_t>(text.bytes[0])]) return false;
   if (text.is_plain && automaton_.in_string()) return true;
   JsonAutomaton trial = automaton_;
@@ -36,7 +26,7 @@ bool JsonMask::Allows(int32_t token) const {
 }
 
 void JsonMask::Accept(int32_t token) {
-  CHECK(automaton_.Push(texts_[static_cast<size_t>(token)].bytes));
+  CHECK(automaton_.Push(texts_->of(token).bytes));
   FindFirstBytes();
 }
 

@@ -2,11 +2,9 @@
 
 #include <array>
 #include <memory>
-#include <string>
-#include <vector>
 
 #include "inference/runtime/json_automaton.h"
-#include "inference/tokenizer/tokenizer.h"
+#include "inference/runtime/token_texts.h"
 
 namespace fleetune {
 
@@ -14,8 +12,7 @@ namespace fleetune {
 // Not thread-safe.
 class JsonMask {
  public:
-  // Reads the text of the whole vocabulary, once an answer.
-  JsonMask(std::shared_ptr<const JsonValueSchema> schema, const Tokenizer& tokenizer);
+  JsonMask(std::shared_ptr<const JsonValueSchema> schema, std::shared_ptr<const TokenTexts> texts);
 
   bool Allows(int32_t token) const;
   // Requires that it is allowed; checked.
@@ -23,14 +20,10 @@ class JsonMask {
   bool complete() const { return automaton_.complete(); }
 
  private:
-  struct TokenText {
-    std::string bytes;
-    bool is_plain = false;  // neither quote nor backslash nor control character
-  };
   void FindFirstBytes();
 
   JsonAutomaton automaton_;
-  std::vector<TokenText> texts_;
+  std::shared_ptr<const TokenTexts> texts_;
   std::array<bool, 256> first_bytes_{};  // most tokens fail by them already
 };
 

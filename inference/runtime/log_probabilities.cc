@@ -5,15 +5,20 @@
 #include <numeric>
 
 #include "base/check.h"
+#include "inference/kernels/lane_kernels.h"
 
 namespace fleetune {
 
-std::vector<TokenProbability> LogProbabilities(std::span<const float> logits, int32_t chosen, uint32_t count) {
+std::vector<TokenProbability> LogProbabilities(std::span<const float> logits, int32_t chosen, uint32_t count,
+                                               InstructionSet set) {
   CHECK(chosen >= 0 && static_cast<size_t>(chosen) < logits.size());
-  const auto highest = static_cast<double>(*std::max_element(logits.begin(), logits.end()));
+  const LaneKernels& lanes = LaneKernelsOf(set);
+  const float highest = lanes.largest(logits.data(), logits.size());
+  std::vector<float> weights(logits.size());
+  lanes.exponentials(logits.data(), logits.size(), highest, 1, weights.data());
   double total = 0;
-  for (const float logit : logits) total += std::exp(static_cast<double>(logit) - highest);
-  const double log_total = highest + std::log(total);
+  for (const float weight : weights) total += static_cast<double>(weight);
+  const double log_total = static_cast<double>(highest) + std::log(total);
   const auto of = [&](int32_t token) {
     return TokenProbability{
         .token = token,

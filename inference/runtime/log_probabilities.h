@@ -4,6 +4,8 @@
 #include <span>
 #include <vector>
 
+#include "inference/kernels/instruction_set.h"
+
 namespace fleetune {
 
 struct TokenProbability {
@@ -14,7 +16,8 @@ struct TokenProbability {
 };
 
 // What the model says of the next token, before temperature and limits: that of `chosen`, then the `count` likeliest,
-// likeliest first (of equals the first token). Requires `chosen` to be an index into `logits`, which are finite.
-std::vector<TokenProbability> LogProbabilities(std::span<const float> logits, int32_t chosen, uint32_t count);
+// likeliest first (of equals the first token); to 1e-6. Requires `chosen` to be an index into `logits`, which are finite.
+std::vector<TokenProbability> LogProbabilities(std::span<const float> logits, int32_t chosen, uint32_t count,
+                                               InstructionSet set = InstructionSet::kScalar);
 
 }  // namespace fleetune

@@ -2,11 +2,13 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <set>
 
 #include "base/check.h"
 #include "base/status_macros.h"
 #include "fmt/format.h"
+#include "inference/runtime/token_weights.h"
 
 namespace fleetune {
 namespace {
@@ -42,26 +44,26 @@ void Sampler::Saw(std::span<const int32_t> tokens) {
   if (recent_.size() > window) recent_.erase(recent_.begin(), recent_.end() - static_cast<ptrdiff_t>(window));
 }
 
-absl::StatusOr<int32_t> Sampler::Sample(std::span<const float> logits) {
-  return Sample(logits, [](int32_t) { return true; });
-}
+absl::StatusOr<int32_t> Sampler::Sample(std::span<const float> logits) { return Choose(logits, nullptr); }
 
 absl::StatusOr<int32_t> Sampler::Sample(std::span<const float> logits, absl::FunctionRef<bool(int32_t)> allowed) {
+  return Choose(logits, &allowed);
+}
+
+absl::StatusOr<int32_t> Sampler::Choose(std::span<const float> logits, const Allowed* allowed) {
   CHECK(!logits.empty());
-  for (const float logit : logits) {
-    if (!std::isfinite(logit)) return absl::InternalError("the model's logits are not finite");
+  if (!std::isfinite(lanes_.largest(logits.data(), logits.size()))) {
+    return absl::InternalError("the model's logits are not finite");
   }
   const std::span<const float> penalized = Penalize(logits);
   if (options_.temperature == 0) return Likeliest(penalized, allowed);
-  ASSIGN_OR_RETURN(const std::vector<Candidate> candidates, Choosable(penalized, allowed));
-  double total = 0;
-  for (const Candidate& candidate : candidates) total += candidate.weight;
-  double left = random_.NextUnit() * total;
-  for (const Candidate& candidate : candidates) {
-    left -= candidate.weight;
-    if (left < 0) return candidate.token;
-  }
-  return candidates.back().token;  // rounding left a crumb
+  RETURN_IF_ERROR(Weigh(penalized, allowed));
+  const double unit = random_.NextUnit();
+  if (options_.top_k == 0 && options_.top_p == 1) return DrawToken(weights_, unit);
+  std::vector<WeighedToken> left = TokensWithWeight(weights_);
+  if (options_.top_k > 0) KeepLikeliest(left, options_.top_k);
+  if (options_.top_p < 1) KeepShare(left, static_cast<double>(options_.top_p));
+  return DrawToken(left, unit);
 }
 
 std::span<const float> Sampler::Penalize(std::span<const float> logits) {
@@ -74,9 +76,10 @@ std::span<const float> Sampler::Penalize(std::span<const float> logits) {
   return penalized_;
 }
 
-absl::StatusOr<int32_t> Sampler::Likeliest(std::span<const float> logits, absl::FunctionRef<bool(int32_t)> allowed) {
-  const auto first = static_cast<int32_t>(std::max_element(logits.begin(), logits.end()) - logits.begin());
-  if (allowed(first)) return first;
+absl::StatusOr<int32_t> Sampler::Likeliest(std::span<const float> logits, const Allowed* allowed) const {
+  const float highest = lanes_.largest(logits.data(), logits.size());
+  const auto first = static_cast<int32_t>(std::find(logits.begin(), logits.end(), highest) - logits.begin());
+  if (allowed == nullptr || (*allowed)(first)) return first;
   // To ask is dear, so the likeliest are asked for first.
   std::vector<int32_t> heap(logits.size());
   for (size_t i = 0; i < heap.size(); ++i) heap[i] = static_cast<int32_t>(i);
@@ -88,62 +91,30 @@ absl::StatusOr<int32_t> Sampler::Likeliest(std::span<const float> logits, absl::
   std::make_heap(heap.begin(), heap.end(), less_likely);
   for (auto end = heap.end(); end != heap.begin(); --end) {
     std::pop_heap(heap.begin(), end, less_likely);
-    if (allowed(*(end - 1))) return *(end - 1);
+    if ((*allowed)(*(end - 1))) return *(end - 1);
   }
   return NothingAllowed();
 }
 
-absl::StatusOr<std::vector<Sampler::Candidate>> Sampler::Choosable(std::span<const float> logits,
-                                                                   absl::FunctionRef<bool(int32_t)> allowed) const {
-  std::vector<Candidate> all;
-  for (size_t i = 0; i < logits.size(); ++i) {
-    const auto token = static_cast<int32_t>(i);
-    if (allowed(token)) all.push_back({.token = token, .logit = logits[i]});
-  }
-  if (all.empty()) return NothingAllowed();
-  const auto by_logit = [](const Candidate& a, const Candidate& b) { return a.logit < b.logit; };
-  const auto highest = static_cast<double>(std::max_element(all.begin(), all.end(), by_logit)->logit);
-  for (Candidate& candidate : all) {
-    candidate.weight =
-        std::exp((static_cast<double>(candidate.logit) - highest) / static_cast<double>(options_.temperature));
-  }
-  // The likeliest has the weight 1.
-  std::erase_if(all, [this](const Candidate& one) { return one.weight < static_cast<double>(options_.min_p); });
-  if (options_.top_k == 0 && options_.top_p == 1) return all;
-  return TakeLikeliest(std::move(all));
-}
-
-std::vector<Sampler::Candidate> Sampler::TakeLikeliest(std::vector<Candidate> all) const {
-  // Of equals the first, so that the choice does not hang on the order of the heap.
-  const auto less_likely = [](const Candidate& a, const Candidate& b) {
-    return a.logit != b.logit ? a.logit < b.logit : a.token > b.token;
-  };
-  std::make_heap(all.begin(), all.end(), less_likely);
-  std::vector<Candidate> taken;
-  const auto take = [&] {
-    std::pop_heap(all.begin(), all.end(), less_likely);
-    taken.push_back(all.back());
-    all.pop_back();
-  };
-  double total = 0;
-  if (options_.top_k > 0) {
-    while (!all.empty() && taken.size() < options_.top_k) take();
-    for (const Candidate& candidate : taken) total += candidate.weight;
-  } else {
-    for (const Candidate& candidate : all) total += candidate.weight;
-  }
-  if (options_.top_p == 1) return taken;
-  const double wanted = total * static_cast<double>(options_.top_p);
-  size_t count = 0;
-  for (double mass = 0; mass < wanted || count == 0; ++count) {
-    if (count == taken.size()) {
-      if (options_.top_k > 0 || all.empty()) break;
-      take();
+absl::Status Sampler::Weigh(std::span<const float> logits, const Allowed* allowed) {
+  float highest = lanes_.largest(logits.data(), logits.size());
+  if (allowed != nullptr) {
+    is_allowed_.resize(logits.size());
+    highest = -std::numeric_limits<float>::infinity();
+    for (size_t i = 0; i < logits.size(); ++i) {
+      is_allowed_[i] = (*allowed)(static_cast<int32_t>(i)) ? 1 : 0;
+      if (is_allowed_[i] != 0) highest = std::max(highest, logits[i]);
     }
-    mass += taken[count].weight;
+    if (!std::isfinite(highest)) return NothingAllowed();
   }
-  taken.resize(count);
-  return taken;
+  weights_.resize(logits.size());
+  const float scale = std::min(1 / options_.temperature, 1e30f);
+  lanes_.exponentials(logits.data(), logits.size(), highest, scale, weights_.data());
+  for (size_t i = 0; i < weights_.size(); ++i) {
+    const bool is_out = weights_[i] < options_.min_p || (allowed != nullptr && is_allowed_[i] == 0);
+    if (is_out) weights_[i] = 0;
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace fleetune

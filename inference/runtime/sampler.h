@@ -9,6 +9,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "base/random.h"
+#include "inference/kernels/lane_kernels.h"
 
 namespace fleetune {
 
@@ -26,11 +27,12 @@ struct SampleOptions {
 // InvalidArgument naming the first field out of its range.
 absl::Status Validate(const SampleOptions& options);
 
-// Chooses tokens. The same options, tokens seen and logits give the same choices. Not thread-safe.
+// Chooses tokens. The same options, tokens seen, logits and instruction set give the same choices. Not thread-safe.
 class Sampler {
  public:
   // Requires valid options.
-  explicit Sampler(const SampleOptions& options) : options_(options), random_(options.seed) {}
+  explicit Sampler(const SampleOptions& options, InstructionSet set = InstructionSet::kScalar)
+      : options_(options), lanes_(LaneKernelsOf(set)), random_(options.seed) {}
 
   // What was read or chosen, in order: for the repetition penalty.
   void Saw(std::span<const int32_t> tokens);
@@ -42,23 +44,22 @@ class Sampler {
   absl::StatusOr<int32_t> Sample(std::span<const float> logits, absl::FunctionRef<bool(int32_t)> allowed);
 
  private:
-  struct Candidate {
-    int32_t token;
-    float logit;
-    double weight = 0;  // probability times a constant
-  };
+  using Allowed = absl::FunctionRef<bool(int32_t)>;
+  // Null: all are allowed.
+  absl::StatusOr<int32_t> Choose(std::span<const float> logits, const Allowed* allowed);
   std::span<const float> Penalize(std::span<const float> logits);
-  static absl::StatusOr<int32_t> Likeliest(std::span<const float> logits, absl::FunctionRef<bool(int32_t)> allowed);
-  // The candidates that temperature and limits leave.
-  absl::StatusOr<std::vector<Candidate>> Choosable(std::span<const float> logits,
-                                                   absl::FunctionRef<bool(int32_t)> allowed) const;
-  // The likeliest of `all`, as many as top_k and top_p ask for.
-  std::vector<Candidate> TakeLikeliest(std::vector<Candidate> all) const;
+  absl::StatusOr<int32_t> Likeliest(std::span<const float> logits, const Allowed* allowed) const;
+  // weights_ of all tokens: 0 of those that are not allowed or that min_p leaves out.
+  absl::Status Weigh(std::span<const float> logits, const Allowed* allowed);
 
   const SampleOptions options_;
+  const LaneKernels& lanes_;
   SplitMix64 random_;
   std::deque<int32_t> recent_;
+  // Kept from one choice to the next for their memory.
   std::vector<float> penalized_;
+  std::vector<float> weights_;
+  std::vector<uint8_t> is_allowed_;
 };
 
 }  // namespace fleetune
