@@ -110,6 +110,7 @@ absl::Status Sampler::Weigh(std::span<const float> logits, const Allowed* allowe
   weights_.resize(logits.size());
   const float scale = std::min(1 / options_.temperature, 1e30f);
   lanes_.exponentials(logits.data(), logits.size(), highest, scale, weights_.data());
+  if (allowed == nullptr && options_.min_p == 0) return absl::OkStatus();
   for (size_t i = 0; i < weights_.size(); ++i) {
     const bool is_out = weights_[i] < options_.min_p || (allowed != nullptr && is_allowed_[i] == 0);
     if (is_out) weights_[i] = 0;
