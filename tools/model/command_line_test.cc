@@ -1,11 +1,13 @@
 // The program fleetune-model as a user runs it.
 
+#include <filesystem>
 #include <nlohmann/json.hpp>
 #include <string>
 
 #include "gtest/gtest.h"
 #include "tests/support/model_command_line.h"
 #include "tests/support/status_matchers.h"
+#include "tests/support/temp_folder.h"
 
 namespace fleetune {
 namespace {
@@ -94,6 +96,30 @@ TEST_F(CommandLine, QuantizeWritesAModelThatAnswers) {
   const auto json = nlohmann::json::parse(quantized.out);
   EXPECT_LT(json["bytes_after"].get<uint64_t>(), json["bytes_before"].get<uint64_t>());
   EXPECT_EQ(RunTool("generate --model " + other_ + " --max-tokens 3 hi").exit_code, 0);
+  EXPECT_FALSE(json.contains("perplexity_before"));
+}
+
+TEST_F(CommandLine, QuantizeGivesThePerplexityBeforeAndAfter) {
+  const TempFolder folder;
+  const std::string text = folder.File("text.txt");
+  WriteText(text, std::string(60, 'a'));
+  const std::string quantize = "quantize " + model_ + " " + other_ + " --type q8_0 --window 16 --text " + text;
+  const auto json = nlohmann::json::parse(RunTool(quantize + " --json").out);
+  const auto before = nlohmann::json::parse(
+      RunTool("perplexity --json --window 16 --model " + model_ + " --text " + text).out);
+  const auto after = nlohmann::json::parse(
+      RunTool("perplexity --json --window 16 --model " + other_ + " --text " + text).out);
+  EXPECT_EQ(json["perplexity_before"], before["perplexity"]);
+  EXPECT_EQ(json["perplexity_after"], after["perplexity"]);
+  EXPECT_NE(json["perplexity_after"], json["perplexity_before"]);
+  EXPECT_EQ(json["scored_tokens"], before["scored_tokens"]);
+  EXPECT_THAT(RunTool(quantize).out, testing::HasSubstr("perplexity "));
+  // A text that cannot be scored is found before anything is written.
+  const std::string unwritten = folder.File("out.gguf");
+  const Outcome failed = RunTool("quantize " + model_ + " " + unwritten + " --type q8_0 --text " + text);
+  EXPECT_EQ(failed.exit_code, 1);  // no window of 256 tokens
+  EXPECT_THAT(failed.out, testing::HasSubstr(text));
+  EXPECT_FALSE(std::filesystem::exists(unwritten));
 }
 
 }  // namespace

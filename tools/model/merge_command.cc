@@ -132,8 +132,8 @@ void AddMergeCommand(CLI::App& app, int& exit_code) {
   command->add_option("--out", arguments->out, "GGUF file to write")->required();
   command
       ->add_option("--type", arguments->type,
-                   "Type of all matrices: q8_0, q5_0, q4_0, f16, bf16 or f32. Without it each tensor keeps its own")
-      ->check(CLI::IsMember({"q8_0", "q5_0", "q4_0", "f16", "bf16", "f32"}, CLI::ignore_case));
+                   "Type of all matrices: q8_0, q6_k, q5_0, q4_k, q4_0, f16, bf16 or f32. Without it each tensor keeps its own")
+      ->check(CLI::IsMember({"q8_0", "q6_k", "q5_0", "q4_k", "q4_0", "f16", "bf16", "f32"}, CLI::ignore_case));
   command->add_option("--text", arguments->texts, "Text file whose perplexity is printed, before and after; may be repeated")
       ->allow_extra_args(false);
   command->add_option("--window", arguments->window, "--text: tokens a window, of which the second half is scored")

@@ -1,16 +1,21 @@
 #include "tools/model/quantize_command.h"
 
+#include <cmath>
 #include <cstdio>
 #include <filesystem>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
+#include <vector>
 
 #include "base/status_macros.h"
 #include "fmt/format.h"
 #include "inference/gguf/gguf_writer.h"
+#include "inference/runtime/engine.h"
 #include "tools/model/opened_model.h"
 #include "tools/model/rewrite_model.h"
+#include "tools/model/text_loss.h"
 
 namespace fleetune {
 namespace {
@@ -19,7 +24,20 @@ struct QuantizeArguments {
   std::string in;
   std::string out;
   std::string type;
+  std::vector<std::string> texts;
+  uint32_t window = 256;
   bool json = false;
+};
+
+// How the texts are foreseen: exactly, so that it is the rounding of weights that shows.
+absl::StatusOr<TextLoss> Score(const QuantizeArguments& arguments, const std::string& path) {
+  ASSIGN_OR_RETURN(const std::shared_ptr<const Model> model, OpenModel(path, {.exact = true}));
+  return LossOverTexts(model, nullptr, arguments.texts, arguments.window);
+}
+
+// Before and after; empty without texts.
+struct Losses {
+  std::optional<TextLoss> before, after;
 };
 
 void PrintTable(const std::vector<RewrittenTensor>& tensors) {
@@ -41,21 +59,45 @@ nlohmann::ordered_json ToJson(const std::vector<RewrittenTensor>& tensors) {
   return list;
 }
 
+void PrintJson(const std::vector<RewrittenTensor>& tensors, uintmax_t before, uintmax_t after, const Losses& losses) {
+  nlohmann::ordered_json out = {{"bytes_before", before}, {"bytes_after", after}};
+  if (losses.after) {
+    out["perplexity_before"] = std::exp(losses.before->mean_loss);
+    out["perplexity_after"] = std::exp(losses.after->mean_loss);
+    out["scored_tokens"] = losses.after->scored_tokens;
+  }
+  out["tensors"] = ToJson(tensors);
+  std::puts(out.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace).c_str());
+}
+
+void PrintForPeople(const std::string& path, const std::vector<RewrittenTensor>& tensors, uintmax_t before, uintmax_t after,
+                    const Losses& losses) {
+  PrintTable(tensors);
+  fmt::print("{}: {} bytes, before {}\n", path, after, before);
+  if (!losses.after) return;
+  fmt::print("perplexity {:.4f}, before {:.4f}, over {} tokens\n", std::exp(losses.after->mean_loss),
+             std::exp(losses.before->mean_loss), losses.after->scored_tokens);
+}
+
 absl::Status RunQuantize(const QuantizeArguments& arguments) {
   ASSIGN_OR_RETURN(const std::shared_ptr<const GgufFile> file, GgufFile::Open(arguments.in));
+  Losses losses;
+  if (!arguments.texts.empty()) {
+    ASSIGN_OR_RETURN(losses.before, Score(arguments, arguments.in));
+  }
   GgufWriter writer;
   ASSIGN_OR_RETURN(const std::vector<RewrittenTensor> tensors,
                    RewriteModel(*file, {.type = TensorTypeFromName(arguments.type), .changes = {}}, writer));
   RETURN_IF_ERROR(writer.WriteFile(arguments.out));
+  if (!arguments.texts.empty()) {
+    ASSIGN_OR_RETURN(losses.after, Score(arguments, arguments.out));
+  }
   const uintmax_t before = std::filesystem::file_size(arguments.in);
   const uintmax_t after = std::filesystem::file_size(arguments.out);
   if (arguments.json) {
-    const nlohmann::ordered_json out = {
-        {"bytes_before", before}, {"bytes_after", after}, {"tensors", ToJson(tensors)}};
-    std::puts(out.dump().c_str());
+    PrintJson(tensors, before, after, losses);
   } else {
-    PrintTable(tensors);
-    fmt::print("{}: {} bytes, before {}\n", arguments.out, after, before);
+    PrintForPeople(arguments.out, tensors, before, after, losses);
   }
   return absl::OkStatus();
 }
@@ -71,6 +113,11 @@ void AddQuantizeCommand(CLI::App& app, int& exit_code) {
   command->add_option("--type", arguments->type, "q8_0, q6_k, q5_0, q4_k, q4_0, f16, bf16 or f32")
       ->required()
       ->check(CLI::IsMember({"q8_0", "q6_k", "q5_0", "q4_k", "q4_0", "f16", "bf16", "f32"}, CLI::ignore_case));
+  command->add_option("--text", arguments->texts, "Text file whose perplexity is printed, before and after; may be repeated")
+      ->allow_extra_args(false);
+  command->add_option("--window", arguments->window, "--text: tokens a window, of which the second half is scored")
+      ->capture_default_str()
+      ->check(CLI::Range(2u, 1u << 24));
   command->add_flag("--json", arguments->json, "JSON with the error of each tensor");
   command->callback([arguments, &exit_code] { exit_code = ReportStatus(RunQuantize(*arguments)); });
 }
