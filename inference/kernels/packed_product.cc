@@ -121,6 +121,14 @@ const PanelKernels& PanelKernelsOf(InstructionSet set) {
   }
 }
 
+void FetchBeginning(const PackedMatrix& w, size_t bytes) {
+  constexpr int kToRead = 0;
+  constexpr int kSecondCache = 2;
+  for (size_t i = 0; i < std::min(bytes, w.data.size()); i += kPanelLine) {
+    __builtin_prefetch(w.data.data() + i, kToRead, kSecondCache);
+  }
+}
+
 void AddProducts(std::span<const PackedProduct> products, const Compute& compute) {
   size_t panels = 0;
   bool waits_for_memory = true;

@@ -31,4 +31,8 @@ struct PackedProduct {
 // Thread-safe.
 void AddProducts(std::span<const PackedProduct> products, const Compute& compute);
 
+// Asks the second cache for the first `bytes` of a matrix that is to be read soon: a processor sees late that it reads a stream, and a
+// short one ends before. No more than advice.
+void FetchBeginning(const PackedMatrix& w, size_t bytes);
+
 }  // namespace fleetune

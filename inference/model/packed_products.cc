@@ -11,6 +11,10 @@ void Need(const PackedMatrix& w, VectorTiles::Forms& forms) {
   (IsFloatType(w.type) ? forms.floats : forms.quantized) = true;
 }
 
+// What of A comes while vectors are quantized, and of B while W begins. The matrices of a group lie one after another.
+constexpr size_t kBeginningOfA = 16 << 10;
+constexpr size_t kBeginningOfB = 4 << 10;
+
 }  // namespace
 
 void PackedProducts::Add(uint32_t layer, std::span<const float> x, std::span<const AdaptedVectors> adapted,
@@ -24,6 +28,9 @@ void PackedProducts::Add(uint32_t layer, std::span<const float> x, std::span<con
   for (const Branch& branch : branches) {
     Need(branch.module->a, branch.x == &tiles_ ? forms : adapted_forms[branch.adapted]);
   }
+  for (const Branch& branch : branches) {
+    if (branch.product == branches.front().product) FetchBeginning(branch.module->a, kBeginningOfA);
+  }
   tiles_.Fill(x, columns, forms, compute_);
   for (size_t i = 0; i < adapted.size(); ++i) {
     if (!adapted_forms[i].floats && !adapted_forms[i].quantized) continue;
@@ -31,6 +38,9 @@ void PackedProducts::Add(uint32_t layer, std::span<const float> x, std::span<con
                            compute_);
   }
   MultiplyA(branches);
+  for (const Branch& branch : branches) {
+    if (branch.product == branches.front().product) FetchBeginning(branch.module->b, kBeginningOfB);
+  }
   jobs_.clear();
   size_t branch = 0;
   for (size_t p = 0; p < products.size(); ++p) {
