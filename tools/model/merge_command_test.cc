@@ -128,7 +128,7 @@ TEST_F(MergeCommand, WrongInputIsExitCodeOneAndNothingIsWritten) {
 }
 
 TEST_F(MergeCommand, WrongUseIsExitCodeTwo) {
-  EXPECT_EQ(Merge(adapter_, "--type q4_k").exit_code, 2);
+  EXPECT_EQ(Merge(adapter_, "--type q3_k").exit_code, 2);
   EXPECT_EQ(Merge(adapter_, "--window 1").exit_code, 2);
   EXPECT_EQ(RunTool("merge --model " + model_ + " --adapter " + adapter_).exit_code, 2);
   EXPECT_FALSE(std::filesystem::exists(merged_));
