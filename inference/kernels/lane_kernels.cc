@@ -9,14 +9,6 @@ constexpr size_t kRegisterBytes = 16;
 constexpr size_t kQueriesTogether = 1;
 #include "inference/kernels/lane_kernels_impl.h"
 
-constexpr LaneKernels kPlainLaneKernels = {.attend = Attend,
-                                        .swiglu = SwiGlu,
-                                        .normalize = Normalize,
-                                        .to_halves = ToHalves,
-                                        .largest = Largest,
-                                        .exponentials = Exponentials,
-                                        .sum_words = SumWords};
-
 }  // namespace
 
 extern const LaneKernels kAvx2LaneKernels;    // lanes_avx2.cc
@@ -28,7 +20,7 @@ const LaneKernels& LaneKernelsOf(InstructionSet set) {
   if (set == InstructionSet::kAvx512) return kAvx512LaneKernels;
 #endif
   (void)set;
-  return kPlainLaneKernels;
+  return kKernels;
 }
 
 size_t AttentionScratch(size_t head_size, size_t queries) {

@@ -45,7 +45,7 @@ struct LaneKernels {
   // The largest of them, at least one; NaN if one is not finite.
   float (*largest)(const float* x, size_t size);
   // y = exp((x - highest) * scale) to 1e-6 of itself, where that is above 1e-37; below it is less than 2e-38, above 0. Requires
-  // no NaN, and (x - highest) * scale to be one.
+  // finite x, highest and scale.
   void (*exponentials)(const float* x, size_t size, float highest, float scale, float* y);
   // What reading could be at best: the sum of all words of 64 bits. Requires a multiple of 256 bytes.
   uint64_t (*sum_words)(const uint8_t* bytes, size_t size);

@@ -392,8 +392,8 @@ void Attend(const AttentionTask& task) {
     const size_t block = before / kCacheBlock;
     if (in_place) {
       const BlockOfHalves halves = {.keys = task.keys + block * task.stride,
-                                .values = task.values + block * task.stride,
-                                .head_size = task.head_size};
+                                    .values = task.values + block * task.stride,
+                                    .head_size = task.head_size};
       AddBlockForAll(task, layout, before, halves, states);
     } else {
       LoadBlock(task, block, layout, keys, values);
@@ -408,3 +408,11 @@ void Attend(const AttentionTask& task) {
     for (size_t j = 0; j < task.head_size; ++j) task.queries[i].out[j] = state[j] * inverse;
   }
 }
+
+constexpr LaneKernels kKernels = {.attend = Attend,
+                                  .swiglu = SwiGlu,
+                                  .normalize = Normalize,
+                                  .to_halves = ToHalves,
+                                  .largest = Largest,
+                                  .exponentials = Exponentials,
+                                  .sum_words = SumWords};

@@ -15,13 +15,7 @@ constexpr size_t kQueriesTogether = 2;
 }  // namespace
 
 extern const LaneKernels kAvx2LaneKernels;
-const LaneKernels kAvx2LaneKernels = {.attend = Attend,
-                                        .swiglu = SwiGlu,
-                                        .normalize = Normalize,
-                                        .to_halves = ToHalves,
-                                        .largest = Largest,
-                                        .exponentials = Exponentials,
-                                        .sum_words = SumWords};
+const LaneKernels kAvx2LaneKernels = kKernels;
 
 }  // namespace fleetune
 #endif

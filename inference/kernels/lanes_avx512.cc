@@ -15,13 +15,7 @@ constexpr size_t kQueriesTogether = 4;
 }  // namespace
 
 extern const LaneKernels kAvx512LaneKernels;
-const LaneKernels kAvx512LaneKernels = {.attend = Attend,
-                                        .swiglu = SwiGlu,
-                                        .normalize = Normalize,
-                                        .to_halves = ToHalves,
-                                        .largest = Largest,
-                                        .exponentials = Exponentials,
-                                        .sum_words = SumWords};
+const LaneKernels kAvx512LaneKernels = kKernels;
 
 }  // namespace fleetune
 #endif

@@ -5,9 +5,9 @@
 #include <algorithm>
 #include <vector>
 
-#include "base/page_memory.h"
 #include "inference/kernels/lane_kernels.h"
 #include "inference/kernels/packed_product.h"
+#include "inference/kernels/page_memory.h"
 #include "inference/kernels/panel_kernels.h"
 
 namespace fleetune {

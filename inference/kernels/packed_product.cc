@@ -19,16 +19,16 @@ constexpr size_t kFewVectors = 16;
 
 size_t PanelsOf(const PackedMatrix& w) { return (w.rows + kPanelRows - 1) / kPanelRows; }
 
-// A matrix, and panels of it.
+// Neighbouring panels of a matrix.
 struct Panels {
-  const PackedMatrix& w;
   size_t first = 0;
-  size_t count = 0;
+  size_t count = 1;
 };
 
-void AddPanels(const Panels& panels, const VectorTiles& x, const VectorTiles::Tile& tile, const PanelKernels& kernels, float* y,
-               size_t y_stride) {
-  const PackedMatrix& w = panels.w;
+void AddPanels(const PackedProduct& product, const Panels& panels, const VectorTiles::Tile& tile, const PanelKernels& kernels,
+               float* y, size_t y_stride) {
+  const PackedMatrix& w = *product.w;
+  const VectorTiles& x = *product.x;
   const uint64_t bytes = PanelBytes(w.type, w.columns, w.half_blocks);
   const uint8_t* first = w.data.data() + panels.first * bytes;
   if (IsFloatType(w.type)) {
@@ -53,39 +53,37 @@ void AddPanels(const Panels& panels, const VectorTiles& x, const VectorTiles::Ti
                     y, y_stride);
 }
 
-// Rows of one product that are all rows of these panels.
+// All rows of full panels.
 void AddWholeRows(const PackedProduct& product, const Panels& panels, const PanelKernels& kernels) {
-  const VectorTiles& x = *product.x;
   const size_t rows = product.w->rows;
-  for (const VectorTiles::Tile& tile : x.tiles()) {
-    AddPanels(panels, x, tile, kernels, product.y.data() + tile.first * rows + panels.first * kPanelRows, rows);
+  for (const VectorTiles::Tile& tile : product.x->tiles()) {
+    AddPanels(product, panels, tile, kernels, product.y.data() + tile.first * rows + panels.first * kPanelRows, rows);
   }
 }
 
 // Those of a last panel that is not full.
-void AddLastRows(const PackedProduct& product, const Panels& last, const PanelKernels& kernels) {
-  const VectorTiles& x = *product.x;
-  const size_t row = last.first * kPanelRows;
-  const size_t rows = product.w->rows - row;
-  for (const VectorTiles::Tile& tile : x.tiles()) {
-    float* y = product.y.data() + tile.first * product.w->rows + row;
+void AddLastRows(const PackedProduct& product, size_t panel, const PanelKernels& kernels) {
+  const size_t stride = product.w->rows;
+  const size_t row = panel * kPanelRows;
+  const size_t rows = stride - row;
+  for (const VectorTiles::Tile& tile : product.x->tiles()) {
+    float* y = product.y.data() + tile.first * stride + row;
     float whole[16 * kPanelRows] = {};
-    for (size_t t = 0; t < tile.vectors; ++t) std::copy_n(y + t * product.w->rows, rows, whole + t * kPanelRows);
-    AddPanels(last, x, tile, kernels, whole, kPanelRows);
-    for (size_t t = 0; t < tile.vectors; ++t) std::copy_n(whole + t * kPanelRows, rows, y + t * product.w->rows);
+    for (size_t t = 0; t < tile.vectors; ++t) std::copy_n(y + t * stride, rows, whole + t * kPanelRows);
+    AddPanels(product, {.first = panel}, tile, kernels, whole, kPanelRows);
+    for (size_t t = 0; t < tile.vectors; ++t) std::copy_n(whole + t * kPanelRows, rows, y + t * stride);
   }
 }
 
 // Panels `begin` to `end` of one product, each read once from memory: where there are several tiles, all come to a panel while
 // it is in the caches.
 void AddRows(const PackedProduct& product, size_t begin, size_t end, const PanelKernels& kernels) {
-  const PackedMatrix& w = *product.w;
-  const size_t full = std::min(end, w.rows / kPanelRows);
+  const size_t full = std::min(end, product.w->rows / kPanelRows);
   const size_t step = product.x->tiles().size() == 1 ? end - begin : 1;
   for (size_t first = begin; first < full; first += step) {
-    AddWholeRows(product, {.w = w, .first = first, .count = std::min(step, full - first)}, kernels);
+    AddWholeRows(product, {.first = first, .count = std::min(step, full - first)}, kernels);
   }
-  if (full < end) AddLastRows(product, {.w = w, .first = full, .count = 1}, kernels);
+  if (full < end) AddLastRows(product, full, kernels);
 }
 
 // Panels `begin` to `end` of the products that follow this one.

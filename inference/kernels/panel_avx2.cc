@@ -134,24 +134,12 @@ struct Sums {
   }
 };
 
-// The processor fetches a stream ahead while it is read fast. Of many vectors a block takes so long that what follows is to be
-// asked for; of few, that would come in the processor's way.
-constexpr size_t kFetchAhead = 4 << 10;
-template <size_t count>
-FLEETUNE_INLINE void FetchAhead(const uint8_t* codes, const PanelLayout& layout) {
-  if constexpr (count < 4) return;
-#pragma GCC unroll 16
-  for (size_t i = 0; i < layout.codes + layout.scales; i += kPanelLine) {
-    _mm_prefetch(codes + kFetchAhead + i, _MM_HINT_T0);
-  }
-}
-
 template <typename Bits, size_t count>
 void MultiplyPlain(const QuantizedPanel& panel, const QuantizedTile& tile, const Part& part) {
   Sums<count> sums(part);
   for (size_t b = 0; b < panel.blocks; ++b) {
     const PanelBlock<const uint8_t> block = BlockOf(Bits::kLayout, panel.data, b);
-    FetchAhead<count>(block.codes, Bits::kLayout);
+    if constexpr (count >= 4) FetchAhead(block.codes, Bits::kLayout.codes + Bits::kLayout.scales);
     const size_t at = b * tile.vectors + part.first;
     __m256i whole[count][2];
 #pragma GCC unroll 4
@@ -178,10 +166,11 @@ void MultiplyPlain(const QuantizedPanel& panel, const QuantizedTile& tile, const
 
 template <size_t count>
 void MultiplyQ4_K(const QuantizedPanel& panel, const QuantizedTile& tile, const Part& part) {
+  constexpr PanelLayout kLayout = PanelLayoutOf(TensorType::kQ4_K);
   Sums<count> sums(part);
   for (size_t b = 0; b < panel.blocks; ++b) {
-    const PanelBlock<const uint8_t> block = BlockOf(PanelLayoutOf(TensorType::kQ4_K), panel.data, b);
-    FetchAhead<count>(block.codes, PanelLayoutOf(TensorType::kQ4_K));
+    const PanelBlock<const uint8_t> block = BlockOf(kLayout, panel.data, b);
+    if constexpr (count >= 4) FetchAhead(block.codes, kLayout.codes + kLayout.scales);
     const size_t at = b * tile.vectors + part.first;
     __m256i whole[count][2] = {};
     AddGroups<FourBits, 0, 8>(block.codes, tile.values + at * kPanelBlock, whole);
@@ -208,7 +197,7 @@ void MultiplyQ6_K(const QuantizedPanel& panel, const QuantizedTile& tile, const 
   Sums<count> sums(part);
   for (size_t b = 0; b < panel.blocks; ++b) {
     const PanelBlock<const uint8_t> block = BlockOf(SixBits::kLayout, panel.data, b);
-    FetchAhead<count>(block.codes, SixBits::kLayout);
+    if constexpr (count >= 4) FetchAhead(block.codes, SixBits::kLayout.codes + SixBits::kLayout.scales);
     const size_t at = b * tile.vectors + part.first;
     __m256i first[count][2], second[count][2];
 #pragma GCC unroll 4
@@ -246,7 +235,7 @@ void MultiplyPart(const QuantizedPanel& panel, const QuantizedTile& tile, const 
   switch (panel.type) {
     case TensorType::kQ8_0:
       return panel.half_blocks ? MultiplyPlain<EightBits<true>, count>(panel, tile, part)
-                        : MultiplyPlain<EightBits<false>, count>(panel, tile, part);
+                               : MultiplyPlain<EightBits<false>, count>(panel, tile, part);
     case TensorType::kQ4_0: return MultiplyPlain<FourBits, count>(panel, tile, part);
     case TensorType::kQ5_0: return MultiplyPlain<FiveBits, count>(panel, tile, part);
     case TensorType::kQ4_K: return MultiplyQ4_K<count>(panel, tile, part);

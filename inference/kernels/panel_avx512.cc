@@ -90,18 +90,6 @@ template <size_t begin, size_t end, size_t count>
   }
 }
 
-// The processor fetches a stream ahead while it is read fast. Of many vectors a block takes so long that what follows is to be
-// asked for; of few, that would come in the processor's way.
-constexpr size_t kFetchAhead = 4 << 10;
-template <size_t vectors>
-void FetchAhead(const uint8_t* codes, const PanelLayout& layout) {
-  if constexpr (vectors < 8) return;
-#pragma GCC unroll 16
-  for (size_t i = 0; i < layout.codes + layout.scales; i += kPanelLine) {
-    _mm_prefetch(codes + kFetchAhead + i, _MM_HINT_T0);
-  }
-}
-
 template <size_t vectors>
 struct Sums {
   __m512 of[vectors];
@@ -120,7 +108,7 @@ void MultiplyPlain(const QuantizedPanel& panel, const QuantizedTile& tile, float
   Sums<vectors> sums(y, stride);
   for (size_t b = 0; b < panel.blocks; ++b) {
     const PanelBlock<const uint8_t> block = BlockOf(Bits::kLayout, panel.data, b);
-    FetchAhead<vectors>(block.codes, Bits::kLayout);
+    if constexpr (vectors >= 8) FetchAhead(block.codes, Bits::kLayout.codes + Bits::kLayout.scales);
     Lines lines;
     Bits::Load(block.codes, lines);
     const __m512 scale = LoadHalves(block.scales);
@@ -143,11 +131,12 @@ void MultiplyPlain(const QuantizedPanel& panel, const QuantizedTile& tile, float
 
 template <size_t vectors>
 void MultiplyQ4_K(const QuantizedPanel& panel, const QuantizedTile& tile, float* y, size_t stride) {
+  constexpr PanelLayout kLayout = PanelLayoutOf(TensorType::kQ4_K);
   constexpr size_t together = vectors < kTogether ? vectors : kTogether;
   Sums<vectors> sums(y, stride);
   for (size_t b = 0; b < panel.blocks; ++b) {
-    const PanelBlock<const uint8_t> block = BlockOf(PanelLayoutOf(TensorType::kQ4_K), panel.data, b);
-    FetchAhead<vectors>(block.codes, PanelLayoutOf(TensorType::kQ4_K));
+    const PanelBlock<const uint8_t> block = BlockOf(kLayout, panel.data, b);
+    if constexpr (vectors >= 8) FetchAhead(block.codes, kLayout.codes + kLayout.scales);
     Lines lines;
     LoadFourBits(block.codes, lines);
     const __m512 scale = _mm512_mul_ps(LoadHalves(block.super), BytesToFloats(block.scales));
@@ -170,11 +159,12 @@ void MultiplyQ4_K(const QuantizedPanel& panel, const QuantizedTile& tile, float*
 
 template <size_t vectors>
 void MultiplyQ6_K(const QuantizedPanel& panel, const QuantizedTile& tile, float* y, size_t stride) {
+  constexpr PanelLayout kLayout = PanelLayoutOf(TensorType::kQ6_K);
   constexpr size_t together = vectors < kTogether ? vectors : kTogether;
   Sums<vectors> sums(y, stride);
   for (size_t b = 0; b < panel.blocks; ++b) {
-    const PanelBlock<const uint8_t> block = BlockOf(PanelLayoutOf(TensorType::kQ6_K), panel.data, b);
-    FetchAhead<vectors>(block.codes, PanelLayoutOf(TensorType::kQ6_K));
+    const PanelBlock<const uint8_t> block = BlockOf(kLayout, panel.data, b);
+    if constexpr (vectors >= 8) FetchAhead(block.codes, kLayout.codes + kLayout.scales);
     Lines lines;
     LoadSixBits(block.codes, lines);
     const __m512i first_scale = SignedBytes(block.scales);

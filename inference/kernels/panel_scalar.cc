@@ -44,7 +44,7 @@ float AddBlock(const QuantizedPanel& panel, size_t b, size_t row, const VectorBl
     return std::fma(static_cast<float>(sum), scale * v.scale, y);
   }
   const int32_t sum = panel.half_blocks ? SumOfProducts(panel.type, lines, row, v.x, 0, 16) + offset * v.first
-                                 : SumOfProducts(panel.type, lines, row, v.x, 0, 32) + offset * v.minus;
+                                        : SumOfProducts(panel.type, lines, row, v.x, 0, 32) + offset * v.minus;
   if (panel.type != TensorType::kQ4_K) return std::fma(static_cast<float>(sum), HalfAt(scales, row) * v.scale, y);
   const float scale = HalfAt(block.super, row) * scales[row];
   const float min = HalfAt(block.super + 32, row) * scales[16 + row];

@@ -2,8 +2,8 @@
 
 #include "base/status_macros.h"
 #include "fmt/format.h"
-#include "inference/model/made_of_adapters.h"
 #include "inference/model/cached_sequence.h"
+#include "inference/model/made_of_adapters.h"
 #include "inference/model/packed_adapter.h"
 #include "inference/model/packed_sequence.h"
 #include "inference/model/row_gains.h"

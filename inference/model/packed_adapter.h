@@ -5,8 +5,8 @@
 #include <span>
 #include <vector>
 
-#include "base/page_memory.h"
 #include "inference/kernels/packed_matrix.h"
+#include "inference/kernels/page_memory.h"
 #include "inference/model/row_gains.h"
 #include "lora/adapter/adapter.h"
 

@@ -11,7 +11,7 @@ void Need(const PackedMatrix& w, VectorTiles::Forms& forms) {
   (IsFloatType(w.type) ? forms.floats : forms.quantized) = true;
 }
 
-// What of A comes while vectors are quantized, and of B while W begins. The matrices of a group lie one after another.
+// What of A comes while vectors are quantized, and of B while W begins.
 constexpr size_t kBeginningOfA = 16 << 10;
 constexpr size_t kBeginningOfB = 4 << 10;
 
@@ -28,9 +28,7 @@ void PackedProducts::Add(uint32_t layer, std::span<const float> x, std::span<con
   for (const Branch& branch : branches) {
     Need(branch.module->a, branch.x == &tiles_ ? forms : adapted_forms[branch.adapted]);
   }
-  for (const Branch& branch : branches) {
-    if (branch.product == branches.front().product) FetchBeginning(branch.module->a, kBeginningOfA);
-  }
+  FetchBeginnings(branches, &PackedAdapter::Module::a, kBeginningOfA);
   tiles_.Fill(x, columns, forms, compute_);
   for (size_t i = 0; i < adapted.size(); ++i) {
     if (!adapted_forms[i].floats && !adapted_forms[i].quantized) continue;
@@ -38,9 +36,7 @@ void PackedProducts::Add(uint32_t layer, std::span<const float> x, std::span<con
                            compute_);
   }
   MultiplyA(branches);
-  for (const Branch& branch : branches) {
-    if (branch.product == branches.front().product) FetchBeginning(branch.module->b, kBeginningOfB);
-  }
+  FetchBeginnings(branches, &PackedAdapter::Module::b, kBeginningOfB);
   jobs_.clear();
   size_t branch = 0;
   for (size_t p = 0; p < products.size(); ++p) {
@@ -80,6 +76,13 @@ size_t PackedProducts::FindBranches(uint32_t layer, std::span<const AdaptedVecto
     }
   }
   return count;
+}
+
+void PackedProducts::FetchBeginnings(std::span<const Branch> branches, PackedMatrix PackedAdapter::Module::*kind,
+                                     size_t bytes) {
+  for (const Branch& branch : branches) {
+    if (branch.product == branches.front().product) FetchBeginning(branch.module->*kind, bytes);
+  }
 }
 
 void PackedProducts::MultiplyA(std::span<Branch> branches) {

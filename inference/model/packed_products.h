@@ -56,6 +56,8 @@ class PackedProducts {
   // Branches of the layer, in branches_ up to their number, which comes back: those of the first product, of the next.
   size_t FindBranches(uint32_t layer, std::span<const AdaptedVectors> adapted,
                       std::span<const ProjectionProduct> products, size_t vectors);
+  // Of each adapter, the beginning of the matrices of this kind: those of the layer's products lie one after another.
+  static void FetchBeginnings(std::span<const Branch> branches, PackedMatrix PackedAdapter::Module::*kind, size_t bytes);
   // A x, and B's jobs.
   void MultiplyA(std::span<Branch> branches);
   static void SetAside(Branch& branch);

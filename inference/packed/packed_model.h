@@ -10,9 +10,9 @@
 #include "absl/status/statusor.h"
 #include "base/digest.h"
 #include "base/files.h"
-#include "base/page_memory.h"
 #include "inference/gguf/gguf_file.h"
 #include "inference/kernels/packed_matrix.h"
+#include "inference/kernels/page_memory.h"
 
 namespace fleetune {
 

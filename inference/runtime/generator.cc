@@ -111,9 +111,9 @@ absl::StatusOr<Generated> Generator::Answer(const AnswerRequest& request, Answer
   return run.Finish();
 }
 
-std::shared_ptr<const TokenTexts> Generator::token_texts() const {
+const TokenTexts& Generator::token_texts() const {
   std::call_once(texts_once_, [this] { texts_ = std::make_shared<const TokenTexts>(*tokenizer_); });
-  return texts_;
+  return *texts_;
 }
 
 std::vector<int32_t> Generator::EncodePrompt(std::string_view prompt, bool parse_special) const {

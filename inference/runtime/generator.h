@@ -131,8 +131,8 @@ class Generator {
 
   const std::shared_ptr<const Model>& model() const { return model_; }
   const Tokenizer& tokenizer() const { return *tokenizer_; }
-  // Of the whole vocabulary; made when it is first asked for.
-  std::shared_ptr<const TokenTexts> token_texts() const;
+  // Of the whole vocabulary; made when they are first asked for.
+  const TokenTexts& token_texts() const;
 
  private:
   Generator(std::shared_ptr<const Model> model, std::unique_ptr<const Tokenizer> tokenizer)

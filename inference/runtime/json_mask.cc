@@ -4,8 +4,8 @@
 
 namespace fleetune {
 
-JsonMask::JsonMask(std::shared_ptr<const JsonValueSchema> schema, std::shared_ptr<const TokenTexts> texts)
-    : automaton_(std::move(schema)), texts_(std::move(texts)) {
+JsonMask::JsonMask(std::shared_ptr<const JsonValueSchema> schema, const TokenTexts& texts)
+    : automaton_(std::move(schema)), texts_(texts) {
   FindFirstBytes();
 }
 
@@ -18,7 +18,7 @@ void JsonMask::FindFirstBytes() {
 }
 
 bool JsonMask::Allows(int32_t token) const {
-  const TokenTexts::Text& text = texts_->of(token);
+  const TokenTexts::Text& text = texts_.of(token);
   if (text.bytes.empty() || !first_bytes_[static_cast<uint8_t>(text.bytes[0])]) return false;
   if (text.is_plain && automaton_.in_string()) return true;
   JsonAutomaton trial = automaton_;
@@ -26,7 +26,7 @@ bool JsonMask::Allows(int32_t token) const {
 }
 
 void JsonMask::Accept(int32_t token) {
-  CHECK(automaton_.Push(texts_->of(token).bytes));
+  CHECK(automaton_.Push(texts_.of(token).bytes));
   FindFirstBytes();
 }
 

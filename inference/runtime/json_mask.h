@@ -12,7 +12,8 @@ namespace fleetune {
 // Not thread-safe.
 class JsonMask {
  public:
-  JsonMask(std::shared_ptr<const JsonValueSchema> schema, std::shared_ptr<const TokenTexts> texts);
+  // Borrows `texts`.
+  JsonMask(std::shared_ptr<const JsonValueSchema> schema, const TokenTexts& texts);
 
   bool Allows(int32_t token) const;
   // Requires that it is allowed; checked.
@@ -23,7 +24,7 @@ class JsonMask {
   void FindFirstBytes();
 
   JsonAutomaton automaton_;
-  std::shared_ptr<const TokenTexts> texts_;
+  const TokenTexts& texts_;
   std::array<bool, 256> first_bytes_{};  // most tokens fail by them already
 };
 

@@ -52,12 +52,11 @@ absl::StatusOr<int32_t> Sampler::Sample(std::span<const float> logits, absl::Fun
 
 absl::StatusOr<int32_t> Sampler::Choose(std::span<const float> logits, const Allowed* allowed) {
   CHECK(!logits.empty());
-  if (!std::isfinite(lanes_.largest(logits.data(), logits.size()))) {
-    return absl::InternalError("the model's logits are not finite");
-  }
-  const std::span<const float> penalized = Penalize(logits);
-  if (options_.temperature == 0) return Likeliest(penalized, allowed);
-  RETURN_IF_ERROR(Weigh(penalized, allowed));
+  const std::span<const float> penalized = Penalize(logits);  // what is not finite stays so
+  const float highest = lanes_.largest(penalized.data(), penalized.size());
+  if (!std::isfinite(highest)) return absl::InternalError("the model's logits are not finite");
+  if (options_.temperature == 0) return Likeliest(penalized, highest, allowed);
+  RETURN_IF_ERROR(Weigh(penalized, highest, allowed));
   const double unit = random_.NextUnit();
   if (options_.top_k == 0 && options_.top_p == 1) return DrawToken(weights_, unit);
   std::vector<WeighedToken> left = TokensWithWeight(weights_);
@@ -76,8 +75,7 @@ std::span<const float> Sampler::Penalize(std::span<const float> logits) {
   return penalized_;
 }
 
-absl::StatusOr<int32_t> Sampler::Likeliest(std::span<const float> logits, const Allowed* allowed) const {
-  const float highest = lanes_.largest(logits.data(), logits.size());
+absl::StatusOr<int32_t> Sampler::Likeliest(std::span<const float> logits, float highest, const Allowed* allowed) {
   const auto first = static_cast<int32_t>(std::find(logits.begin(), logits.end(), highest) - logits.begin());
   if (allowed == nullptr || (*allowed)(first)) return first;
   // To ask is dear, so the likeliest are asked for first.
@@ -96,8 +94,7 @@ absl::StatusOr<int32_t> Sampler::Likeliest(std::span<const float> logits, const 
   return NothingAllowed();
 }
 
-absl::Status Sampler::Weigh(std::span<const float> logits, const Allowed* allowed) {
-  float highest = lanes_.largest(logits.data(), logits.size());
+absl::Status Sampler::Weigh(std::span<const float> logits, float highest, const Allowed* allowed) {
   if (allowed != nullptr) {
     is_allowed_.resize(logits.size());
     highest = -std::numeric_limits<float>::infinity();

@@ -48,9 +48,10 @@ class Sampler {
   // Null: all are allowed.
   absl::StatusOr<int32_t> Choose(std::span<const float> logits, const Allowed* allowed);
   std::span<const float> Penalize(std::span<const float> logits);
-  absl::StatusOr<int32_t> Likeliest(std::span<const float> logits, const Allowed* allowed) const;
+  // `highest`: of the logits.
+  static absl::StatusOr<int32_t> Likeliest(std::span<const float> logits, float highest, const Allowed* allowed);
   // weights_ of all tokens: 0 of those that are not allowed or that min_p leaves out.
-  absl::Status Weigh(std::span<const float> logits, const Allowed* allowed);
+  absl::Status Weigh(std::span<const float> logits, float highest, const Allowed* allowed);
 
   const SampleOptions options_;
   const LaneKernels& lanes_;

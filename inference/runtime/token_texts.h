@@ -17,6 +17,7 @@ class TokenTexts {
     std::string bytes;      // empty of tokens that end a text
     bool is_plain = false;  // neither quote nor backslash nor control character
   };
+  // Requires a token of the vocabulary.
   const Text& of(int32_t token) const { return texts_[static_cast<size_t>(token)]; }
 
  private:

@@ -105,18 +105,13 @@ int32_t DrawToken(std::span<const float> weights, double unit) {
   double left = unit * total;
   size_t chunk = 0;
   while (chunk + 1 < sums.size() && left >= sums[chunk]) left -= sums[chunk++];
-  size_t last = weights.size();
   for (size_t i = chunk * kChunk; i < weights.size(); ++i) {
-    if (weights[i] == 0) continue;
-    last = i;
     left -= static_cast<double>(weights[i]);
     if (left < 0) return static_cast<int32_t>(i);
   }
-  // Rounding left a crumb.
-  if (last == weights.size()) {
-    last = chunk * kChunk - 1;
-    while (weights[last] == 0) --last;
-  }
+  // Rounding left a crumb, which falls to the last that has weight.
+  size_t last = weights.size() - 1;
+  while (weights[last] == 0) --last;
   return static_cast<int32_t>(last);
 }
 

@@ -16,6 +16,7 @@
 #include "lora/formats/adapter_file.h"
 #include "tools/model/merge_rows.h"
 #include "tools/model/opened_model.h"
+#include "tools/model/rewrite_arguments.h"
 #include "tools/model/rewrite_model.h"
 #include "tools/model/text_loss.h"
 
@@ -26,9 +27,7 @@ struct MergeArguments {
   std::string model;
   std::string adapter;
   std::string out;
-  std::string type;
-  std::vector<std::string> texts;
-  uint32_t window = 256;
+  RewriteArguments rewrite;
   bool json = false;
 };
 
@@ -42,17 +41,17 @@ struct Losses {
 absl::Status ScoreBefore(const MergeArguments& arguments, std::shared_ptr<const GgufFile> file,
                          const std::vector<LoraPair>& pairs, Losses& losses) {
   ASSIGN_OR_RETURN(const std::shared_ptr<const Model> model, Model::Load(std::move(file)));
-  ASSIGN_OR_RETURN(losses.base, LossOverTexts(model, nullptr, arguments.texts, arguments.window));
+  ASSIGN_OR_RETURN(losses.base, LossOverTexts(model, nullptr, arguments.rewrite.texts, arguments.rewrite.window));
   ASSIGN_OR_RETURN(Adapter adapter, AssembleAdapter(pairs, SizesOf(model->shape())));
   ASSIGN_OR_RETURN(losses.with_adapter, LossOverTexts(model, std::make_shared<const Adapter>(std::move(adapter)),
-                                                      arguments.texts, arguments.window));
+                                                      arguments.rewrite.texts, arguments.rewrite.window));
   return absl::OkStatus();
 }
 
 absl::Status ScoreMerged(const MergeArguments& arguments, Losses& losses) {
   ASSIGN_OR_RETURN(std::shared_ptr<const GgufFile> file, GgufFile::Open(arguments.out));
   ASSIGN_OR_RETURN(const std::shared_ptr<const Model> model, Model::Load(std::move(file)));
-  ASSIGN_OR_RETURN(losses.merged, LossOverTexts(model, nullptr, arguments.texts, arguments.window));
+  ASSIGN_OR_RETURN(losses.merged, LossOverTexts(model, nullptr, arguments.rewrite.texts, arguments.rewrite.window));
   return absl::OkStatus();
 }
 
@@ -106,13 +105,13 @@ absl::Status RunMerge(const MergeArguments& arguments) {
   ASSIGN_OR_RETURN(std::vector<LoraPair> pairs, LoadAdapterPairs(arguments.adapter, AdapterBaseOf(shape)));
   const uintmax_t bytes_before = std::filesystem::file_size(arguments.model);
   Losses losses;
-  if (!arguments.texts.empty()) RETURN_IF_ERROR(ScoreBefore(arguments, file, pairs, losses));
+  if (!arguments.rewrite.texts.empty()) RETURN_IF_ERROR(ScoreBefore(arguments, file, pairs, losses));
   RewriteOptions options{.type = std::nullopt, .changes = MergeRows(std::move(pairs))};
-  if (!arguments.type.empty()) options.type = TensorTypeFromName(arguments.type);
+  if (!arguments.rewrite.type.empty()) options.type = TensorTypeFromName(arguments.rewrite.type);
   GgufWriter writer;
   ASSIGN_OR_RETURN(const std::vector<RewrittenTensor> tensors, RewriteModel(*file, options, writer));
   RETURN_IF_ERROR(writer.WriteFile(arguments.out));
-  if (!arguments.texts.empty()) RETURN_IF_ERROR(ScoreMerged(arguments, losses));
+  if (!arguments.rewrite.texts.empty()) RETURN_IF_ERROR(ScoreMerged(arguments, losses));
   if (arguments.json) {
     PrintJson(arguments, tensors, bytes_before, losses);
   } else {
@@ -130,15 +129,8 @@ void AddMergeCommand(CLI::App& app, int& exit_code) {
   command->add_option("--adapter", arguments->adapter, "LoRA adapter: a .fta or GGUF file, or a PEFT folder (DoRA too)")
       ->required();
   command->add_option("--out", arguments->out, "GGUF file to write")->required();
-  command
-      ->add_option("--type", arguments->type,
-                   "Type of all matrices: q8_0, q6_k, q5_0, q4_k, q4_0, f16, bf16 or f32. Without it each tensor keeps its own")
-      ->check(CLI::IsMember({"q8_0", "q6_k", "q5_0", "q4_k", "q4_0", "f16", "bf16", "f32"}, CLI::ignore_case));
-  command->add_option("--text", arguments->texts, "Text file whose perplexity is printed, before and after; may be repeated")
-      ->allow_extra_args(false);
-  command->add_option("--window", arguments->window, "--text: tokens a window, of which the second half is scored")
-      ->capture_default_str()
-      ->check(CLI::Range(2u, 1u << 24));
+  AddTypeOption(*command, arguments->rewrite, "Type of all matrices, without which each tensor keeps its own");
+  AddTextOptions(*command, arguments->rewrite);
   command->add_flag("--json", arguments->json, "JSON with the rounding error of each merged tensor");
   command->callback([arguments, &exit_code] { exit_code = ReportStatus(RunMerge(*arguments)); });
 }

@@ -14,6 +14,7 @@
 #include "inference/gguf/gguf_writer.h"
 #include "inference/runtime/engine.h"
 #include "tools/model/opened_model.h"
+#include "tools/model/rewrite_arguments.h"
 #include "tools/model/rewrite_model.h"
 #include "tools/model/text_loss.h"
 
@@ -23,16 +24,14 @@ namespace {
 struct QuantizeArguments {
   std::string in;
   std::string out;
-  std::string type;
-  std::vector<std::string> texts;
-  uint32_t window = 256;
+  RewriteArguments rewrite;
   bool json = false;
 };
 
 // How the texts are foreseen: exactly, so that it is the rounding of weights that shows.
 absl::StatusOr<TextLoss> Score(const QuantizeArguments& arguments, const std::string& path) {
   ASSIGN_OR_RETURN(const std::shared_ptr<const Model> model, OpenModel(path, {.exact = true}));
-  return LossOverTexts(model, nullptr, arguments.texts, arguments.window);
+  return LossOverTexts(model, nullptr, arguments.rewrite.texts, arguments.rewrite.window);
 }
 
 // Before and after; empty without texts.
@@ -82,14 +81,14 @@ void PrintForPeople(const std::string& path, const std::vector<RewrittenTensor>&
 absl::Status RunQuantize(const QuantizeArguments& arguments) {
   ASSIGN_OR_RETURN(const std::shared_ptr<const GgufFile> file, GgufFile::Open(arguments.in));
   Losses losses;
-  if (!arguments.texts.empty()) {
+  if (!arguments.rewrite.texts.empty()) {
     ASSIGN_OR_RETURN(losses.before, Score(arguments, arguments.in));
   }
   GgufWriter writer;
   ASSIGN_OR_RETURN(const std::vector<RewrittenTensor> tensors,
-                   RewriteModel(*file, {.type = TensorTypeFromName(arguments.type), .changes = {}}, writer));
+                   RewriteModel(*file, {.type = TensorTypeFromName(arguments.rewrite.type), .changes = {}}, writer));
   RETURN_IF_ERROR(writer.WriteFile(arguments.out));
-  if (!arguments.texts.empty()) {
+  if (!arguments.rewrite.texts.empty()) {
     ASSIGN_OR_RETURN(losses.after, Score(arguments, arguments.out));
   }
   const uintmax_t before = std::filesystem::file_size(arguments.in);
@@ -110,14 +109,8 @@ void AddQuantizeCommand(CLI::App& app, int& exit_code) {
       app.add_subcommand("quantize", "Writes a model with its matrices in another tensor type");
   command->add_option("IN", arguments->in, "GGUF file")->required();
   command->add_option("OUT", arguments->out, "GGUF file to write")->required();
-  command->add_option("--type", arguments->type, "q8_0, q6_k, q5_0, q4_k, q4_0, f16, bf16 or f32")
-      ->required()
-      ->check(CLI::IsMember({"q8_0", "q6_k", "q5_0", "q4_k", "q4_0", "f16", "bf16", "f32"}, CLI::ignore_case));
-  command->add_option("--text", arguments->texts, "Text file whose perplexity is printed, before and after; may be repeated")
-      ->allow_extra_args(false);
-  command->add_option("--window", arguments->window, "--text: tokens a window, of which the second half is scored")
-      ->capture_default_str()
-      ->check(CLI::Range(2u, 1u << 24));
+  AddTypeOption(*command, arguments->rewrite, "Type of the matrices")->required();
+  AddTextOptions(*command, arguments->rewrite);
   command->add_flag("--json", arguments->json, "JSON with the error of each tensor");
   command->callback([arguments, &exit_code] { exit_code = ReportStatus(RunQuantize(*arguments)); });
 }

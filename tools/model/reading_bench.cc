@@ -1,12 +1,12 @@
 #include "tools/model/reading_bench.h"
 
-#include <algorithm>
 #include <chrono>
 #include <vector>
 
 #include "base/status_macros.h"
 #include "inference/kernels/machine_rates.h"
 #include "inference/kernels/workers.h"
+#include "tools/model/median.h"
 
 namespace fleetune {
 namespace {
@@ -23,7 +23,7 @@ class Stopwatch {
     wall_ += std::chrono::steady_clock::now() - wall;
     return absl::OkStatus();
   }
-  Speed Of(double tokens, double threads) const {
+  ReadingSpeed Of(double tokens, double threads) const {
     return {.wall = tokens / wall_.count(), .processor = tokens * threads / processor_};
   }
 
@@ -71,14 +71,9 @@ absl::StatusOr<std::vector<Reader>> ReadInTurns(const std::shared_ptr<const Mode
   return readers;
 }
 
-double Median(std::vector<double>& values) {
-  std::ranges::sort(values);
-  return values[values.size() / 2];
-}
-
-Speed Median(const std::vector<Speed>& speeds) {
+ReadingSpeed MedianOf(const std::vector<ReadingSpeed>& speeds) {
   std::vector<double> wall, processor;
-  for (const Speed& speed : speeds) {
+  for (const ReadingSpeed& speed : speeds) {
     wall.push_back(speed.wall);
     processor.push_back(speed.processor);
   }
@@ -92,19 +87,19 @@ absl::StatusOr<ReadingSpeeds> MeasureReading(const std::shared_ptr<const Model>&
   const double threads = compute.workers == nullptr ? 1 : static_cast<double>(compute.workers->threads());
   std::vector<std::shared_ptr<const Adapter>> adapters = {options.adapter};
   if (options.adapter != nullptr) adapters.push_back(nullptr);
-  std::vector<Speed> prefill, decode;
+  std::vector<ReadingSpeed> prefill, decode;
   std::vector<double> of_prefill, of_decode;
   for (uint32_t i = 0; i < options.repeat; ++i) {
     ASSIGN_OR_RETURN(const std::vector<Reader> readers, ReadInTurns(model, options, adapters));
     prefill.push_back(readers[0].prefill().Of(options.prompt, threads));
     decode.push_back(readers[0].decode().Of(options.gen, threads));
-    const Speed base_prefill = readers.back().prefill().Of(options.prompt, threads);
-    const Speed base_decode = readers.back().decode().Of(options.gen, threads);
+    const ReadingSpeed base_prefill = readers.back().prefill().Of(options.prompt, threads);
+    const ReadingSpeed base_decode = readers.back().decode().Of(options.gen, threads);
     of_prefill.push_back(1 - prefill.back().processor / base_prefill.processor);
     of_decode.push_back(1 - decode.back().processor / base_decode.processor);
   }
-  return ReadingSpeeds{.prefill = Median(prefill),
-                       .decode = Median(decode),
+  return ReadingSpeeds{.prefill = MedianOf(prefill),
+                       .decode = MedianOf(decode),
                        .adapter_share_of_prefill = Median(of_prefill),
                        .adapter_share_of_decode = Median(of_decode)};
 }

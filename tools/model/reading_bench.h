@@ -16,13 +16,13 @@ struct ReadingBenchOptions {
 };
 
 // Tokens a second, by the clock and by the processor time of a thread (all threads' time divided by their number).
-struct Speed {
+struct ReadingSpeed {
   double wall = 0;
   double processor = 0;
 };
 
 struct ReadingSpeeds {
-  Speed prefill, decode;
+  ReadingSpeed prefill, decode;
   // 1 - speed with the adapter / speed of the base alone, of processor time: what the adapter costs; 0 without one.
   double adapter_share_of_prefill = 0;
   double adapter_share_of_decode = 0;

@@ -1,6 +1,5 @@
 #include "tools/model/serving_bench.h"
 
-#include <algorithm>
 #include <chrono>
 #include <functional>
 #include <thread>
@@ -8,6 +7,7 @@
 #include "base/status_macros.h"
 #include "inference/kernels/machine_rates.h"
 #include "inference/runtime/answer_scheduler.h"
+#include "tools/model/median.h"
 
 namespace fleetune {
 namespace {
@@ -55,11 +55,6 @@ absl::StatusOr<Speed> Measure(uint32_t streams, const LlamaShape& shape, const S
     tokens += one->answer_tokens;
   }
   return Speed{.wall = tokens / seconds.count(), .processor = tokens / processor_seconds};
-}
-
-double Median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  return values[values.size() / 2];
 }
 
 }  // namespace

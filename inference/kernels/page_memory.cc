@@ -1,4 +1,4 @@
-#include "base/page_memory.h"
+#include "inference/kernels/page_memory.h"
 
 #include <fcntl.h>
 #include <sys/mman.h>
