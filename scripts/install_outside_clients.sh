@@ -26,12 +26,13 @@ esac
 
 install_python() {
   local folder="$cache/outside"
-  if ! "$folder/bin/python" -c 'import gguf, peft, torch, transformers' 2>/dev/null; then
-    "$scripts/install_deps.sh" python3-torch python3-requests python3-venv
+  local modules="google.protobuf, gguf, peft, sentencepiece, torch, transformers"
+  if ! "$folder/bin/python" -c "import $modules" 2>/dev/null; then
+    "$scripts/install_deps.sh" python3-protobuf python3-torch python3-requests python3-venv
     rm -rf "$folder"
     /usr/bin/python3 -m venv --system-site-packages "$folder"
     timeout 150 "$folder/bin/pip" install -q --no-deps "${wheels[@]}"
-    "$folder/bin/python" -c 'import gguf, peft, torch, transformers'
+    "$folder/bin/python" -c "import $modules"
   fi
   echo "outside clients: PEFT is installed in $folder"
 }

@@ -1,10 +1,12 @@
 #include "inference/gguf/gguf_writer.h"
 
-#include <algorithm>
+#include <array>
+#include <memory>
 #include <type_traits>
+#include <utility>
 
 #include "base/check.h"
-#include "base/files.h"
+#include "base/status_macros.h"
 #include "inference/gguf/gguf_limits.h"
 
 namespace fleetune {
@@ -47,9 +49,7 @@ void WriteString(ByteWriter& out, std::string_view text) {
   out.WriteBytes(AsBytes(text));
 }
 
-void WritePadding(ByteWriter& out) {
-  while (out.bytes().size() % kAlignment != 0) out.Write<uint8_t>(0);
-}
+uint64_t PaddingAfter(uint64_t size) { return (kAlignment - size % kAlignment) % kAlignment; }
 
 void WriteHeld(ByteWriter& out, const GgufArray& array) {
   out.Write<uint32_t>(array.element_type);
@@ -106,17 +106,24 @@ void GgufWriter::AddValue(std::string_view key, const GgufValue& value) {
 }
 
 void GgufWriter::AddTensor(std::string_view name, TensorType type, std::vector<uint64_t> shape, Bytes data) {
+  const auto held = std::make_shared<Bytes>(std::move(data));
+  const uint64_t size = held->size();
+  AddTensor(name, type, std::move(shape), [held](ByteSink sink) { return sink(*held); });
+  CHECK(size == tensors_.back().size);
+}
+
+void GgufWriter::AddTensor(std::string_view name, TensorType type, std::vector<uint64_t> shape, TensorSource source) {
   CHECK(!name.empty() && name.size() <= kMaxGgufNameBytes);
   CHECK(names_.insert(std::string(name)).second);
   CHECK(!shape.empty() && shape.size() <= kMaxGgufAxes);
   uint64_t elements = 1;
   for (const uint64_t length : shape) elements *= length;
   CHECK(elements > 0 && shape[0] % BlockElements(type) == 0);
-  CHECK(data.size() == elements / BlockElements(type) * BlockBytes(type));
-  tensors_.push_back({std::string(name), type, std::move(shape), std::move(data)});
+  const uint64_t size = elements / BlockElements(type) * BlockBytes(type);
+  tensors_.push_back({std::string(name), type, std::move(shape), size, std::move(source)});
 }
 
-Bytes GgufWriter::Finish() {
+Bytes GgufWriter::Header() const {
   ByteWriter out;
   out.WriteBytes(AsBytes("GGUF"));
   out.Write<uint32_t>(3);
@@ -130,17 +137,41 @@ Bytes GgufWriter::Finish() {
     for (const uint64_t length : tensor.shape) out.Write<uint64_t>(length);
     out.Write<uint32_t>(static_cast<uint32_t>(tensor.type));
     out.Write<uint64_t>(offset);
-    offset += (tensor.data.size() + kAlignment - 1) / kAlignment * kAlignment;
+    offset += tensor.size + PaddingAfter(tensor.size);
   }
-  for (Tensor& tensor : tensors_) {
-    WritePadding(out);
-    out.WriteBytes(tensor.data);
-    Bytes().swap(tensor.data);  // frees it: a large model would be held twice
-  }
-  WritePadding(out);
   return out.Take();
 }
 
-absl::Status GgufWriter::WriteFile(const std::string& path) { return WriteFileAtomic(path, Finish()); }
+absl::Status GgufWriter::Write(ByteSink sink) {
+  constexpr std::array<uint8_t, kAlignment> kZeros{};
+  const auto pad = [&](uint64_t size) { return sink(std::span(kZeros).first(PaddingAfter(size))); };
+  const Bytes header = Header();
+  RETURN_IF_ERROR(sink(header));
+  RETURN_IF_ERROR(pad(header.size()));
+  for (Tensor& tensor : tensors_) {
+    uint64_t written = 0;
+    RETURN_IF_ERROR(tensor.source([&](std::span<const uint8_t> bytes) {
+      written += bytes.size();
+      return sink(bytes);
+    }));
+    CHECK(written == tensor.size);
+    tensor.source = nullptr;  // frees what it held
+    RETURN_IF_ERROR(pad(tensor.size));
+  }
+  return absl::OkStatus();
+}
+
+Bytes GgufWriter::Finish() {
+  ByteWriter out;
+  CHECK(Write([&out](std::span<const uint8_t> bytes) {
+          out.WriteBytes(bytes);
+          return absl::OkStatus();
+        }).ok());
+  return out.Take();
+}
+
+absl::Status GgufWriter::WriteFile(const std::string& path) {
+  return WriteFileAtomic(path, [this](ByteSink sink) { return Write(sink); });
+}
 
 }  // namespace fleetune

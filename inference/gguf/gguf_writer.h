@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <set>
 #include <span>
 #include <string>
@@ -9,12 +10,17 @@
 
 #include "absl/status/status.h"
 #include "base/bytes.h"
+#include "base/files.h"
 #include "inference/gguf/gguf_file.h"
 
 namespace fleetune {
 
-// Writes GGUF version 3, alignment 32. Add all values, then all tensors, then Finish. Not thread-safe.
-// Holds the tensors' bytes until then. CHECKs that keys and names are not repeated.
+// Gives a tensor's bytes piece by piece, in order; called once, when the file is written.
+using TensorSource = std::function<absl::Status(ByteSink)>;
+
+// Writes GGUF version 3, alignment 32. Add all values, then all tensors, then write. Not thread-safe.
+// Holds the bytes of tensors that were given as such until then; of others one piece at a time. CHECKs that keys and
+// names are not repeated.
 class GgufWriter {
  public:
   void AddUint32(std::string_view key, uint32_t value);
@@ -31,8 +37,11 @@ class GgufWriter {
 
   // `shape` as in GgufTensor (fastest axis first); `data` must have exactly the bytes that type and shape need; checked.
   void AddTensor(std::string_view name, TensorType type, std::vector<uint64_t> shape, Bytes data);
+  // The same for bytes that are made when they are written.
+  void AddTensor(std::string_view name, TensorType type, std::vector<uint64_t> shape, TensorSource source);
 
-  // The file's bytes, or written atomically to `path`; either, once.
+  // The file's bytes (no source may fail; checked), or written atomically to `path`; either, once. An error of a source is
+  // returned, and nothing replaced.
   Bytes Finish();
   absl::Status WriteFile(const std::string& path);
 
@@ -41,8 +50,12 @@ class GgufWriter {
     std::string name;
     TensorType type;
     std::vector<uint64_t> shape;
-    Bytes data;
+    uint64_t size = 0;  // bytes
+    TensorSource source;
   };
+  Bytes Header() const;
+  absl::Status Write(ByteSink sink);
+
   ByteWriter values_;
   std::set<std::string> keys_;
   std::set<std::string> names_;

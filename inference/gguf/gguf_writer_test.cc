@@ -1,7 +1,9 @@
 #include "inference/gguf/gguf_writer.h"
 
+#include "base/status_macros.h"
 #include "gtest/gtest.h"
 #include "tests/support/status_matchers.h"
+#include "tests/support/temp_folder.h"
 #include "tests/support/tiny_llama.h"
 
 namespace fleetune {
@@ -62,11 +64,32 @@ TEST(GgufWriter, PadsTensorsThatAreNoMultipleOfTheAlignment) {
   EXPECT_EQ((*file)->FindTensor("c")->data[15], 3);
 }
 
+TEST(GgufWriter, MakesTensorsWhileItWrites) {
+  const TempFolder folder;
+  const std::string path = folder.File("model.gguf");
+  GgufWriter writer;
+  writer.AddTensor("pieces", TensorType::kF32, {3}, [](ByteSink sink) {
+    for (uint8_t i = 1; i <= 3; ++i) RETURN_IF_ERROR(sink(Bytes(4, i)));
+    return absl::OkStatus();
+  });
+  writer.AddTensor("held", TensorType::kF16, {1}, Bytes(2, 9));
+  ASSERT_THAT(writer.WriteFile(path), IsOk());
+  const auto file = GgufFile::Open(path);
+  ASSERT_THAT(file, IsOk());
+  EXPECT_EQ((*file)->FindTensor("pieces")->data[8], 3);
+  EXPECT_EQ((*file)->FindTensor("held")->data[1], 9);
+
+  GgufWriter failing;
+  failing.AddTensor("t", TensorType::kF32, {1}, [](ByteSink) { return absl::DataLossError("half of it"); });
+  EXPECT_THAT(failing.WriteFile(path), HasStatus(absl::StatusCode::kDataLoss, "half of it"));
+  EXPECT_NE((*GgufFile::Open(path))->FindTensor("pieces"), nullptr);  // the file before
+}
+
 TEST(GgufWriterDeathTest, ChecksItsCaller) {
   GgufWriter writer;
   writer.AddUint32("k", 1);
   EXPECT_DEATH(writer.AddUint32("k", 2), "CHECK|keys_");
-  EXPECT_DEATH(writer.AddTensor("t", TensorType::kF32, {2}, Bytes(7)), "data.size");
+  EXPECT_DEATH(writer.AddTensor("t", TensorType::kF32, {2}, Bytes(7)), "size == ");
   EXPECT_DEATH(writer.AddTensor(std::string(64, 'n'), TensorType::kF32, {1}, Bytes(4)), "kMaxGgufNameBytes");
 }
 

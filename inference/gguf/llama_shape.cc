@@ -216,6 +216,25 @@ class ShapeReader {
 
 absl::StatusOr<LlamaShape> ReadLlamaShape(const GgufFile& file) { return ShapeReader(file).Read(); }
 
+void AddLlamaShape(const LlamaShape& shape, GgufWriter& writer) {
+  const auto key = [&](const char* part) { return fmt::format("{}.{}", shape.architecture, part); };
+  writer.AddString("general.architecture", shape.architecture);
+  writer.AddUint32(key("context_length"), shape.context);
+  writer.AddUint32(key("embedding_length"), shape.width);
+  writer.AddUint32(key("block_count"), shape.layers);
+  writer.AddUint32(key("feed_forward_length"), shape.feed_forward);
+  writer.AddUint32(key("attention.head_count"), shape.heads);
+  writer.AddUint32(key("attention.head_count_kv"), shape.kv_heads);
+  if (shape.head_size * shape.heads != shape.width) {
+    writer.AddUint32(key("attention.key_length"), shape.head_size);
+    writer.AddUint32(key("attention.value_length"), shape.head_size);
+  }
+  writer.AddFloat(key("attention.layer_norm_rms_epsilon"), shape.norm_epsilon);
+  writer.AddUint32(key("rope.dimension_count"), shape.rope_size);
+  writer.AddFloat(key("rope.freq_base"), shape.rope_base);
+  writer.AddUint32(key("vocab_size"), shape.vocabulary);
+}
+
 std::string BlockTensorName(uint32_t layer, const char* part, const char* kind) {
   return fmt::format("blk.{}.{}.{}", layer, part, kind);
 }

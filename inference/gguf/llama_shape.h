@@ -5,6 +5,7 @@
 
 #include "absl/status/statusor.h"
 #include "inference/gguf/gguf_file.h"
+#include "inference/gguf/gguf_writer.h"
 
 namespace fleetune {
 
@@ -33,6 +34,9 @@ struct LlamaShape {
 // InvalidArgument naming the architecture (if it is not supported), or the key or tensor that is missing, or whose
 // shape differs ("blk.0.attn_q.weight: expected 64 x 64, got 64 x 32").
 absl::StatusOr<LlamaShape> ReadLlamaShape(const GgufFile& file);
+
+// Its inverse: adds general.architecture and the hyperparameters of a shape that ReadLlamaShape would give.
+void AddLlamaShape(const LlamaShape& shape, GgufWriter& writer);
 
 // Tensor names. `part` is "attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_down",
 // "attn_norm", "ffn_norm"; `kind` "weight" or "bias".

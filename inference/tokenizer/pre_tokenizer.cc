@@ -17,8 +17,7 @@ namespace {
 
 // What the models' own tokenizer files say. "Space at the end of a run stays with the next word" is the
 // meaning of \s+(?!\S).
-constexpr char kGpt2[] =
-    R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)";
+constexpr const char* kGpt2 = PreTokenizer::kGpt2Pattern;
 constexpr char kQwen2[] =
     R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
 constexpr char kLlama3[] =
@@ -148,6 +147,15 @@ absl::StatusOr<PreTokenizer> PreTokenizer::FromName(std::string_view name) {
   CHECK(compiled->context != nullptr);
   pcre2_set_match_limit(compiled->context.get(), kMatchLimit);
   return PreTokenizer(std::move(compiled));
+}
+
+std::optional<std::string_view> PreTokenizer::NameOf(std::span<const std::string> patterns, bool keeps_whole_tokens) {
+  for (const Recipe& recipe : kRecipes) {
+    const auto end = std::find(recipe.patterns.begin(), recipe.patterns.end(), nullptr);
+    const bool same = std::equal(recipe.patterns.begin(), end, patterns.begin(), patterns.end());
+    if (same && recipe.keeps_whole_tokens == keeps_whole_tokens) return recipe.name;
+  }
+  return std::nullopt;
 }
 
 std::vector<std::string_view> PreTokenizer::Split(std::string_view text) const {

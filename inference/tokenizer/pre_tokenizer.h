@@ -1,6 +1,9 @@
 #pragma once
 
 #include <memory>
+#include <optional>
+#include <span>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -14,6 +17,12 @@ class PreTokenizer {
  public:
   // InvalidArgument with the name and those that are known.
   static absl::StatusOr<PreTokenizer> FromName(std::string_view name);
+
+  // GPT-2's own expression, which byte-level tokenizers have without naming it.
+  static constexpr char kGpt2Pattern[] =
+      R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)";
+  // The name of the pre-tokenizer that cuts by these expressions, one after the other; empty if there is none.
+  static std::optional<std::string_view> NameOf(std::span<const std::string> patterns, bool keeps_whole_tokens);
 
   PreTokenizer(PreTokenizer&&) noexcept;
   PreTokenizer& operator=(PreTokenizer&&) noexcept;

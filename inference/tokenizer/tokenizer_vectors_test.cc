@@ -1,9 +1,6 @@
 // Every case of the vocabulary vectors, both ways. Left out where the data is absent.
 
 #include <algorithm>
-#include <fstream>
-#include <iterator>
-#include <sstream>
 #include <string>
 #include <vector>
 
@@ -11,38 +8,12 @@
 #include "inference/gguf/gguf_file.h"
 #include "inference/tokenizer/tokenizer.h"
 #include "tests/support/status_matchers.h"
+#include "tests/support/vocabulary_vectors.h"
 
 namespace fleetune {
 namespace {
 
 const std::string kData = FLEETUNE_TEST_DATA;
-
-std::string ReadText(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  EXPECT_TRUE(file.good()) << path;
-  return std::string((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
-}
-
-std::vector<std::string> ReadInputs(const std::string& path) {
-  constexpr std::string_view kSeparator = "\n__ggml_vocab_test__\n";
-  std::vector<std::string> inputs;
-  std::string text = ReadText(path);
-  for (size_t at; (at = text.find(kSeparator)) != std::string::npos; text.erase(0, at + kSeparator.size())) {
-    inputs.push_back(text.substr(0, at));
-  }
-  if (!text.empty()) inputs.push_back(text);
-  return inputs;
-}
-
-std::vector<std::vector<int32_t>> ReadOutputs(const std::string& path) {
-  std::vector<std::vector<int32_t>> outputs;
-  std::istringstream lines(ReadText(path));
-  for (std::string line; std::getline(lines, line);) {
-    std::istringstream numbers(line);
-    outputs.emplace_back(std::istream_iterator<int32_t>(numbers), std::istream_iterator<int32_t>());
-  }
-  return outputs;
-}
 
 std::unique_ptr<const Tokenizer> Load(const std::string& path) {
   const auto file = GgufFile::Open(kData + "/" + path);
@@ -59,8 +30,8 @@ class TokenizerVectorsTest : public testing::TestWithParam<const char*> {
 
 TEST_P(TokenizerVectorsTest, EncodesAndDecodesEveryCase) {
   const auto tokenizer = Load(path());
-  const std::vector<std::string> inputs = ReadInputs(kData + "/" + path() + ".inp");
-  const std::vector<std::vector<int32_t>> outputs = ReadOutputs(kData + "/" + path() + ".out");
+  const std::vector<std::string> inputs = ReadVectorInputs(kData + "/" + path() + ".inp");
+  const std::vector<std::vector<int32_t>> outputs = ReadVectorOutputs(kData + "/" + path() + ".out");
   ASSERT_EQ(inputs.size(), outputs.size());
   ASSERT_GE(inputs.size(), 46u);
   for (size_t i = 0; i < inputs.size(); ++i) {
@@ -101,7 +72,7 @@ INSTANTIATE_TEST_SUITE_P(Vocabularies, TokenizerVectorsTest,
                          });
 
 TEST(TokenizerOnRealText, AWholeBookComesBack) {
-  const std::string text = ReadText(kData + "/text/tinystories_1000.txt");
+  const std::string text = ReadTestText(kData + "/text/tinystories_1000.txt");
   for (const char* path : {"models/stories260K-f32.gguf", "vocab/ggml-vocab-llama-spm.gguf", "vocab/ggml-vocab-qwen2.gguf",
                            "vocab/ggml-vocab-gpt-2.gguf"}) {
     const auto tokenizer = Load(path);

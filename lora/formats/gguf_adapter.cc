@@ -11,7 +11,7 @@
 #include "base/status_macros.h"
 #include "inference/gguf/gguf_writer.h"
 #include "inference/gguf/llama_shape.h"
-#include "lora/formats/half.h"
+#include "inference/safetensors/half.h"
 #include "lora/formats/lora_matrix.h"
 
 namespace fleetune {

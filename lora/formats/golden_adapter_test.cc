@@ -7,7 +7,7 @@
 #include "gtest/gtest.h"
 #include "lora/formats/adapter_file.h"
 #include "lora/formats/peft_adapter.h"
-#include "lora/formats/safetensors.h"
+#include "inference/safetensors/safetensors.h"
 #include "tests/support/status_matchers.h"
 
 namespace fleetune {

@@ -11,7 +11,7 @@
 #include "lora/formats/lora_matrix.h"
 #include "lora/formats/peft_config.h"
 #include "lora/formats/peft_modules.h"
-#include "lora/formats/safetensors.h"
+#include "inference/safetensors/safetensors.h"
 
 namespace fleetune {
 namespace {

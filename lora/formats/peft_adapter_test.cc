@@ -4,7 +4,7 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "lora/formats/safetensors.h"
+#include "inference/safetensors/safetensors.h"
 #include "tests/support/small_adapter.h"
 #include "tests/support/status_matchers.h"
 

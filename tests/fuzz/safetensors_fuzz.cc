@@ -4,7 +4,7 @@
 #include <cstdint>
 
 #include "base/check.h"
-#include "lora/formats/safetensors.h"
+#include "inference/safetensors/safetensors.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* bytes, size_t size) {
   using namespace fleetune;

@@ -51,13 +51,21 @@ class AdaptedGoldenTest : public testing::Test {
     const auto pairs = LoadAdapterPairs(adapter_path, base_);
     EXPECT_THAT(pairs, IsOk());
     if (!pairs.ok()) return {};
-    GgufWriter writer;
-    EXPECT_THAT(RewriteModel(model_->file(), {.type = std::nullopt, .changes = MergeRows(*pairs)}, writer), IsOk());
-    const auto file = GgufFile::FromBytes(writer.Finish());
+    const std::shared_ptr<const Model> merged = Merged(*pairs);
+    return merged ? Predict(merged, nullptr) : std::vector<double>();
+  }
+
+  // The base with an adapter in its weights; null, and the test fails, if that fails.
+  std::shared_ptr<const Model> Merged(const std::vector<LoraPair>& pairs) const {
+    const TempFolder folder;
+    const std::string path = folder.File("merged.gguf");
+    EXPECT_THAT(RewriteModel(model_->file(), {.type = std::nullopt, .changes = MergeRows(pairs)}, path), IsOk());
+    const auto file = GgufFile::Open(path);
     EXPECT_THAT(file, IsOk());
+    if (!file.ok()) return nullptr;
     const auto merged = Model::Load(*file);
     EXPECT_THAT(merged, IsOk());
-    return merged.ok() ? Predict(*merged, nullptr) : std::vector<double>();
+    return merged.ok() ? *merged : nullptr;
   }
 
   static void ExpectNear(const std::vector<double>& got, const std::vector<double>& expected, double tolerance) {
@@ -122,15 +130,13 @@ TEST_F(AdaptedGoldenTest, JoinedIsTheSumOfBoth) {
 
   const auto pairs = LoadAdapterPairs(peft_, base_);
   ASSERT_THAT(pairs, IsOk());
-  GgufWriter writer;
-  ASSERT_THAT(RewriteModel(model_->file(), {.type = std::nullopt, .changes = MergeRows(*pairs)}, writer), IsOk());
-  const auto merged = Model::Load(*GgufFile::FromBytes(writer.Finish()));
-  ASSERT_THAT(merged, IsOk());
+  const std::shared_ptr<const Model> merged = Merged(*pairs);
+  ASSERT_NE(merged, nullptr);
 
   const auto joined = Joined(*personal, *fleet);
   ASSERT_THAT(joined, IsOk());
   const std::vector<double> got = Predict(model_, std::make_shared<const Adapter>(*joined));
-  ExpectNear(got, Predict(*merged, personal), 1e-4);
+  ExpectNear(got, Predict(merged, personal), 1e-4);
   const std::vector<double> without = PredictWith(peft_);
   double largest = 0;
   for (size_t i = 0; i < got.size(); ++i) largest = std::max(largest, std::abs(got[i] - without[i]));

@@ -12,7 +12,6 @@
 
 #include "base/status_macros.h"
 #include "fmt/format.h"
-#include "inference/gguf/gguf_writer.h"
 #include "lora/formats/adapter_file.h"
 #include "tools/model/merge_rows.h"
 #include "tools/model/opened_model.h"
@@ -108,9 +107,7 @@ absl::Status RunMerge(const MergeArguments& arguments) {
   if (!arguments.rewrite.texts.empty()) RETURN_IF_ERROR(ScoreBefore(arguments, file, pairs, losses));
   RewriteOptions options{.type = std::nullopt, .changes = MergeRows(std::move(pairs))};
   if (!arguments.rewrite.type.empty()) options.type = TensorTypeFromName(arguments.rewrite.type);
-  GgufWriter writer;
-  ASSIGN_OR_RETURN(const std::vector<RewrittenTensor> tensors, RewriteModel(*file, options, writer));
-  RETURN_IF_ERROR(writer.WriteFile(arguments.out));
+  ASSIGN_OR_RETURN(const std::vector<RewrittenTensor> tensors, RewriteModel(*file, options, arguments.out));
   if (!arguments.rewrite.texts.empty()) RETURN_IF_ERROR(ScoreMerged(arguments, losses));
   if (arguments.json) {
     PrintJson(arguments, tensors, bytes_before, losses);

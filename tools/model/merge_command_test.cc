@@ -12,7 +12,7 @@
 #include "inference/gguf/gguf_file.h"
 #include "lora/formats/adapter_file.h"
 #include "lora/formats/peft_adapter.h"
-#include "lora/formats/safetensors.h"
+#include "inference/safetensors/safetensors.h"
 #include "tests/support/model_command_line.h"
 #include "tests/support/status_matchers.h"
 #include "tools/model/opened_model.h"

@@ -38,20 +38,9 @@ std::optional<LlamaShape> PublishedShape(std::string_view name) {
 
 GgufWriter StartModelFile(const std::string& name, const LlamaShape& shape, const LearnedVocabulary& vocabulary) {
   GgufWriter writer;
-  const auto key = [&](const char* part) { return shape.architecture + "." + part; };
-  writer.AddString("general.architecture", shape.architecture);
+  AddLlamaShape(shape, writer);
   writer.AddString("general.name", name);
   writer.AddUint32("general.quantization_version", 2);
-  writer.AddUint32(key("context_length"), shape.context);
-  writer.AddUint32(key("embedding_length"), shape.width);
-  writer.AddUint32(key("block_count"), shape.layers);
-  writer.AddUint32(key("feed_forward_length"), shape.feed_forward);
-  writer.AddUint32(key("attention.head_count"), shape.heads);
-  writer.AddUint32(key("attention.head_count_kv"), shape.kv_heads);
-  writer.AddFloat(key("attention.layer_norm_rms_epsilon"), shape.norm_epsilon);
-  writer.AddUint32(key("rope.dimension_count"), shape.rope_size);
-  writer.AddFloat(key("rope.freq_base"), shape.rope_base);
-  writer.AddUint32(key("vocab_size"), shape.vocabulary);
   AddVocabulary(vocabulary, writer);
   return writer;
 }

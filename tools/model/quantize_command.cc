@@ -11,11 +11,12 @@
 
 #include "base/status_macros.h"
 #include "fmt/format.h"
-#include "inference/gguf/gguf_writer.h"
+#include "inference/gguf/gguf_file.h"
 #include "inference/runtime/engine.h"
 #include "tools/model/opened_model.h"
 #include "tools/model/rewrite_arguments.h"
 #include "tools/model/rewrite_model.h"
+#include "tools/model/source_model.h"
 #include "tools/model/text_loss.h"
 
 namespace fleetune {
@@ -79,19 +80,19 @@ void PrintForPeople(const std::string& path, const std::vector<RewrittenTensor>&
 }
 
 absl::Status RunQuantize(const QuantizeArguments& arguments) {
-  ASSIGN_OR_RETURN(const std::shared_ptr<const GgufFile> file, GgufFile::Open(arguments.in));
+  ASSIGN_OR_RETURN(const SourceModel source, SourceModel::Open(arguments.in, arguments.out + ".source"));
+  ASSIGN_OR_RETURN(const std::shared_ptr<const GgufFile> file, GgufFile::Open(source.path()));
   Losses losses;
   if (!arguments.rewrite.texts.empty()) {
-    ASSIGN_OR_RETURN(losses.before, Score(arguments, arguments.in));
+    ASSIGN_OR_RETURN(losses.before, Score(arguments, source.path()));
   }
-  GgufWriter writer;
-  ASSIGN_OR_RETURN(const std::vector<RewrittenTensor> tensors,
-                   RewriteModel(*file, {.type = TensorTypeFromName(arguments.rewrite.type), .changes = {}}, writer));
-  RETURN_IF_ERROR(writer.WriteFile(arguments.out));
+  ASSIGN_OR_RETURN(
+      const std::vector<RewrittenTensor> tensors,
+      RewriteModel(*file, {.type = TensorTypeFromName(arguments.rewrite.type), .changes = {}}, arguments.out));
   if (!arguments.rewrite.texts.empty()) {
     ASSIGN_OR_RETURN(losses.after, Score(arguments, arguments.out));
   }
-  const uintmax_t before = std::filesystem::file_size(arguments.in);
+  const uintmax_t before = std::filesystem::file_size(source.path());
   const uintmax_t after = std::filesystem::file_size(arguments.out);
   if (arguments.json) {
     PrintJson(tensors, before, after, losses);
@@ -107,7 +108,7 @@ void AddQuantizeCommand(CLI::App& app, int& exit_code) {
   const auto arguments = std::make_shared<QuantizeArguments>();
   CLI::App* command =
       app.add_subcommand("quantize", "Writes a model with its matrices in another tensor type");
-  command->add_option("IN", arguments->in, "GGUF file")->required();
+  command->add_option("IN", arguments->in, "GGUF file, or a Hugging Face model folder (config.json, tokenizer.json, safetensors)")->required();
   command->add_option("OUT", arguments->out, "GGUF file to write")->required();
   AddTypeOption(*command, arguments->rewrite, "Type of the matrices")->required();
   AddTextOptions(*command, arguments->rewrite);

@@ -1,10 +1,12 @@
 #include "tools/model/rewrite_model.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "base/check.h"
 #include "base/status_macros.h"
 #include "fmt/format.h"
+#include "inference/gguf/gguf_writer.h"
 #include "inference/kernels/blocks.h"
 
 namespace fleetune {
@@ -44,51 +46,67 @@ absl::Status CheckFinite(const GgufTensor& tensor, uint64_t row, std::span<const
   return absl::OkStatus();
 }
 
-// `change` may be null. Fills in bytes and relative_error.
-absl::StatusOr<Bytes> Recode(const GgufTensor& tensor, const RowChange* change, RewrittenTensor& result) {
-  const uint64_t row_bytes = tensor.columns / BlockElements(result.to) * BlockBytes(result.to);
-  Bytes data(tensor.rows * row_bytes);
-  std::vector<float> before(tensor.columns);
-  std::vector<float> after(tensor.columns);
+constexpr uint64_t kBytesAtOnce = 1 << 20;
+
+// Sums of squares over a tensor.
+struct RoundingError {
   double error = 0;
   double power = 0;
-  for (uint64_t row = 0; row < tensor.rows; ++row) {
-    Dequantize(tensor.type, tensor.row(row), before);
-    if (change != nullptr) RETURN_IF_ERROR((*change)(row, before));
-    RETURN_IF_ERROR(CheckFinite(tensor, row, before));
-    const std::span<uint8_t> blocks = std::span(data).subspan(row * row_bytes, row_bytes);
-    Quantize(result.to, before, blocks);
-    Dequantize(result.to, blocks, after);
+
+  void Add(std::span<const float> before, std::span<const float> after) {
     for (size_t i = 0; i < before.size(); ++i) {
       const double value = static_cast<double>(before[i]);
-      error += (static_cast<double>(after[i]) - value) * (static_cast<double>(after[i]) - value);
+      const double difference = static_cast<double>(after[i]) - value;
+      error += difference * difference;
       power += value * value;
     }
   }
-  if (!std::isfinite(error)) {
+  double Relative() const { return power == 0 ? 0 : std::sqrt(error / power); }
+};
+
+// `change` may be null. Fills in relative_error.
+absl::Status Recode(const GgufTensor& tensor, const RowChange* change, RewrittenTensor& result, ByteSink sink) {
+  const uint64_t row_bytes = tensor.columns / BlockElements(result.to) * BlockBytes(result.to);
+  const uint64_t rows_at_once = std::max<uint64_t>(1, kBytesAtOnce / row_bytes);
+  Bytes rows(std::min(tensor.rows, rows_at_once) * row_bytes);
+  std::vector<float> before(tensor.columns);
+  std::vector<float> after(tensor.columns);
+  RoundingError rounding;
+  for (uint64_t begin = 0; begin < tensor.rows; begin += rows_at_once) {
+    const uint64_t count = std::min(rows_at_once, tensor.rows - begin);
+    for (uint64_t i = 0; i < count; ++i) {
+      Dequantize(tensor.type, tensor.row(begin + i), before);
+      if (change != nullptr) RETURN_IF_ERROR((*change)(begin + i, before));
+      RETURN_IF_ERROR(CheckFinite(tensor, begin + i, before));
+      const std::span<uint8_t> blocks = std::span(rows).subspan(i * row_bytes, row_bytes);
+      Quantize(result.to, before, blocks);
+      Dequantize(result.to, blocks, after);
+      rounding.Add(before, after);
+    }
+    RETURN_IF_ERROR(sink(std::span(rows).first(count * row_bytes)));
+  }
+  if (!std::isfinite(rounding.error)) {
     return absl::InvalidArgumentError(
         fmt::format("tensor {} holds values too large for {}", tensor.name, TensorTypeName(result.to)));
   }
-  result.bytes = data.size();
-  result.relative_error = power == 0 ? 0 : std::sqrt(error / power);
-  return data;
+  result.relative_error = rounding.Relative();
+  return absl::OkStatus();
 }
 
-absl::StatusOr<RewrittenTensor> AddRewritten(const GgufTensor& tensor, const RewriteOptions& options,
-                                             GgufWriter& writer) {
+RewrittenTensor PlanFor(const GgufTensor& tensor, const RewriteOptions& options) {
+  const TensorType to = TypeFor(tensor, options.type);
+  return {.name = tensor.name,
+          .from = tensor.type,
+          .to = to,
+          .changed = options.changes.contains(tensor.name),
+          .bytes = tensor.rows * (tensor.columns / BlockElements(to) * BlockBytes(to))};
+}
+
+absl::Status WriteTensor(const GgufTensor& tensor, const RewriteOptions& options, RewrittenTensor& result,
+                         ByteSink sink) {
   const auto change = options.changes.find(tensor.name);
-  RewrittenTensor result{.name = tensor.name,
-                         .from = tensor.type,
-                         .to = TypeFor(tensor, options.type),
-                         .changed = change != options.changes.end(),
-                         .bytes = tensor.data.size()};
-  if (!result.changed && result.to == tensor.type) {
-    writer.AddTensor(tensor.name, tensor.type, tensor.shape, {tensor.data.begin(), tensor.data.end()});
-    return result;
-  }
-  ASSIGN_OR_RETURN(Bytes data, Recode(tensor, result.changed ? &change->second : nullptr, result));
-  writer.AddTensor(tensor.name, result.to, tensor.shape, std::move(data));
-  return result;
+  if (!result.changed && result.to == tensor.type) return sink(tensor.data);
+  return Recode(tensor, result.changed ? &change->second : nullptr, result, sink);
 }
 
 void AddMetadata(const GgufFile& file, std::optional<TensorType> type, GgufWriter& writer) {
@@ -102,13 +120,21 @@ void AddMetadata(const GgufFile& file, std::optional<TensorType> type, GgufWrite
 }  // namespace
 
 absl::StatusOr<std::vector<RewrittenTensor>> RewriteModel(const GgufFile& file, const RewriteOptions& options,
-                                                          GgufWriter& writer) {
+                                                          const std::string& path) {
+  GgufWriter writer;
   AddMetadata(file, options.type, writer);
   std::vector<RewrittenTensor> results;
-  for (const GgufTensor& tensor : file.tensors()) {
-    ASSIGN_OR_RETURN(RewrittenTensor result, AddRewritten(tensor, options, writer));
-    results.push_back(std::move(result));
+  for (const GgufTensor& tensor : file.tensors()) results.push_back(PlanFor(tensor, options));
+  for (size_t i = 0; i < results.size(); ++i) {
+    const GgufTensor& tensor = file.tensors()[i];
+    RewrittenTensor& result = results[i];
+    writer.AddTensor(tensor.name, result.to, tensor.shape, [&](ByteSink sink) {
+      RETURN_IF_ERROR(WriteTensor(tensor, options, result, sink));
+      file.ReleasePages();
+      return absl::OkStatus();
+    });
   }
+  RETURN_IF_ERROR(writer.WriteFile(path));
   return results;
 }
 

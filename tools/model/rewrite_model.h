@@ -9,7 +9,6 @@
 
 #include "absl/status/statusor.h"
 #include "inference/gguf/gguf_file.h"
-#include "inference/gguf/gguf_writer.h"
 
 namespace fleetune {
 
@@ -33,10 +32,10 @@ struct RewrittenTensor {
   double relative_error = 0;  // of the rounding to `to`: sqrt(sum (after - before)^2 / sum before^2), before: as changed
 };
 
-// Adds all of `file` to `writer`: metadata as it is but for general.file_type, which follows options.type; tensors that
-// keep type and values byte for byte.
-// InvalidArgument naming a tensor that holds a value that is not finite; errors of the changes.
+// Writes all of `file` to `path`, atomically: metadata as it is but for general.file_type, which follows options.type;
+// tensors that keep type and values byte for byte. Holds some rows at a time, and lets go of the pages of `file`.
+// InvalidArgument naming a tensor that holds a value that is not finite; errors of the changes, and of the file system.
 absl::StatusOr<std::vector<RewrittenTensor>> RewriteModel(const GgufFile& file, const RewriteOptions& options,
-                                                          GgufWriter& writer);
+                                                          const std::string& path);
 
 }  // namespace fleetune

@@ -1,4 +1,4 @@
-#include "lora/formats/safetensors.h"
+#include "inference/safetensors/safetensors.h"
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"

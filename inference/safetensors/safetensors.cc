@@ -1,4 +1,4 @@
-#include "lora/formats/safetensors.h"
+#include "inference/safetensors/safetensors.h"
 
 #include <algorithm>
 #include <array>
@@ -9,7 +9,7 @@
 
 #include "base/check.h"
 #include "base/status_macros.h"
-#include "lora/formats/half.h"
+#include "inference/safetensors/half.h"
 
 namespace fleetune {
 namespace {

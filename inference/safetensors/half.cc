@@ -1,4 +1,4 @@
-#include "lora/formats/half.h"
+#include "inference/safetensors/half.h"
 
 #include <bit>
 
