@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs what tests/outside compares with, outside of the tree: Hugging Face's PEFT and transformers, and the gguf package, in
+# Installs what tests/outside compares with, outside of the tree: Hugging Face's PEFT and transformers, sentencepiece and the gguf package, in
 # a Python environment over Debian's own PyTorch (PyPI's brings gigabytes of CUDA); and, where there is Node, OpenAI's client.
 set -euo pipefail
 

@@ -108,6 +108,7 @@ absl::Status ModelFolder::FindTensors() {
 
 absl::Status ModelFolder::AddMetadata(GgufWriter& writer) const {
   AddLlamaShape(config_.shape, writer);
+  writer.AddString("general.type", "model");
   writer.AddString("general.name", name_);
   writer.AddUint32("general.quantization_version", 2);
   return AddTokenizer(tokenizer_, tokenizer_config_, config_, writer);

@@ -80,7 +80,7 @@ void PrintForPeople(const std::string& path, const std::vector<RewrittenTensor>&
 }
 
 absl::Status RunQuantize(const QuantizeArguments& arguments) {
-  ASSIGN_OR_RETURN(const SourceModel source, SourceModel::Open(arguments.in, arguments.out + ".source"));
+  ASSIGN_OR_RETURN(const SourceModel source, SourceModel::Open(arguments.in, arguments.out));
   ASSIGN_OR_RETURN(const std::shared_ptr<const GgufFile> file, GgufFile::Open(source.path()));
   Losses losses;
   if (!arguments.rewrite.texts.empty()) {

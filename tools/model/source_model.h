@@ -10,8 +10,9 @@ namespace fleetune {
 // object. Move-only.
 class SourceModel {
  public:
-  // `scratch` is where a file may be made: beside what the command writes, so that the space is there. Errors as ModelFolder's.
-  static absl::StatusOr<SourceModel> Open(const std::string& path, const std::string& scratch);
+  // Where a file is made, it is beside `out`, which the command writes: the space is there. Errors as ModelFolder's, and of the
+  // file system.
+  static absl::StatusOr<SourceModel> Open(const std::string& path, const std::string& out);
   ~SourceModel();
   SourceModel(SourceModel&& other) noexcept;
   SourceModel& operator=(SourceModel&&) = delete;
