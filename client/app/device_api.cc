@@ -102,7 +102,7 @@ absl::Status DeviceApi::Listen(const Digest& base, const std::string& model_path
   earlier_ = figures();
   service_.reset();
   tasks_.clear();
-  ASSIGN_OR_RETURN(generator_, Generator::Open(model_path));
+  ASSIGN_OR_RETURN(generator_, Generator::Open(model_path, {.cache_type = options_.api.cache_type}));
   const ApiOptions options = {.limits = {.time_budget = options_.answer_time},
                               .prompt_cache_bytes = options_.api.prompt_cache_megabytes * 1'000'000,
                               .base_hash = base.ToHex()};

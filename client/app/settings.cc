@@ -193,6 +193,12 @@ absl::Status ReadApi(const toml::table& table, ApiSettings& api) {
   RETURN_IF_ERROR(reader.Integer("prompt_cache_megabytes", 0, 100'000, api.prompt_cache_megabytes));
   RETURN_IF_ERROR(reader.Integer("prompt_cache_disk_megabytes", 0, 100'000, api.prompt_cache_disk_megabytes));
   RETURN_IF_ERROR(reader.Flag("personal_by_default", api.personal_by_default));
+  std::string cache_type = "f16";
+  RETURN_IF_ERROR(reader.Text("cache_type", cache_type));
+  if (cache_type != "f16" && cache_type != "q8_0") {
+    return Wrong("api.cache_type", *table.get("cache_type"), "\"f16\" or \"q8_0\"");
+  }
+  api.cache_type = *TensorTypeFromName(cache_type);
   return reader.RefuseOthers();
 }
 

@@ -11,6 +11,7 @@
 #include "client/core/cell_check.h"
 #include "client/core/personal_settings.h"
 #include "client/governor/governor.h"
+#include "inference/gguf/gguf_file.h"
 
 namespace fleetune {
 
@@ -22,6 +23,7 @@ struct ApiSettings {
   std::string preference_tag = "preferences";  // of pairs, which of two answers was liked better; empty: none are kept
   uint64_t prompt_cache_megabytes = 64;   // of prompts that were read, 0 .. 100,000
   uint64_t prompt_cache_disk_megabytes = 256;  // of system prompts that outlive the daemon, sealed, 0 .. 100,000; 0: none does
+  TensorType cache_type = TensorType::kF16;  // of keys and values: kF16, or kQ8_0, which takes half of the memory
   bool personal_by_default = true;        // a task's name means the device's own adapter on top, where there is one
 };
 
@@ -64,6 +66,7 @@ inline constexpr size_t kMaxSettingsBytes = 64 * 1024;
 //   [api]
 //   listen = "127.0.0.1:8080"  keep_feedback = false     feedback_tag = "feedback"    prompt_cache_megabytes = 64
 //   personal_by_default = true preference_tag = "preferences"    prompt_cache_disk_megabytes = 256
+//   cache_type = "f16"         or "q8_0"
 // InvalidArgument naming key and line: an unknown key, a wrong type, a value out of range.
 absl::StatusOr<ClientSettings> ParseSettings(std::string_view toml);
 

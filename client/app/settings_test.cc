@@ -81,6 +81,7 @@ prompt_cache_megabytes = 10
 prompt_cache_disk_megabytes = 0
 preference_tag = "judged"
 personal_by_default = false
+cache_type = "q8_0"
 )");
   ASSERT_THAT(settings, IsOk());
   EXPECT_EQ(settings->profile, "raspberry_pi");
@@ -111,6 +112,7 @@ personal_by_default = false
   EXPECT_EQ(settings->api.prompt_cache_disk_megabytes, 0u);
   EXPECT_EQ(settings->api.preference_tag, "judged");
   EXPECT_FALSE(settings->api.personal_by_default);
+  EXPECT_EQ(settings->api.cache_type, TensorType::kQ8_0);
 }
 
 TEST(SettingsTest, TheApiIsOffAndKeepsNothingUnlessToldTo) {
@@ -123,6 +125,8 @@ TEST(SettingsTest, TheApiIsOffAndKeepsNothingUnlessToldTo) {
   EXPECT_THAT(ParseSettings("[api]\npreference_tag = \"" + std::string(65, 'a') + "\""), HasStatus(kInvalid, "api.preference_tag"));
   EXPECT_THAT(ParseSettings("[api]\npersonal_by_default = 1"), HasStatus(kInvalid, "api.personal_by_default"));
   EXPECT_FALSE(settings->api.keep_feedback);
+  EXPECT_EQ(settings->api.cache_type, TensorType::kF16);
+  EXPECT_THAT(ParseSettings("[api]\ncache_type = \"q4_0\""), HasStatus(kInvalid, "api.cache_type: expected \"f16\" or \"q8_0\""));
   EXPECT_THAT(ParseSettings("[api]\nlisten = \"0.0.0.0:8080\""), HasStatus(kInvalid, "line 2: api.listen: expected an address of this machine"));
   EXPECT_THAT(ParseSettings("[api]\nfeedback_tag = \"\""), HasStatus(kInvalid, "api.feedback_tag"));
   EXPECT_THAT(ParseSettings("[api]\nkeep_feedback = 1"), HasStatus(kInvalid, "api.keep_feedback"));

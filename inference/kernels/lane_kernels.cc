@@ -23,9 +23,10 @@ const LaneKernels& LaneKernelsOf(InstructionSet set) {
   return kKernels;
 }
 
-size_t AttentionScratch(size_t head_size, size_t queries) {
-  const AttentionLayout layout(head_size);
-  return layout.keys_size(head_size) + layout.values_size() + queries * layout.query_size();
+size_t AttentionScratch(const CacheLayout& cache, size_t queries) {
+  const AttentionLayout layout(cache.head_size);
+  return layout.keys_size(cache.head_size) + layout.values_size() + layout.scales_size(cache.groups) +
+         queries * layout.query_size();
 }
 
 }  // namespace fleetune

@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "inference/kernels/cache_layout.h"
 #include "inference/kernels/instruction_set.h"
 
 namespace fleetune {
@@ -10,9 +11,6 @@ namespace fleetune {
 // The parts of a forward pass that are no products of matrices, 16 floats at a time. Written once and compiled for each
 // instruction set (lane_kernels_impl.h). Sums are in a fixed order for each instruction set, but the last bits differ
 // between them, because some fuse a product with the addition. Thread-safe.
-
-// Keys and values of 16 tokens of one key-value head, in halves: keys[element][token], values[token][element].
-inline constexpr size_t kCacheBlock = 16;  // tokens
 
 // Queries of one head group: `queries` vectors of head_size floats that share a key-value head.
 struct AttentionQuery {
@@ -23,15 +21,12 @@ struct AttentionQuery {
 struct AttentionTask {
   const AttentionQuery* queries = nullptr;
   size_t count = 0;
-  size_t head_size = 0;
-  // Of block b: keys + b * stride, values + b * stride; stride in halves.
-  const uint16_t* keys = nullptr;
-  const uint16_t* values = nullptr;
-  size_t stride = 0;
+  CacheLayout layout;
+  const uint8_t* blocks = nullptr;  // one after another
   // AttentionScratch floats.
   float* scratch = nullptr;
 };
-size_t AttentionScratch(size_t head_size, size_t queries);
+size_t AttentionScratch(const CacheLayout& cache, size_t queries);
 
 struct LaneKernels {
   // out = softmax(q k / sqrt(head_size)) v over the visible tokens, for each query.

@@ -10,6 +10,7 @@ constexpr size_t kLanes = 16;
 typedef float Register __attribute__((vector_size(kRegisterBytes)));
 typedef uint32_t BitRegister __attribute__((vector_size(kRegisterBytes)));
 typedef uint16_t HalfRegister __attribute__((vector_size(kRegisterBytes / 2)));
+typedef int8_t CodeRegister __attribute__((vector_size(kRegisterBytes / 4)));
 constexpr size_t kWidth = kRegisterBytes / sizeof(float);
 constexpr size_t kRegisters = kLanes / kWidth;  // of 16 lanes
 
@@ -32,6 +33,18 @@ FLEETUNE_INLINE void LoadHalves(const uint16_t* at, Register& floats) {
   const Register scaled = reinterpret_cast<Register>(magnitude) * 0x1p112f;  // puts the exponent right
   const BitRegister result = reinterpret_cast<BitRegister>(scaled) | (bits & 0x8000) << 16;
   floats = reinterpret_cast<Register>(result);
+#endif
+}
+// Codes of 8 bits as floats.
+FLEETUNE_INLINE void LoadCodes(const int8_t* at, Register& floats) {
+#if defined(__AVX512F__)
+  floats = _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(at))));
+#elif defined(__AVX2__)
+  floats = _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(at))));
+#else
+  CodeRegister codes;
+  __builtin_memcpy(&codes, at, sizeof(codes));
+  floats = __builtin_convertvector(codes, Register);
 #endif
 }
 // Of 16 halves, in the place of 16 floats.
@@ -197,12 +210,13 @@ uint64_t SumWords(const uint8_t* bytes, size_t size) {
   return sum;
 }
 
-// The scratch: one block of keys and values as floats, then each query's state.
+// The scratch: one block of keys and values as floats, their scales, then each query's state.
 struct AttentionLayout {
   size_t padded = 0;  // head_size to whole lanes
   explicit AttentionLayout(size_t head_size) : padded((head_size + kLanes - 1) / kLanes * kLanes) {}
   size_t keys_size(size_t head_size) const { return head_size * kCacheBlock; }
   size_t values_size() const { return padded * kCacheBlock; }
+  size_t scales_size(size_t groups) const { return 2 * groups * kCacheBlock; }
   size_t query_size() const { return padded + 2 * kLanes; }  // sums of values, sums of weights by lane, largest score
 };
 
@@ -226,19 +240,88 @@ struct BlockOfHalves {
   FLEETUNE_INLINE void Value(size_t t, size_t i, Register& v) const { LoadHalves(values + t * head_size + i, v); }
 };
 
-void LoadBlock(const AttentionTask& task, size_t block, const AttentionLayout& layout, float* keys, float* values) {
-  const uint16_t* key_halves = task.keys + block * task.stride;
-  const uint16_t* value_halves = task.values + block * task.stride;
-  for (size_t i = 0; i < task.head_size; ++i) ToFloats(key_halves + i * kCacheBlock, keys + i * kCacheBlock);
+// The same of Q8_0: codes become floats when they are loaded, with the bits that BlockOfFloats has of them.
+struct BlockOfCodes {
+  const int8_t* keys;
+  const int8_t* values;
+  const float* key_scales;    // [group][token]
+  const float* value_scales;  // [token][group]
+  size_t head_size;
+  size_t groups;
+  size_t shift;  // a group has 2^shift elements
+  FLEETUNE_INLINE void Key(size_t at, Register& k) const {
+    LoadCodes(keys + at, k);
+    Register scales;
+    __builtin_memcpy(&scales, key_scales + (at / kCacheBlock >> shift) * kCacheBlock + at % kCacheBlock, sizeof(scales));
+    k *= scales;
+  }
+  FLEETUNE_INLINE void Value(size_t t, size_t i, Register& v) const {
+    LoadCodes(values + t * head_size + i, v);
+    v *= value_scales[t * groups + (i >> shift)];
+  }
+};
+
+// A block of the cache.
+FLEETUNE_INLINE const uint16_t* HalvesAt(const uint8_t* at) { return reinterpret_cast<const uint16_t*>(at); }
+FLEETUNE_INLINE const int8_t* CodesAt(const uint8_t* at) { return reinterpret_cast<const int8_t*>(at); }
+
+void LoadHalfBlock(const CacheLayout& cache, const uint8_t* block, const AttentionLayout& layout, float* keys, float* values) {
+  const size_t head_size = cache.head_size;
+  for (size_t i = 0; i < head_size; ++i) ToFloats(HalvesAt(block) + i * kCacheBlock, keys + i * kCacheBlock);
   for (size_t t = 0; t < kCacheBlock; ++t) {
-    const uint16_t* row = value_halves + t * task.head_size;
+    const uint16_t* row = HalvesAt(block + cache.values) + t * head_size;
     float* out = values + t * layout.padded;
     size_t i = 0;
-    for (; i + kLanes <= task.head_size; i += kLanes) ToFloats(row + i, out + i);
-    if (i == task.head_size) continue;
+    for (; i + kLanes <= head_size; i += kLanes) ToFloats(row + i, out + i);
+    if (i == head_size) continue;
     uint16_t part[kLanes] = {};
-    __builtin_memcpy(part, row + i, (task.head_size - i) * sizeof(uint16_t));
+    __builtin_memcpy(part, row + i, (head_size - i) * sizeof(uint16_t));
     ToFloats(part, out + i);
+  }
+}
+
+// Of a block of Q8_0: of the keys, then of the values.
+void LoadScales(const CacheLayout& cache, const uint8_t* block, float* scales) {
+  for (size_t i = 0; i < 2 * cache.groups * kCacheBlock; i += kLanes) ToFloats(HalvesAt(block + cache.key_scales) + i, scales + i);
+}
+
+// `count` codes times one scale; the same bits in registers and one by one.
+FLEETUNE_INLINE void Scale(const int8_t* codes, size_t count, float scale, float* out) {
+  size_t i = 0;
+  for (; i + kWidth <= count; i += kWidth) {
+    Register part;
+    LoadCodes(codes + i, part);
+    part *= scale;
+    __builtin_memcpy(out + i, &part, sizeof(part));
+  }
+  for (; i < count; ++i) out[i] = static_cast<float>(codes[i]) * scale;
+}
+
+void LoadCodeBlock(const CacheLayout& cache, const uint8_t* block, const float* scales, const AttentionLayout& layout, float* keys,
+                   float* values) {
+  const int8_t* key_codes = CodesAt(block);
+  for (size_t group = 0; group < cache.groups; ++group) {
+    Register key_scales[kRegisters];
+    __builtin_memcpy(key_scales, scales + group * kCacheBlock, sizeof(key_scales));
+    const size_t end = (group + 1) * cache.group * kCacheBlock;
+    for (size_t at = group * cache.group * kCacheBlock; at < end; at += kCacheBlock) {
+#pragma GCC unroll 4
+      for (size_t j = 0; j < kRegisters; ++j) {
+        Register part;
+        LoadCodes(key_codes + at + j * kWidth, part);
+        part *= key_scales[j];
+        __builtin_memcpy(keys + at + j * kWidth, &part, sizeof(part));
+      }
+    }
+  }
+  const float* value_scale = scales + cache.groups * kCacheBlock;
+  for (size_t t = 0; t < kCacheBlock; ++t) {
+    const int8_t* value_codes = CodesAt(block + cache.values) + t * cache.head_size;
+    float* out = values + t * layout.padded;
+    for (size_t first = 0; first < cache.head_size; first += cache.group) {
+      Scale(value_codes + first, cache.group, *value_scale++, out + first);
+    }
+    for (size_t i = cache.head_size; i < layout.padded; ++i) out[i] = 0;
   }
 }
 
@@ -337,7 +420,7 @@ void AddBlock(const AttentionTask& task, const AttentionLayout& layout, const si
     states[n] = all_states + which[n] * layout.query_size();
   }
   Lanes scores[count];
-  Scores<count>(q, block, task.head_size, scores);
+  Scores<count>(q, block, task.layout.head_size, scores);
   float weights[count][kLanes];
   for (size_t n = 0; n < count; ++n) {
     ToWeights(layout, before, task.queries[which[n]].visible, states[n], scores[n]);
@@ -376,36 +459,74 @@ void AddBlockForAll(const AttentionTask& task, const AttentionLayout& layout, si
 
 constexpr size_t kQueriesInPlace = 2 * kQueriesTogether;
 
+// Where a call's scratch has what.
+struct AttentionScratchParts {
+  float* keys;
+  float* values;
+  float* scales;
+  float* states;
+};
+
+// One block of the cache for all queries; in place for few of them, which do not pay for a copy of it as floats.
+void AttendHalves(const AttentionTask& task, const AttentionLayout& layout, size_t before, bool in_place,
+                  const AttentionScratchParts& scratch) {
+  const uint8_t* block = task.blocks + before / kCacheBlock * task.layout.bytes;
+  if (in_place) {
+    const BlockOfHalves halves = {
+        .keys = HalvesAt(block), .values = HalvesAt(block + task.layout.values), .head_size = task.layout.head_size};
+    return AddBlockForAll(task, layout, before, halves, scratch.states);
+  }
+  LoadHalfBlock(task.layout, block, layout, scratch.keys, scratch.values);
+  const BlockOfFloats floats = {.keys = scratch.keys, .values = scratch.values, .padded = layout.padded};
+  AddBlockForAll(task, layout, before, floats, scratch.states);
+}
+
+void AttendCodes(const AttentionTask& task, const AttentionLayout& layout, size_t before, bool in_place,
+                 const AttentionScratchParts& scratch) {
+  const uint8_t* block = task.blocks + before / kCacheBlock * task.layout.bytes;
+  LoadScales(task.layout, block, scratch.scales);
+  if (in_place) {
+    const BlockOfCodes codes = {.keys = CodesAt(block),
+                                .values = CodesAt(block + task.layout.values),
+                                .key_scales = scratch.scales,
+                                .value_scales = scratch.scales + task.layout.groups * kCacheBlock,
+                                .head_size = task.layout.head_size,
+                                .groups = task.layout.groups,
+                                .shift = task.layout.group == kLanes ? size_t{4} : size_t{5}};
+    return AddBlockForAll(task, layout, before, codes, scratch.states);
+  }
+  LoadCodeBlock(task.layout, block, scratch.scales, layout, scratch.keys, scratch.values);
+  const BlockOfFloats floats = {.keys = scratch.keys, .values = scratch.values, .padded = layout.padded};
+  AddBlockForAll(task, layout, before, floats, scratch.states);
+}
+
 void Attend(const AttentionTask& task) {
-  const AttentionLayout layout(task.head_size);
-  float* keys = task.scratch;
-  float* values = keys + layout.keys_size(task.head_size);
-  float* states = values + layout.values_size();
-  __builtin_memset(states, 0, task.count * layout.query_size() * sizeof(float));
+  const size_t head_size = task.layout.head_size;
+  const AttentionLayout layout(head_size);
+  AttentionScratchParts scratch;
+  scratch.keys = task.scratch;
+  scratch.values = scratch.keys + layout.keys_size(head_size);
+  scratch.scales = scratch.values + layout.values_size();
+  scratch.states = scratch.scales + layout.scales_size(task.layout.groups);
+  __builtin_memset(scratch.states, 0, task.count * layout.query_size() * sizeof(float));
   size_t visible = 0;
   for (size_t i = 0; i < task.count; ++i) {
     visible = task.queries[i].visible > visible ? task.queries[i].visible : visible;
   }
-  // Few queries do not pay for a copy of the block as floats.
-  const bool in_place = task.count <= kQueriesInPlace && task.head_size % kLanes == 0;
+  const bool in_place = task.count <= kQueriesInPlace && head_size % kLanes == 0;
   for (size_t before = 0; before < visible; before += kCacheBlock) {
-    const size_t block = before / kCacheBlock;
-    if (in_place) {
-      const BlockOfHalves halves = {.keys = task.keys + block * task.stride,
-                                    .values = task.values + block * task.stride,
-                                    .head_size = task.head_size};
-      AddBlockForAll(task, layout, before, halves, states);
+    if (task.layout.type == TensorType::kQ8_0) {
+      AttendCodes(task, layout, before, in_place, scratch);
     } else {
-      LoadBlock(task, block, layout, keys, values);
-      AddBlockForAll(task, layout, before, BlockOfFloats{.keys = keys, .values = values, .padded = layout.padded}, states);
+      AttendHalves(task, layout, before, in_place, scratch);
     }
   }
   for (size_t i = 0; i < task.count; ++i) {
-    const float* state = states + i * layout.query_size();
+    const float* state = scratch.states + i * layout.query_size();
     Lanes weights;
     Load(state + layout.padded, weights);
     const float inverse = 1 / SumOf(weights);
-    for (size_t j = 0; j < task.head_size; ++j) task.queries[i].out[j] = state[j] * inverse;
+    for (size_t j = 0; j < head_size; ++j) task.queries[i].out[j] = state[j] * inverse;
   }
 }
 

@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <limits>
+#include <utility>
 #include <vector>
 
 #include "base/random.h"
@@ -26,29 +28,57 @@ class LaneKernelsTest : public testing::TestWithParam<InstructionSet> {
 
 // Keys and values of one head, as they lie in the cache and in double.
 struct Cache {
-  Cache(size_t cached_tokens, size_t size) : tokens(cached_tokens), head_size(size) {
-    const size_t blocks = (tokens + kCacheBlock - 1) / kCacheBlock;
-    stride = head_size * kCacheBlock;
-    keys.resize(blocks * stride);
-    values.resize(blocks * stride);
+  Cache(TensorType type, size_t cached_tokens, size_t size)
+      : tokens(cached_tokens), head_size(size), layout(CacheLayoutOf(type, size)) {
+    blocks.resize((tokens + kCacheBlock - 1) / kCacheBlock * layout.bytes);
     const std::vector<float> random = RandomValues(2 * tokens * head_size, 5, 3);
     for (size_t t = 0; t < tokens; ++t) {
       for (size_t i = 0; i < head_size; ++i) {
-        const size_t block = t / kCacheBlock * stride;
-        keys[block + i * kCacheBlock + t % kCacheBlock] = FloatToHalf(random[2 * (t * head_size + i)]);
-        values[block + t % kCacheBlock * head_size + i] = FloatToHalf(random[2 * (t * head_size + i) + 1]);
+        Put(layout, t, i * kCacheBlock + t % kCacheBlock, 0, random[2 * (t * head_size + i)]);
+        Put(layout, t, t % kCacheBlock * head_size + i, layout.values, random[2 * (t * head_size + i) + 1]);
+      }
+      for (size_t group = 0; group < layout.groups; ++group) {
+        PutHalf(t, layout.key_scales, group * kCacheBlock + t % kCacheBlock, 0.01f + 0.001f * static_cast<float>(t % 7 + group));
+        PutHalf(t, layout.value_scales, t % kCacheBlock * layout.groups + group, 0.02f + 0.001f * static_cast<float>(t % 5 + group));
       }
     }
   }
   double key(size_t t, size_t i) const {
-    return static_cast<double>(
-        HalfToFloat(keys[t / kCacheBlock * stride + i * kCacheBlock + t % kCacheBlock]));
+    const double scale = layout.groups == 0 ? 1 : Half(t, layout.key_scales, i / layout.group * kCacheBlock + t % kCacheBlock);
+    return scale * Element(t, 0, i * kCacheBlock + t % kCacheBlock);
   }
   double value(size_t t, size_t i) const {
-    return static_cast<double>(HalfToFloat(values[t / kCacheBlock * stride + t % kCacheBlock * head_size + i]));
+    const double scale =
+        layout.groups == 0 ? 1 : Half(t, layout.value_scales, t % kCacheBlock * layout.groups + i / layout.group);
+    return scale * Element(t, layout.values, t % kCacheBlock * head_size + i);
   }
-  size_t tokens, head_size, stride;
-  std::vector<uint16_t> keys, values;
+  AttentionTask Task(const std::vector<AttentionQuery>& queries, std::vector<float>& scratch) const {
+    scratch.resize(AttentionScratch(layout, queries.size()));
+    return {.queries = queries.data(), .count = queries.size(), .layout = layout, .blocks = blocks.data(), .scratch = scratch.data()};
+  }
+
+  size_t tokens, head_size;
+  CacheLayout layout;
+  std::vector<uint8_t> blocks;
+
+ private:
+  void Put(const CacheLayout& of, size_t t, size_t index, size_t offset, float x) {
+    if (of.type == TensorType::kF16) return PutHalf(t, offset, index, x);
+    blocks[t / kCacheBlock * of.bytes + offset + index] = static_cast<uint8_t>(static_cast<int8_t>(x * 42));  // -126 to 126
+  }
+  void PutHalf(size_t t, size_t offset, size_t index, float x) {
+    const uint16_t half = FloatToHalf(x);
+    std::memcpy(blocks.data() + t / kCacheBlock * layout.bytes + offset + index * sizeof(half), &half, sizeof(half));
+  }
+  double Half(size_t t, size_t offset, size_t index) const {
+    uint16_t half;
+    std::memcpy(&half, blocks.data() + t / kCacheBlock * layout.bytes + offset + index * sizeof(half), sizeof(half));
+    return static_cast<double>(HalfToFloat(half));
+  }
+  double Element(size_t t, size_t offset, size_t index) const {
+    if (layout.type == TensorType::kF16) return Half(t, offset, index);
+    return static_cast<int8_t>(blocks[t / kCacheBlock * layout.bytes + offset + index]);
+  }
 };
 
 std::vector<double> Reference(const Cache& cache, const float* q, size_t visible) {
@@ -71,8 +101,11 @@ std::vector<double> Reference(const Cache& cache, const float* q, size_t visible
 }
 
 TEST_P(LaneKernelsTest, AttendAgreesWithDouble) {
-  for (const size_t head_size : {3u, 8u, 20u, 64u}) {
-    const Cache cache(83, head_size);
+  for (const auto& [type, head_size] : {std::pair{TensorType::kF16, 3u}, {TensorType::kF16, 8u}, {TensorType::kF16, 20u},
+                                        {TensorType::kF16, 64u}, {TensorType::kQ8_0, 3u}, {TensorType::kQ8_0, 8u},
+                                        {TensorType::kQ8_0, 16u}, {TensorType::kQ8_0, 20u}, {TensorType::kQ8_0, 32u},
+                                        {TensorType::kQ8_0, 64u}, {TensorType::kQ8_0, 128u}}) {
+    const Cache cache(type, 83, head_size);
     const std::vector<float> q = RandomValues(5 * head_size, 1, 3);
     std::vector<float> out(5 * head_size);
     std::vector<AttentionQuery> queries;
@@ -80,13 +113,13 @@ TEST_P(LaneKernelsTest, AttendAgreesWithDouble) {
     for (size_t i = 0; i < 5; ++i) {
       queries.push_back({.q = q.data() + i * head_size, .out = out.data() + i * head_size, .visible = visible[i]});
     }
-    std::vector<float> scratch(AttentionScratch(head_size, 5));
-    kernels_.attend({.queries = queries.data(), .count = 5, .head_size = head_size, .keys = cache.keys.data(),
-                     .values = cache.values.data(), .stride = cache.stride, .scratch = scratch.data()});
+    std::vector<float> scratch;
+    kernels_.attend(cache.Task(queries, scratch));
     for (size_t i = 0; i < 5; ++i) {
       const std::vector<double> expected = Reference(cache, queries[i].q, visible[i]);
       for (size_t j = 0; j < head_size; ++j) {
-        ASSERT_NEAR(static_cast<double>(out[i * head_size + j]), expected[j], 2e-5) << head_size << " " << i;
+        ASSERT_NEAR(static_cast<double>(out[i * head_size + j]), expected[j], 3e-5)
+            << TensorTypeName(type) << " " << head_size << " " << i;
       }
     }
   }
@@ -95,26 +128,25 @@ TEST_P(LaneKernelsTest, AttendAgreesWithDouble) {
 // Few queries read keys and values where they lie, many from a copy.
 TEST_P(LaneKernelsTest, AQueryIsTheSameAloneAndAmongOthers) {
   constexpr size_t kQueries = 20;
-  const Cache cache(60, 64);
-  const std::vector<float> q = RandomValues(kQueries * 64, 1, 3);
-  std::vector<float> scratch(AttentionScratch(64, kQueries));
-  for (const size_t count : {size_t{3}, kQueries}) {
-    std::vector<float> together(count * 64);
-    std::vector<AttentionQuery> queries;
-    for (size_t i = 0; i < count; ++i) {
-      queries.push_back({.q = q.data() + i * 64, .out = together.data() + i * 64, .visible = 38 + i});
-    }
-    AttentionTask task = {.queries = queries.data(), .count = count, .head_size = 64, .keys = cache.keys.data(),
-                          .values = cache.values.data(), .stride = cache.stride, .scratch = scratch.data()};
-    kernels_.attend(task);
-    for (size_t i = 0; i < count; ++i) {
-      std::vector<float> alone(64);
-      AttentionQuery single = queries[i];
-      single.out = alone.data();
-      task.queries = &single;
-      task.count = 1;
-      kernels_.attend(task);
-      EXPECT_TRUE(std::equal(alone.begin(), alone.end(), together.begin() + static_cast<ptrdiff_t>(i * 64))) << i;
+  for (const auto& [type, head_size] :
+       {std::pair{TensorType::kF16, 64u}, {TensorType::kQ8_0, 64u}, {TensorType::kQ8_0, 16u}, {TensorType::kQ8_0, 8u}}) {
+    const Cache cache(type, 60, head_size);
+    const std::vector<float> q = RandomValues(kQueries * head_size, 1, 3);
+    std::vector<float> scratch;
+    for (const size_t count : {size_t{3}, kQueries}) {
+      std::vector<float> together(count * head_size);
+      std::vector<AttentionQuery> queries;
+      for (size_t i = 0; i < count; ++i) {
+        queries.push_back({.q = q.data() + i * head_size, .out = together.data() + i * head_size, .visible = 38 + i});
+      }
+      kernels_.attend(cache.Task(queries, scratch));
+      for (size_t i = 0; i < count; ++i) {
+        std::vector<float> alone(head_size);
+        const std::vector<AttentionQuery> single = {{.q = queries[i].q, .out = alone.data(), .visible = queries[i].visible}};
+        kernels_.attend(cache.Task(single, scratch));
+        EXPECT_TRUE(std::equal(alone.begin(), alone.end(), together.begin() + static_cast<ptrdiff_t>(i * head_size)))
+            << TensorTypeName(type) << " " << head_size << " " << i;
+      }
     }
   }
 }

@@ -79,6 +79,7 @@ struct Way {
   TensorType type = TensorType::kQ4_0;
   std::optional<InstructionSet> set = {};  // none: exactly
   size_t threads = 1;
+  TensorType cache_type = TensorType::kF16;
 };
 
 class JointPassTest : public testing::TestWithParam<Way> {
@@ -89,6 +90,7 @@ class JointPassTest : public testing::TestWithParam<Way> {
     if (GetParam().set) {
       compute.packed = PackedModel::InMemory(*file);
       compute.set = *GetParam().set;
+      compute.cache_type = GetParam().cache_type;
       if (GetParam().threads > 1) compute.workers = std::make_shared<Workers>(GetParam().threads);
     }
     model_ = *Model::Load(file, compute);
@@ -229,13 +231,19 @@ std::vector<Way> Ways() {
     }
   }
   ways.push_back({.set = UsableInstructionSets().back(), .threads = 3});
+  for (const TensorType type : {TensorType::kQ4_0, TensorType::kQ4_K}) {  // with heads of 16 and of 64
+    for (const InstructionSet set : UsableInstructionSets()) {
+      ways.push_back({.type = type, .set = set, .cache_type = TensorType::kQ8_0});
+    }
+  }
   return ways;
 }
 
 std::string NameOf(const testing::TestParamInfo<Way>& tested) {
   const Way& way = tested.param;
   const std::string set = way.set ? std::string(InstructionSetName(*way.set)) : "exactly";
-  return std::string(TensorTypeName(way.type)) + "_" + set + "_" + std::to_string(way.threads);
+  const std::string cache = way.cache_type == TensorType::kF16 ? "" : "_cache_of_" + std::string(TensorTypeName(way.cache_type));
+  return std::string(TensorTypeName(way.type)) + "_" + set + "_" + std::to_string(way.threads) + cache;
 }
 INSTANTIATE_TEST_SUITE_P(Ways, JointPassTest, testing::ValuesIn(Ways()), NameOf);
 

@@ -2,6 +2,7 @@
 
 #include "base/status_macros.h"
 #include "fmt/format.h"
+#include "inference/kernels/cache_layout.h"
 #include "inference/model/cached_sequence.h"
 #include "inference/model/made_of_adapters.h"
 #include "inference/model/packed_adapter.h"
@@ -27,6 +28,12 @@ Model::~Model() = default;
 absl::StatusOr<std::shared_ptr<const Model>> Model::Load(std::shared_ptr<const GgufFile> file,
                                                          ModelCompute compute) {
   ASSIGN_OR_RETURN(LlamaShape shape, ReadLlamaShape(*file));
+  if (!IsCacheType(compute.cache_type, shape.head_size)) {
+    return absl::InvalidArgumentError(
+        fmt::format("keys and values cannot be kept as {}: expected F16, or Q8_0 for heads of up to 32 elements or a multiple of 32; "
+                    "this model's have {}",
+                    TensorTypeName(compute.cache_type), shape.head_size));
+  }
   return std::shared_ptr<const Model>(new Model(std::move(file), std::move(shape), std::move(compute)));
 }
 

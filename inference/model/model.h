@@ -26,19 +26,20 @@ class MadeOfAdapters;  // inference/model/made_of_adapters.h
 //
 // Without a packed form it computes exactly: f32 over the file's dequantized rows, keys and values in f32; slow, and what
 // golden files are compared with. With one it computes fast: vectors quantized to int8 where weights are quantized, keys and
-// values in halves; the mean log-probability of a text moves by less than 0.02. Either gives the same bits for any number
+// values in F16 or Q8_0; the mean log-probability of a text moves by less than 0.02. Either gives the same bits for any number
 // of threads and any cutting of the tokens into pieces.
 struct ModelCompute {
   std::shared_ptr<const PackedModel> packed;            // of the same file; null: exactly
   InstructionSet set = InstructionSet::kScalar;         // one of UsableInstructionSets
   std::shared_ptr<Workers> workers;                     // null: the calling thread alone
+  TensorType cache_type = TensorType::kF16;             // of keys and values, computing fast: kF16 or kQ8_0
 };
 
 // A Llama-family model over a mapped GGUF file. Thread-safe: immutable, but for what it remembers of adapters in use. Shares the
 // mapping.
 class Model {
  public:
-  // Errors of ReadLlamaShape. Requires compute.packed to be of `file`; checked.
+  // Errors of ReadLlamaShape; InvalidArgument for a cache type that the model's heads cannot have (IsCacheType). Requires compute.packed to be of `file`; checked.
   static absl::StatusOr<std::shared_ptr<const Model>> Load(std::shared_ptr<const GgufFile> file,
                                                            ModelCompute compute = {});
 
@@ -47,6 +48,7 @@ class Model {
   const ModelWeights& weights() const { return *weights_; }
   const PackedWeights* packed_weights() const { return packed_weights_.get(); }  // null: computes exactly
   const PackedModel* packed() const { return compute_.packed.get(); }                 // null likewise
+  TensorType cache_type() const { return compute_.cache_type; }
   Compute compute() const { return {.set = compute_.set, .workers = compute_.workers.get()}; }
 
   // What this adapter multiplies rows by, computed once while it is in use; null if it has no magnitudes. Requires one that

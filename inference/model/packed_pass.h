@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "inference/kernels/lane_kernels.h"
-#include "inference/model/half_cache.h"
+#include "inference/model/key_value_cache.h"
 #include "inference/model/model.h"
 #include "inference/model/packed_products.h"
 #include "inference/model/rotation.h"
@@ -16,11 +16,11 @@ namespace fleetune {
 // What a sequence over packed weights is between two passes.
 struct PackedState {
   std::shared_ptr<const PackedAdapter> adapter;  // null: the base alone
-  std::vector<HalfCache> layers;
+  std::vector<KeyValueCache> layers;
   uint32_t position = 0;
 };
 
-// The forward pass of CachedSequence with packed weights: the same graph, int8 products, keys and values in halves, on the
+// The forward pass of CachedSequence with packed weights: the same graph, int8 products, keys and values in F16 or Q8_0, on the
 // model's workers; for tokens of one sequence or of several, each with its own keys, values and adapter. A token's result has
 // the same bits whatever is computed beside it. Keeps its memory from one pass to the next. Not thread-safe.
 class PackedPass {

@@ -11,7 +11,7 @@ PackedSequence::PackedSequence(std::shared_ptr<const Model> model, std::shared_p
                                uint32_t max_tokens)
     : model_(std::move(model)), max_tokens_(max_tokens), pass_(*model_) {
   state_.adapter = std::move(adapter);
-  state_.layers.assign(model_->shape().layers, HalfCache(model_->shape()));
+  state_.layers.assign(model_->shape().layers, KeyValueCache(model_->shape(), model_->cache_type()));
 }
 
 absl::Status PackedSequence::Check(std::span<const int32_t> tokens) const {
@@ -44,7 +44,7 @@ absl::Status PackedSequence::AppendStates(std::span<const int32_t> tokens, std::
 void PackedSequence::KeepOnly(uint32_t position) {
   CHECK(position <= state_.position);
   state_.position = position;
-  for (HalfCache& cache : state_.layers) cache.KeepOnly(position);
+  for (KeyValueCache& cache : state_.layers) cache.KeepOnly(position);
 }
 
 std::unique_ptr<Sequence> PackedSequence::Fork(uint32_t position) const {
@@ -57,15 +57,15 @@ std::unique_ptr<Sequence> PackedSequence::Fork(uint32_t position) const {
 Bytes PackedSequence::Save() const {
   Bytes saved;
   saved.reserve(cache_bytes());
-  for (const HalfCache& cache : state_.layers) cache.AppendTo(saved);
+  for (const KeyValueCache& cache : state_.layers) cache.AppendTo(saved);
   return saved;
 }
 
 absl::Status PackedSequence::Load(uint32_t tokens, std::span<const uint8_t> saved) {
   CHECK(state_.position == 0);
-  const size_t of_layer = HalfCache::SavedBytes(model_->shape(), tokens);
+  const size_t of_layer = KeyValueCache::SavedBytes(model_->shape(), model_->cache_type(), tokens);
   RETURN_IF_ERROR(CheckLoad(tokens, max_tokens_, saved.size(), of_layer * state_.layers.size()));
-  for (HalfCache& cache : state_.layers) {
+  for (KeyValueCache& cache : state_.layers) {
     cache.Load(saved.first(of_layer));
     saved = saved.subspan(of_layer);
   }
@@ -75,7 +75,7 @@ absl::Status PackedSequence::Load(uint32_t tokens, std::span<const uint8_t> save
 
 uint64_t PackedSequence::cache_bytes() const {
   uint64_t bytes = 0;
-  for (const HalfCache& cache : state_.layers) bytes += cache.bytes();
+  for (const KeyValueCache& cache : state_.layers) bytes += cache.bytes();
   return bytes;
 }
 

@@ -110,6 +110,9 @@ TEST_F(PromptFilesTest, AFileIsOfOneModelAdapterAndWayToCompute) {
         file_, {.packed = PackedModel::InMemory(*file_), .set = UsableInstructionSets().back(), .workers = nullptr});
     EXPECT_THAT(Open(other)->Find(hello_), HasStatus(StatusCode::kNotFound, ""));
   }
+  const auto codes = *Model::Load(
+      file_, {.packed = PackedModel::InMemory(*file_), .workers = nullptr, .cache_type = TensorType::kQ8_0});
+  EXPECT_THAT(Open(codes)->Find(hello_), HasStatus(StatusCode::kNotFound, ""));
   PromptBeginning longer = hello_;
   longer.tokens.push_back(3);
   EXPECT_THAT(Open()->Find(longer), HasStatus(StatusCode::kNotFound, ""));

@@ -30,6 +30,10 @@ absl::Status Validate(const EngineOptions& options) {
     return absl::InvalidArgumentError(
         fmt::format("this machine cannot compute with {}", InstructionSetName(*options.set)));
   }
+  if (options.cache_type != TensorType::kF16 && options.cache_type != TensorType::kQ8_0) {
+    return absl::InvalidArgumentError(
+        fmt::format("keys and values: expected f16 or q8_0, got {}", TensorTypeName(options.cache_type)));
+  }
   return absl::OkStatus();
 }
 
@@ -42,6 +46,7 @@ absl::StatusOr<std::shared_ptr<const Model>> OpenModel(const std::string& path, 
   const PackedModelPlace place = {.folder = options.packed_folder,
                                   .memory_budget = options.packed_memory.value_or(HalfOfFreeMemory())};
   ASSIGN_OR_RETURN(compute.packed, FindOrPack(*file, place));
+  compute.cache_type = options.cache_type;
   compute.set = options.set.value_or(UsableInstructionSets().back());
   const size_t threads = options.threads == 0 ? UsableProcessors() : options.threads;
   if (threads > 1) compute.workers = std::make_shared<Workers>(threads);

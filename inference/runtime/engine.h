@@ -17,10 +17,11 @@ struct EngineOptions {
   uint32_t threads = 0;                     // 0: as many as this process has processors; at most 256
   std::optional<InstructionSet> set = {};   // none: the fastest that there is
   std::string packed_folder = {};           // of the packed form (inference/packed); empty: beside the model
+  TensorType cache_type = TensorType::kF16;  // of keys and values, unless exact: kF16 or kQ8_0, which takes half of the memory
   // Of a packed form in memory, where no file can be written. None: half of the memory that is free.
   std::optional<uint64_t> packed_memory = {};
 };
-// InvalidArgument for a number of threads out of range or a set that this machine lacks.
+// InvalidArgument for a number of threads out of range a set that this machine lacks, or another cache type.
 absl::Status Validate(const EngineOptions& options);
 
 // Opens the GGUF file and packs it, or finds it packed. If it can be packed nowhere, it is computed with exactly. Errors of

@@ -88,6 +88,28 @@ TEST_F(EngineTest, EveryInstructionSetIsCloseToThePlainOne) {
   }
 }
 
+TEST_F(EngineTest, KeysAndValuesOfEightBitsAreCloseAndTakeHalf) {
+  const std::string path = WriteQuantized(kWide, TensorType::kQ8_0);
+  const std::vector<double> halves = LogProbabilities(path, {});
+  const std::vector<double> codes = LogProbabilities(path, {.cache_type = TensorType::kQ8_0});
+  EXPECT_NE(codes, halves);
+  for (size_t i = 0; i < halves.size(); ++i) EXPECT_NEAR(codes[i], halves[i], 0.1 + 0.03 * std::fabs(halves[i])) << i;
+  const auto bytes = [&](TensorType type) {
+    const auto sequence = Sequence::Start(*OpenModel(path, {.cache_type = type}), nullptr, 32);
+    EXPECT_THAT((*sequence)->Append(std::vector<int32_t>{1, 2, 3}, {}), IsOk());
+    return static_cast<double>((*sequence)->cache_bytes());
+  };
+  EXPECT_EQ(bytes(TensorType::kQ8_0) / bytes(TensorType::kF16), 34.0 / 64);
+}
+
+TEST_F(EngineTest, RefusesKeysAndValuesThatItCannotKeep) {
+  EXPECT_THAT(Validate({.cache_type = TensorType::kQ4_0}), HasStatus(StatusCode::kInvalidArgument, "expected f16 or q8_0, got Q4_0"));
+  const std::string path = WriteModel({.width = 96, .heads = 2});
+  EXPECT_THAT(OpenModel(path, {.cache_type = TensorType::kQ8_0}),
+              HasStatus(StatusCode::kInvalidArgument, "heads of up to 32 elements or a multiple of 32; this model's have 48"));
+  EXPECT_THAT(OpenModel(path, {}), IsOk());
+}
+
 TEST_F(EngineTest, WithoutRoomForThePackedFormItComputesExactly) {
   const std::string path = WriteModel(kWide);
   const EngineOptions nowhere = {.packed_folder = folder_.File("none"), .packed_memory = 0};

@@ -1,10 +1,11 @@
 // The fast engine against the golden files of an independent implementation in float64: vectors in int8, keys and values in
-// halves.
+// F16.
 
 #include <cmath>
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "fmt/format.h"
 #include "gtest/gtest.h"
 #include "inference/runtime/engine.h"
 #include "inference/runtime/perplexity.h"
@@ -67,6 +68,9 @@ TEST(FastPerplexity, IsThatOfTheSameWeightsInFloats) {
     // The products of other sets have the same bits.
     const double fast = PerplexityOfText(path, {});
     EXPECT_NEAR(fast / exact, 1, limit.relative) << limit.name;
+    const double with_codes = PerplexityOfText(path, {.cache_type = TensorType::kQ8_0});
+    EXPECT_NEAR(with_codes / exact, 1, 0.006) << limit.name << ", keys and values in Q8_0";
+    RecordProperty(limit.name, fmt::format("F16 {:.5f}, Q8_0 {:.5f}", fast / exact - 1, with_codes / exact - 1));
   }
 }
 

@@ -12,6 +12,7 @@
 #include "base/status_macros.h"
 #include "fmt/format.h"
 #include "inference/kernels/machine_rates.h"
+#include "inference/model/key_value_cache.h"
 #include "inference/packed/packed_model.h"
 #include "tools/model/engine_arguments.h"
 #include "tools/model/opened_model.h"
@@ -52,6 +53,12 @@ uint64_t WeightsOfLayers(const LlamaShape& shape) {
   return weights * shape.layers;
 }
 
+// Of keys and values, that one token among those that are decoded reads on the average.
+uint64_t CacheBytes(const Model& model, const BenchArguments& arguments) {
+  const uint32_t tokens = arguments.prompt + arguments.gen / 2;
+  return KeyValueCache::SavedBytes(model.shape(), model.cache_type(), tokens) * model.shape().layers;
+}
+
 uint64_t WeightBytes(const Model& model, const PackedModel& packed) {
   uint64_t bytes = 0;
   for (const GgufTensor& tensor : model.file().tensors()) {
@@ -78,6 +85,9 @@ absl::StatusOr<nlohmann::ordered_json> Measure(const BenchArguments& arguments) 
   const MachineRates rates = MeasureMachine(compute);
   const double prefill = speeds.prefill.processor;
   const double decode = speeds.decode.processor;
+  const uint64_t weight_bytes = WeightBytes(*model, *model->packed());
+  const uint64_t cache_bytes = CacheBytes(*model, arguments);
+  const auto share_of_reading = [&](uint64_t bytes) { return decode * static_cast<double>(bytes) / rates.read_bytes; };
   nlohmann::ordered_json figures = {
       {"isa", InstructionSetName(compute.set)},
       {"threads", threads},
@@ -89,11 +99,13 @@ absl::StatusOr<nlohmann::ordered_json> Measure(const BenchArguments& arguments) 
       {"prefill_tokens_per_second_of_processor_time", prefill},
       {"decode_tokens_per_second_of_processor_time", decode},
       {"peak_rss_bytes", static_cast<uint64_t>(usage.ru_maxrss) * 1024},
-      {"weight_bytes", WeightBytes(*model, *model->packed())},
+      {"weight_bytes", weight_bytes},
+      {"cache_type", TensorTypeName(model->cache_type())},
+      {"cache_bytes", cache_bytes},
       {"read_bytes_per_second", rates.read_bytes},
       {"multiply_adds_per_second", rates.multiply_adds},
-      {"share_of_bandwidth",
-       decode * static_cast<double>(WeightBytes(*model, *model->packed())) / rates.read_bytes},
+      {"share_of_bandwidth", share_of_reading(weight_bytes + cache_bytes)},
+      {"share_of_bandwidth_by_weights", share_of_reading(weight_bytes)},
       {"share_of_product_rate",
        prefill * static_cast<double>(WeightsOfLayers(model->shape())) / rates.multiply_adds}};
   if (adapter != nullptr) {

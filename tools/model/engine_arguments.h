@@ -13,10 +13,11 @@ namespace fleetune {
 struct EngineArguments {
   uint32_t threads = 0;
   std::string set;     // empty: the fastest
+  std::string cache_type = "f16";
   std::string folder;  // of the packed form; empty: beside the model
 };
 
-// --threads, --isa, --packed
+// --threads, --isa, --packed, --cache-type
 void AddEngineOptions(CLI::App& command, EngineArguments& arguments);
 
 // InvalidArgument for an instruction set of no known name; errors of Validate.

@@ -6,16 +6,18 @@
 
 #include "base/bytes.h"
 #include "inference/gguf/llama_shape.h"
+#include "inference/kernels/cache_layout.h"
 #include "inference/kernels/instruction_set.h"
 #include "inference/kernels/lane_kernels.h"
 
 namespace fleetune {
 
-// Keys and values of one layer in halves, in blocks of 16 tokens as LaneKernels::attend reads them: those of a key-value head lie
-// together, so that its queries read memory from one place on. Grows by blocks. Not thread-safe.
-class HalfCache {
+// Keys and values of one layer in F16 or Q8_0, in blocks of 16 tokens as LaneKernels::attend reads them: those of a key-value head
+// lie together, so that its queries read memory from one place on. Grows by blocks. Not thread-safe.
+class KeyValueCache {
  public:
-  explicit HalfCache(const LlamaShape& shape);
+  // Requires IsCacheType of `type` and the shape's heads.
+  KeyValueCache(const LlamaShape& shape, TensorType type);
 
   // Of tokens `position` and on: a row of kv_heads * head_size floats each. Requires what is before to be there.
   void Append(uint32_t position, std::span<const float> keys, std::span<const float> values, InstructionSet set);
@@ -27,9 +29,9 @@ class HalfCache {
   // with it. Requires as many bytes as SavedBytes says of any number of tokens.
   void AppendTo(Bytes& saved) const;
   void Load(std::span<const uint8_t> saved);
-  static uint64_t SavedBytes(const LlamaShape& shape, uint32_t tokens);
+  static uint64_t SavedBytes(const LlamaShape& shape, TensorType type, uint32_t tokens);
 
-  uint64_t bytes() const { return of_heads_.size() * of_heads_.front().size() * sizeof(uint16_t); }
+  uint64_t bytes() const { return of_heads_.size() * of_heads_.front().size(); }
 
   // Causal attention of `tokens` tokens, `position` and on, which are in the cache: rows of heads * head_size floats in `q` and
   // `out`. In parts, to be computed in any order and beside one another: 0 .. AttentionParts(tokens) - 1.
@@ -38,12 +40,12 @@ class HalfCache {
                   std::span<float> out) const;
 
  private:
-  // Halves of one head's block: its keys, [element][token], then as many of its values, [token][element].
-  size_t block_size() const { return 2 * size_t{head_size_} * kCacheBlock; }
+  void AppendHalves(size_t head, size_t token, const uint16_t* keys, const uint16_t* values);
+  void AppendCodes(size_t head, size_t token, const float* keys, const float* values);
 
   uint32_t heads_;
-  uint32_t head_size_;
-  std::vector<std::vector<uint16_t>> of_heads_;  // of each key-value head its blocks
+  CacheLayout layout_;
+  std::vector<Bytes> of_heads_;  // of each key-value head its blocks
 };
 
 }  // namespace fleetune
