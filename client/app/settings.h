@@ -23,7 +23,7 @@ struct ApiSettings {
   std::string preference_tag = "preferences";  // of pairs, which of two answers was liked better; empty: none are kept
   uint64_t prompt_cache_megabytes = 64;   // of prompts that were read, 0 .. 100,000
   uint64_t prompt_cache_disk_megabytes = 256;  // of system prompts that outlive the daemon, sealed, 0 .. 100,000; 0: none does
-  TensorType cache_type = TensorType::kF16;  // of keys and values: kF16, or kQ8_0, which takes half of the memory
+  TensorType cache_type = TensorType::kF16;    // of keys and values: kF16, or kQ8_0, which takes half of the memory
   bool personal_by_default = true;        // a task's name means the device's own adapter on top, where there is one
 };
 

@@ -126,7 +126,8 @@ TEST(SettingsTest, TheApiIsOffAndKeepsNothingUnlessToldTo) {
   EXPECT_THAT(ParseSettings("[api]\npersonal_by_default = 1"), HasStatus(kInvalid, "api.personal_by_default"));
   EXPECT_FALSE(settings->api.keep_feedback);
   EXPECT_EQ(settings->api.cache_type, TensorType::kF16);
-  EXPECT_THAT(ParseSettings("[api]\ncache_type = \"q4_0\""), HasStatus(kInvalid, "api.cache_type: expected \"f16\" or \"q8_0\""));
+  EXPECT_THAT(ParseSettings("[api]\ncache_type = \"q4_0\""),
+              HasStatus(kInvalid, "api.cache_type: expected \"f16\" or \"q8_0\""));
   EXPECT_THAT(ParseSettings("[api]\nlisten = \"0.0.0.0:8080\""), HasStatus(kInvalid, "line 2: api.listen: expected an address of this machine"));
   EXPECT_THAT(ParseSettings("[api]\nfeedback_tag = \"\""), HasStatus(kInvalid, "api.feedback_tag"));
   EXPECT_THAT(ParseSettings("[api]\nkeep_feedback = 1"), HasStatus(kInvalid, "api.keep_feedback"));

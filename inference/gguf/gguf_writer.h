@@ -40,8 +40,8 @@ class GgufWriter {
   // The same for bytes that are made when they are written.
   void AddTensor(std::string_view name, TensorType type, std::vector<uint64_t> shape, TensorSource source);
 
-  // The file's bytes (no source may fail; checked), or written atomically to `path`; either, once. An error of a source is
-  // returned, and nothing replaced.
+  // The file's bytes (no source may fail; checked), or written atomically to `path`; either, once. An error of a source
+  // is returned, and nothing replaced.
   Bytes Finish();
   absl::Status WriteFile(const std::string& path);
 

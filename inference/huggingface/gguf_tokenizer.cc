@@ -13,7 +13,8 @@ namespace fleetune {
 namespace {
 
 // The id of the token named `text`, else `otherwise`.
-absl::StatusOr<std::optional<uint32_t>> IdOf(const TokenTable& table, const char* key, const std::optional<std::string>& text,
+absl::StatusOr<std::optional<uint32_t>> IdOf(const TokenTable& table, const char* key,
+                                             const std::optional<std::string>& text,
                                              std::optional<uint32_t> otherwise) {
   if (!text) return otherwise;
   const std::optional<int32_t> id = table.Find(*text);
@@ -44,8 +45,8 @@ void AddTokens(const TokenizerJson& tokenizer, GgufWriter& writer) {
 absl::StatusOr<std::optional<bool>> AddsBos(const TokenizerJson& tokenizer, const TokenizerConfig& config,
                                             std::optional<uint32_t> bos) {
   if (!tokenizer.before.empty() && (!bos || tokenizer.before != tokenizer.table.tokens[*bos])) {
-    return absl::InvalidArgumentError(
-        fmt::format("tokenizer.json: post_processor: expected nothing or BOS before a text, got {}", Shown(tokenizer.before)));
+    return absl::InvalidArgumentError(fmt::format(
+        "tokenizer.json: post_processor: expected nothing or BOS before a text, got {}", Shown(tokenizer.before)));
   }
   if (config.adds_bos) return config.adds_bos;
   if (tokenizer.has_template) return std::optional<bool>(!tokenizer.before.empty());

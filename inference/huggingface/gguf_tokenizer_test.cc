@@ -13,9 +13,11 @@ using nlohmann::json;
 constexpr auto kInvalid = absl::StatusCode::kInvalidArgument;
 
 TokenizerJson SmallTokenizer(const std::string& before = "", bool has_template = false) {
-  const json file = {{"added_tokens", {{{"id", 0}, {"content", "<s>"}, {"special", true}}, {{"id", 1}, {"content", "</s>"}, {"special", true}}}},
-                     {"pre_tokenizer", ByteLevelSteps("gpt-2")},
-                     {"model", {{"type", "BPE"}, {"vocab", {{"a", 2}, {"b", 3}, {"ab", 4}}}, {"merges", {"a b"}}}}};
+  const json file = {
+      {"added_tokens",
+       {{{"id", 0}, {"content", "<s>"}, {"special", true}}, {{"id", 1}, {"content", "</s>"}, {"special", true}}}},
+      {"pre_tokenizer", ByteLevelSteps("gpt-2")},
+      {"model", {{"type", "BPE"}, {"vocab", {{"a", 2}, {"b", 3}, {"ab", 4}}}, {"merges", {"a b"}}}}};
   auto tokenizer = ReadTokenizerJson(file.dump(), 5);
   EXPECT_THAT(tokenizer, IsOk());
   tokenizer->before = before;
@@ -32,8 +34,9 @@ absl::StatusOr<std::shared_ptr<const GgufFile>> Written(const TokenizerJson& tok
 }
 
 TEST(GgufTokenizerTest, TokensHaveTheirPurpose) {
-  const auto file = Written(SmallTokenizer(), {.bos = "<s>", .eos = "</s>", .pad = "</s>", .adds_bos = true, .adds_eos = true,
-                                               .chat_template = "{{ x }}"});
+  const auto file = Written(
+      SmallTokenizer(),
+      {.bos = "<s>", .eos = "</s>", .pad = "</s>", .adds_bos = true, .adds_eos = true, .chat_template = "{{ x }}"});
   ASSERT_THAT(file, IsOk());
   EXPECT_EQ(*(*file)->GetUint("tokenizer.ggml.bos_token_id"), 0u);
   EXPECT_EQ(*(*file)->GetUint("tokenizer.ggml.eos_token_id"), 1u);
@@ -60,13 +63,16 @@ TEST(GgufTokenizerTest, TheTemplateSaysWhetherBosComesFirst) {
   const TokenizerConfig config = {.bos = "<s>"};
   EXPECT_TRUE(*(*Written(SmallTokenizer("<s>", true), config))->GetBool("tokenizer.ggml.add_bos_token"));
   EXPECT_FALSE(*(*Written(SmallTokenizer("", true), config))->GetBool("tokenizer.ggml.add_bos_token"));
-  EXPECT_FALSE(*(*Written(SmallTokenizer("<s>", true), {.bos = "<s>", .adds_bos = false}))->GetBool("tokenizer.ggml.add_bos_token"));
-  EXPECT_THAT(Written(SmallTokenizer("</s>", true), config), HasStatus(kInvalid, "expected nothing or BOS before a text, got \"</s>\""));
+  EXPECT_FALSE(*(*Written(SmallTokenizer("<s>", true), {.bos = "<s>", .adds_bos = false}))
+                    ->GetBool("tokenizer.ggml.add_bos_token"));
+  EXPECT_THAT(Written(SmallTokenizer("</s>", true), config),
+              HasStatus(kInvalid, "expected nothing or BOS before a text, got \"</s>\""));
   EXPECT_THAT(Written(SmallTokenizer("<s>", true), {}), HasStatus(kInvalid, "post_processor"));
 }
 
 TEST(GgufTokenizerTest, RefusesNamesThatAreNoTokens) {
-  EXPECT_THAT(Written(SmallTokenizer(), {.bos = "<bos>"}), HasStatus(kInvalid, "bos_token: expected a token of tokenizer.json, got \"<bos>\""));
+  EXPECT_THAT(Written(SmallTokenizer(), {.bos = "<bos>"}),
+              HasStatus(kInvalid, "bos_token: expected a token of tokenizer.json, got \"<bos>\""));
   EXPECT_THAT(Written(SmallTokenizer(), {.eos = "<eos>"}), HasStatus(kInvalid, "eos_token"));
 }
 

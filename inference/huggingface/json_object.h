@@ -11,9 +11,9 @@
 
 namespace fleetune {
 
-// An object of one of a model folder's JSON files, read key by key. Owns what it reads; immutable, so thread-safe. A key whose
-// value is null counts as absent, as Hugging Face's libraries have it. Errors are InvalidArgument and name the file, the key, what
-// was expected and what came.
+// An object of one of a model folder's JSON files, read key by key. Owns what it reads; immutable, so thread-safe. A
+// key whose value is null counts as absent, as Hugging Face's libraries have it. Errors are InvalidArgument and name
+// the file, the key, what was expected and what came.
 class JsonObject {
  public:
   // InvalidArgument also for text that is no JSON object, or is nested deeper than kMaxJsonDepth.

@@ -26,9 +26,11 @@ absl::StatusOr<TokenMerge> ReadMerge(const json& merge) {
   if (merge.is_string()) {
     const auto& text = merge.get_ref<const std::string&>();
     const size_t space = text.find(' ', 1);
-    if (space != std::string::npos && space + 1 < text.size()) return TokenMerge{text.substr(0, space), text.substr(space + 1)};
+    if (space != std::string::npos && space + 1 < text.size())
+      return TokenMerge{text.substr(0, space), text.substr(space + 1)};
   }
-  if (merge.is_array() && merge.size() == 2 && merge[0].is_string() && merge[1].is_string() && merge[0] != "" && merge[1] != "") {
+  if (merge.is_array() && merge.size() == 2 && merge[0].is_string() && merge[1].is_string() && merge[0] != "" &&
+      merge[1] != "") {
     return TokenMerge{merge[0].get<std::string>(), merge[1].get<std::string>()};
   }
   return Invalid(fmt::format("expected two tokens, got {}", Shown(merge)));
@@ -43,9 +45,10 @@ absl::Status CheckSplits(const std::vector<TokenMerge>& merges, const TokenTable
     for (size_t at = Utf8CharacterSize(token); at > 0 && at < token.size(); at += Utf8CharacterSize(token.substr(at))) {
       const std::string_view left = token.substr(0, at), right = token.substr(at);
       if (table.IsNormal(left) && table.IsNormal(right) && !known.contains({left, right})) {
-        return Invalid(fmt::format("expected a merge of {} and {}, since {} is a token; got none: not learned by SentencePiece, "
-                                   "which is not supported with byte_fallback",
-                                   Shown(std::string(left)), Shown(std::string(right)), Shown(std::string(token))));
+        return Invalid(
+            fmt::format("expected a merge of {} and {}, since {} is a token; got none: not learned by SentencePiece, "
+                        "which is not supported with byte_fallback",
+                        Shown(std::string(left)), Shown(std::string(right)), Shown(std::string(token))));
       }
     }
   }
@@ -67,11 +70,12 @@ absl::StatusOr<std::vector<int32_t>> TokensMadeBy(const std::vector<TokenMerge>&
 }
 
 size_t Characters(std::string_view text) {
-  return static_cast<size_t>(std::ranges::count_if(text, [](char c) { return (static_cast<uint8_t>(c) & 0xC0) != 0x80; }));
+  return static_cast<size_t>(
+      std::ranges::count_if(text, [](char c) { return (static_cast<uint8_t>(c) & 0xC0) != 0x80; }));
 }
 
-// Whether merges stand as Hugging Face's conversion sorts those of tokens that have one score: by size of the left part, then of
-// the right one.
+// Whether merges stand as Hugging Face's conversion sorts those of tokens that have one score: by size of the left
+// part, then of the right one.
 bool IsOrderOfEqualScores(std::span<const TokenMerge> merges) {
   std::vector<std::pair<size_t, size_t>> sizes;
   for (const auto& [left, right] : merges) sizes.emplace_back(Characters(left), Characters(right));
@@ -108,10 +112,13 @@ absl::StatusOr<std::vector<float>> ScoresOf(const std::vector<TokenMerge>& merge
       end = std::max(end, last[static_cast<size_t>(made[rank])] + 1);
       scores[static_cast<size_t>(made[rank])] = score;
     }
-    const bool is_one = std::all_of(made.begin() + begin, made.begin() + end, [&](int32_t token) { return token == made[begin]; });
+    const bool is_one =
+        std::all_of(made.begin() + begin, made.begin() + end, [&](int32_t token) { return token == made[begin]; });
     if (!is_one && !IsOrderOfEqualScores(std::span(merges).subspan(begin, end - begin))) {
-      return Invalid(fmt::format("{} is made by merges that do not follow each other: not learned by SentencePiece, which is "
-                                 "not supported with byte_fallback", Shown(table.tokens[static_cast<size_t>(made[begin])])));
+      return Invalid(
+          fmt::format("{} is made by merges that do not follow each other: not learned by SentencePiece, which is "
+                      "not supported with byte_fallback",
+                      Shown(table.tokens[static_cast<size_t>(made[begin])])));
     }
     score -= 1;
     begin = end;

@@ -33,8 +33,8 @@ TEST(MergesTest, InBothForms) {
 }
 
 TEST(MergesTest, RefusesWhatIsNoPair) {
-  for (const json& merge : {json("ab"), json(""), json("a "), json(" a"), json(1), json({"a"}), json({"a", "b", "c"}), json({"a", 1}),
-                            json({"", "b"})}) {
+  for (const json& merge : {json("ab"), json(""), json("a "), json(" a"), json(1), json({"a"}), json({"a", "b", "c"}),
+                            json({"a", 1}), json({"", "b"})}) {
     EXPECT_THAT(Read(json::array({merge})), HasStatus(kInvalid, "model.merges: expected two tokens, got")) << merge;
   }
   EXPECT_THAT(Read(5), HasStatus(kInvalid, "merges: expected a list"));
@@ -51,15 +51,18 @@ TEST(MergesTest, WhatIsMadeFirstHasTheBestScore) {
 TEST(MergesTest, RefusesMergesThatNoScoresStandFor) {
   const TokenTable table = TableOf({"a", "b", "c", "ab", "bc", "abc"});
   // Whoever knows only tokens and scores would join ab and c.
-  EXPECT_THAT(ScoresOf({{"b", "c"}, {"a", "b"}, {"a", "bc"}}, table), HasStatus(kInvalid, R"(a merge of "ab" and "c", since "abc")"));
-  EXPECT_THAT(ScoresOf({{"a", "bc"}, {"a", "b"}, {"b", "c"}, {"ab", "c"}}, table), HasStatus(kInvalid, "do not follow each other"));
+  EXPECT_THAT(ScoresOf({{"b", "c"}, {"a", "b"}, {"a", "bc"}}, table),
+              HasStatus(kInvalid, R"(a merge of "ab" and "c", since "abc")"));
+  EXPECT_THAT(ScoresOf({{"a", "bc"}, {"a", "b"}, {"b", "c"}, {"ab", "c"}}, table),
+              HasStatus(kInvalid, "do not follow each other"));
   EXPECT_THAT(ScoresOf({{"a", "c"}}, table), HasStatus(kInvalid, R"(got "a" and "c")"));
   EXPECT_THAT(ScoresOf({{"x", "c"}}, table), HasStatus(kInvalid, R"(got "x" and "c")"));
 }
 
 TEST(MergesTest, TokensOfOneScoreAreMadeInTurns) {
   const TokenTable table = TableOf({"a", "aa", "aaa", "aaaa", "b", "ab"});
-  const std::vector<TokenMerge> largest_first = {{"a", "b"}, {"aaa", "a"}, {"aa", "aa"}, {"aa", "a"}, {"a", "aaa"}, {"a", "aa"}, {"a", "a"}};
+  const std::vector<TokenMerge> largest_first = {{"a", "b"},   {"aaa", "a"}, {"aa", "aa"}, {"aa", "a"},
+                                                 {"a", "aaa"}, {"a", "aa"},  {"a", "a"}};
   const auto scores = ScoresOf(largest_first, table);
   ASSERT_THAT(scores, IsOk());
   EXPECT_THAT(*scores, ElementsAre(0, -2, -1, -1, 0, 0));  // aa once the others are made

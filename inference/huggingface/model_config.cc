@@ -118,8 +118,8 @@ absl::Status CheckLayerTypes(const JsonObject& config, bool has_window) {
   const json* types = config.Find("layer_types");
   if (types == nullptr) return absl::OkStatus();
   const bool known = types->is_array() && std::ranges::all_of(*types, [has_window](const json& type) {
-    return type == "full_attention" || (has_window && type == "sliding_attention");
-  });
+                       return type == "full_attention" || (has_window && type == "sliding_attention");
+                     });
   return known ? absl::OkStatus() : config.Unexpected("layer_types", "\"full_attention\" everywhere");
 }
 

@@ -14,22 +14,23 @@ constexpr auto kInvalid = absl::StatusCode::kInvalidArgument;
 
 // As published with SmolLM2-135M.
 json SmolLm2() {
-  return json::parse(R"({"architectures": ["LlamaForCausalLM"], "attention_bias": false, "attention_dropout": 0.0,
-    "bos_token_id": 0, "eos_token_id": 0, "hidden_act": "silu", "hidden_size": 576, "initializer_range": 0.041666666666666664,
+  return json::parse(R"({"architectures": ["LlamaForCausalLM"], "attention_bias": false, "attention_dropout": 0.0, "bos_token_id": 0,
+    "eos_token_id": 0, "hidden_act": "silu", "hidden_size": 576, "initializer_range": 0.041666666666666664,
     "intermediate_size": 1536, "is_llama_config": true, "max_position_embeddings": 8192, "model_type": "llama",
-    "num_attention_heads": 9, "num_hidden_layers": 30, "num_key_value_heads": 3, "pretraining_tp": 1, "rms_norm_eps": 1e-05,
-    "rope_interleaved": false, "rope_scaling": null, "rope_theta": 100000, "tie_word_embeddings": true,
-    "torch_dtype": "bfloat16", "transformers_version": "4.40.1", "use_cache": true, "vocab_size": 49152})");
+    "num_attention_heads": 9, "num_hidden_layers": 30, "num_key_value_heads": 3, "pretraining_tp": 1,
+    "rms_norm_eps": 1e-05, "rope_interleaved": false, "rope_scaling": null, "rope_theta": 100000,
+    "tie_word_embeddings": true, "torch_dtype": "bfloat16", "transformers_version": "4.40.1", "use_cache": true,
+    "vocab_size": 49152})");
 }
 
 // As published with Qwen2.5-0.5B-Instruct.
 json Qwen2() {
-  return json::parse(R"({"architectures": ["Qwen2ForCausalLM"], "attention_dropout": 0.0, "bos_token_id": 151643,
-    "eos_token_id": 151645, "hidden_act": "silu", "hidden_size": 896, "initializer_range": 0.02, "intermediate_size": 4864,
+  return json::parse(R"({"architectures": ["Qwen2ForCausalLM"], "attention_dropout": 0.0, "bos_token_id": 151643, "eos_token_id":
+    151645, "hidden_act": "silu", "hidden_size": 896, "initializer_range": 0.02, "intermediate_size": 4864,
     "max_position_embeddings": 32768, "max_window_layers": 21, "model_type": "qwen2", "num_attention_heads": 14,
-    "num_hidden_layers": 24, "num_key_value_heads": 2, "rms_norm_eps": 1e-06, "rope_theta": 1000000.0, "sliding_window": 32768,
-    "tie_word_embeddings": true, "torch_dtype": "bfloat16", "use_cache": true, "use_sliding_window": false,
-    "vocab_size": 151936})");
+    "num_hidden_layers": 24, "num_key_value_heads": 2, "rms_norm_eps": 1e-06, "rope_theta": 1000000.0,
+    "sliding_window": 32768, "tie_word_embeddings": true, "torch_dtype": "bfloat16", "use_cache": true,
+    "use_sliding_window": false, "vocab_size": 151936})");
 }
 
 json Mistral() {
@@ -145,7 +146,8 @@ TEST(ModelConfigTest, RefusesByNameWhatIsNotComputed) {
       {"intermediate_size", 0}, {"num_attention_heads", 0}, {"num_key_value_heads", 2}, {"num_key_value_heads", 0},
       {"rms_norm_eps", 0}, {"rms_norm_eps", 1}, {"rms_norm_eps", "small"}, {"rope_theta", 0.5}, {"rope_theta", 1e31},
       {"tie_word_embeddings", 1}, {"partial_rotary_factor", 0.5},
-      {"rope_scaling", {{"rope_type", "llama3"}, {"factor", 32.0}}}, {"rope_scaling", {{"type", "linear"}}}, {"rope_scaling", 2},
+      {"rope_scaling", {{"rope_type", "llama3"}, {"factor", 32.0}}}, {"rope_scaling", {{"type", "linear"}}},
+      {"rope_scaling", 2},
       {"bos_token_id", 49152}, {"eos_token_id", "x"}, {"pad_token_id", 1.5},
       {"layer_types", {"sliding_attention"}}, {"layer_types", 1}};
   for (const auto& [key, value] : cases) {

@@ -35,9 +35,12 @@ absl::StatusOr<std::string> ReadOptionalText(const std::string& folder, const ch
 
 TensorType GgufTypeOf(SafetensorsType type) {
   switch (type) {
-    case SafetensorsType::kF16: return TensorType::kF16;
-    case SafetensorsType::kBF16: return TensorType::kBF16;
-    case SafetensorsType::kF32: break;
+    case SafetensorsType::kF16:
+      return TensorType::kF16;
+    case SafetensorsType::kBF16:
+      return TensorType::kBF16;
+    case SafetensorsType::kF32:
+      break;
   }
   return TensorType::kF32;
 }
@@ -66,7 +69,8 @@ absl::Status WriteMatrix(const ModelTensor& tensor, const SafetensorsTensor& sto
   for (uint64_t begin = 0; begin < tensor.rows; begin += rows_at_once) {
     const uint64_t count = std::min(rows_at_once, tensor.rows - begin);
     for (uint64_t i = 0; i < count; ++i) {
-      std::memcpy(rows.data() + i * row_bytes, stored.data.data() + SourceRow(tensor, begin + i) * row_bytes, row_bytes);
+      std::memcpy(rows.data() + i * row_bytes, stored.data.data() + SourceRow(tensor, begin + i) * row_bytes,
+                  row_bytes);
     }
     RETURN_IF_ERROR(sink(std::span(rows).first(count * row_bytes)));
   }
@@ -100,8 +104,8 @@ absl::Status ModelFolder::FindTensors() {
   }
   for (const SafetensorsTensor* stored : weights_.tensors()) {
     if (used.contains(stored) || IsSuperfluous(stored->name, config_.shape)) continue;
-    return absl::InvalidArgumentError(
-        fmt::format("tensor {} is not supported: no part of the model that config.json describes", Shown(stored->name)));
+    return absl::InvalidArgumentError(fmt::format(
+        "tensor {} is not supported: no part of the model that config.json describes", Shown(stored->name)));
   }
   return absl::OkStatus();
 }

@@ -15,17 +15,18 @@
 
 namespace fleetune {
 
-// A Hugging Face model folder of a Llama-family model, read and checked whole: config.json, tokenizer.json, tokenizer_config.json
-// and chat_template.jinja (both optional), and the weights in safetensors files, which stay mapped. Immutable, so thread-safe.
-// Which folders are read, and what becomes of them: docs/formats/huggingface_folder.md.
+// A Hugging Face model folder of a Llama-family model, read and checked whole: config.json, tokenizer.json,
+// tokenizer_config.json and chat_template.jinja (both optional), and the weights in safetensors files, which stay
+// mapped. Immutable, so thread-safe. Which folders are read, and what becomes of them:
+// docs/formats/huggingface_folder.md.
 class ModelFolder {
  public:
-  // NotFound (a file is missing), InvalidArgument (by file and key, or a tensor that is missing, of another shape, or no part of such
-  // a model), DataLoss (cut off), ResourceExhausted (a file over its limit).
+  // NotFound (a file is missing), InvalidArgument (by file and key, or a tensor that is missing, of another shape, or
+  // no part of such a model), DataLoss (cut off), ResourceExhausted (a file over its limit).
   static absl::StatusOr<ModelFolder> Open(const std::string& path);
 
-  // Writes it as a GGUF file, atomically: matrices in their own type, norms and biases in F32. Holds a few megabytes of weights at a
-  // time.
+  // Writes it as a GGUF file, atomically: matrices in their own type, norms and biases in F32. Holds a few megabytes of
+  // weights at a time.
   absl::Status WriteGguf(const std::string& path) const;
 
  private:

@@ -58,7 +58,8 @@ TEST_F(ModelFolderTest, IsTheModelItWasMadeOf) {
     const auto before = ReadLlamaShape(*original_), after = ReadLlamaShape(**written);
     ASSERT_THAT(after, IsOk());
     EXPECT_EQ(ConfigJsonOf(*after), ConfigJsonOf(*before));
-    for (const char* key : {"tokenizer.ggml.tokens"}) EXPECT_EQ(*(*written)->GetStrings(key), *original_->GetStrings(key));
+    for (const char* key : {"tokenizer.ggml.tokens"})
+      EXPECT_EQ(*(*written)->GetStrings(key), *original_->GetStrings(key));
     EXPECT_EQ(*(*written)->GetInts("tokenizer.ggml.token_type"), *original_->GetInts("tokenizer.ggml.token_type"));
     for (const char* key : {"bos", "eos", "unknown"}) {
       const std::string id = fmt::format("tokenizer.ggml.{}_token_id", key);
@@ -122,7 +123,8 @@ TEST_F(ModelFolderTest, EachFileMustBeThereAndWhole) {
 TEST_F(ModelFolderTest, WeightsMustFitTheConfiguration) {
   ASSERT_THAT(OpenFolderOf({}), IsOk());
   EXPECT_THAT(WithChanged("config.json", [](json& config) { config["intermediate_size"] = 13; }),
-              HasStatus(StatusCode::kInvalidArgument, "model.layers.0.mlp.gate_proj.weight: expected 13 x 8 by config.json, got 12 x 8"));
+              HasStatus(StatusCode::kInvalidArgument,
+                        "model.layers.0.mlp.gate_proj.weight: expected 13 x 8 by config.json, got 12 x 8"));
   EXPECT_THAT(WithChanged("config.json", [](json& config) { config["num_hidden_layers"] = 3; }),
               HasStatus(StatusCode::kInvalidArgument, "tensor model.layers.2.input_layernorm.weight is missing"));
   EXPECT_THAT(WithChanged("config.json", [](json& config) { config["num_hidden_layers"] = 1; }),
@@ -140,10 +142,11 @@ TEST_F(ModelFolderTest, WeightsMustFitTheConfiguration) {
 
 TEST_F(ModelFolderTest, SaysBeforeItWritesWhatTheReaderOfGgufWouldRefuse) {
   ASSERT_THAT(OpenFolderOf({}), IsOk());
-  EXPECT_THAT(WithChanged("tokenizer.json", [](json& tokenizer) {
-                tokenizer["model"]["vocab"].erase("<0x41>");
-                tokenizer["model"]["vocab"][std::string(5000, 'x')] = 3 + 0x41;
-              }),
+  EXPECT_THAT(WithChanged("tokenizer.json",
+                          [](json& tokenizer) {
+                            tokenizer["model"]["vocab"].erase("<0x41>");
+                            tokenizer["model"]["vocab"][std::string(5000, 'x')] = 3 + 0x41;
+                          }),
               HasStatus(StatusCode::kResourceExhausted, "at most 4096 are allowed"));
 }
 

@@ -9,10 +9,14 @@ namespace {
 
 class TensorList {
  public:
-  explicit TensorList(const LlamaShape& shape) : shape_(shape), is_permuted_(shape.rope_pairing == RopePairing::kInterleaved) {}
+  explicit TensorList(const LlamaShape& shape)
+      : shape_(shape), is_permuted_(shape.rope_pairing == RopePairing::kInterleaved) {}
 
   std::vector<ModelTensor> Make() {
-    Add({.name = "model.embed_tokens.weight", .gguf_name = "token_embd.weight", .rows = shape_.vocabulary, .columns = shape_.width});
+    Add({.name = "model.embed_tokens.weight",
+         .gguf_name = "token_embd.weight",
+         .rows = shape_.vocabulary,
+         .columns = shape_.width});
     for (uint32_t layer = 0; layer < shape_.layers; ++layer) AddLayer(layer);
     Add({.name = "model.norm.weight", .gguf_name = "output_norm.weight", .columns = shape_.width, .is_vector = true});
     if (!shape_.tied_output) {

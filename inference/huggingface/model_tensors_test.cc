@@ -12,7 +12,8 @@ namespace fleetune {
 namespace {
 
 TEST(ModelTensorsTest, AreThoseThatTheGgufReaderExpects) {
-  for (const TinyLlama& model : {TinyLlama{}, TinyLlama{.tied_output = false}, TinyLlama{.architecture = "qwen2", .qkv_bias = true}}) {
+  for (const TinyLlama& model :
+       {TinyLlama{}, TinyLlama{.tied_output = false}, TinyLlama{.architecture = "qwen2", .qkv_bias = true}}) {
     const auto file = GgufFile::FromBytes(model.ToBytes());
     const auto shape = ReadLlamaShape(**file);
     ASSERT_THAT(shape, IsOk());
@@ -30,8 +31,15 @@ TEST(ModelTensorsTest, AreThoseThatTheGgufReaderExpects) {
 }
 
 TEST(ModelTensorsTest, RowsOfQAndKAreInterleavedWithinTheirHeads) {
-  const LlamaShape llama{.architecture = "llama", .vocabulary = 9, .context = 1, .width = 12, .layers = 1, .heads = 3,
-                         .kv_heads = 1, .head_size = 4, .feed_forward = 2};
+  const LlamaShape llama{.architecture = "llama",
+                         .vocabulary = 9,
+                         .context = 1,
+                         .width = 12,
+                         .layers = 1,
+                         .heads = 3,
+                         .kv_heads = 1,
+                         .head_size = 4,
+                         .feed_forward = 2};
   const auto rows_of = [](const LlamaShape& shape, const char* name) {
     const std::vector<ModelTensor> tensors = TensorsOf(shape);
     const auto tensor = std::ranges::find(tensors, std::string(name), &ModelTensor::gguf_name);

@@ -27,7 +27,8 @@ bool IsOfType(const json& step, std::string_view type) {
 }
 
 // The steps of a normalizer or pre-tokenizer, with sequences taken apart.
-absl::StatusOr<std::vector<json>> StepsOf(const JsonObject& tokenizer, std::string_view key, std::string_view list_key) {
+absl::StatusOr<std::vector<json>> StepsOf(const JsonObject& tokenizer, std::string_view key,
+                                          std::string_view list_key) {
   const json* value = tokenizer.Find(key);
   if (value == nullptr) return std::vector<json>();
   if (!IsOfType(*value, "Sequence")) return std::vector<json>{*value};
@@ -46,7 +47,8 @@ json ValueOr(const json& step, const char* key, json otherwise) {
 
 // The expression at whose matches a step of a byte-level pre-tokenizer cuts; empty if it cuts nowhere.
 absl::StatusOr<std::string> PatternOf(const json& step) {
-  if (IsOfType(step, "Split") && ValueOr(step, "behavior", nullptr) == "Isolated" && ValueOr(step, "invert", false) == false) {
+  if (IsOfType(step, "Split") && ValueOr(step, "behavior", nullptr) == "Isolated" &&
+      ValueOr(step, "invert", false) == false) {
     const json pattern = ValueOr(step, "pattern", nullptr);
     if (pattern.is_object() && pattern.contains("Regex") && pattern["Regex"].is_string()) {
       return pattern["Regex"].get<std::string>();

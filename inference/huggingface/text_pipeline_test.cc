@@ -11,7 +11,8 @@ using nlohmann::json;
 
 constexpr auto kInvalid = absl::StatusCode::kInvalidArgument;
 
-absl::StatusOr<TextPipeline> Read(const json& normalizer, const json& pre_tokenizer, const json& model = json::object()) {
+absl::StatusOr<TextPipeline> Read(const json& normalizer, const json& pre_tokenizer,
+                                  const json& model = json::object()) {
   const json file = {{"normalizer", normalizer}, {"pre_tokenizer", pre_tokenizer}, {"model", model}};
   const auto parsed = JsonObject::Parse(file.dump(), "tokenizer.json");
   EXPECT_THAT(parsed, IsOk());
@@ -62,7 +63,8 @@ TEST(TextPipelineTest, RefusesByteLevelStepsThatNoGgufTokenizerHas) {
   steps = ByteLevelSteps("smollm");
   std::swap(steps["pretokenizers"][0], steps["pretokenizers"][1]);
   EXPECT_THAT(Read(nullptr, steps), HasStatus(kInvalid, "ByteLevel as the last step"));
-  EXPECT_THAT(Read({{"type", "Lowercase"}}, ByteLevelSteps("gpt-2")), HasStatus(kInvalid, "normalizer: expected none, or NFC"));
+  EXPECT_THAT(Read({{"type", "Lowercase"}}, ByteLevelSteps("gpt-2")),
+              HasStatus(kInvalid, "normalizer: expected none, or NFC"));
   EXPECT_THAT(Read(nullptr, {{"type", "Sequence"}}), HasStatus(kInvalid, "a sequence with pretokenizers"));
   EXPECT_THAT(Read(nullptr, {{"type", "Sequence"}, {"pretokenizers", std::vector<int>(101, 1)}}),
               HasStatus(kInvalid, "a sequence with pretokenizers"));

@@ -9,7 +9,9 @@ namespace {
 
 using nlohmann::json;
 
-absl::Status Invalid(std::string message) { return absl::InvalidArgumentError("tokenizer.json: " + std::move(message)); }
+absl::Status Invalid(std::string message) {
+  return absl::InvalidArgumentError("tokenizer.json: " + std::move(message));
+}
 
 class TableReader {
  public:
@@ -22,7 +24,8 @@ class TableReader {
     for (const auto& [text, id] : vocabulary.items()) {
       ASSIGN_OR_RETURN(const size_t at, ReadId(text, id));
       if (taken_[at]) {
-        return Invalid(fmt::format("model.vocab: {} has the id {}, as {} has", Shown(text), at, Shown(table_.tokens[at])));
+        return Invalid(
+            fmt::format("model.vocab: {} has the id {}, as {} has", Shown(text), at, Shown(table_.tokens[at])));
       }
       Set(at, text, TokenType::kNormal);
     }
@@ -31,8 +34,8 @@ class TableReader {
 
   absl::Status AddAdded(const json& token) {
     const auto text = token.is_object() ? token.find("content") : token.end();
-    if (!token.is_object() || text == token.end() || !text->is_string() || text->get_ref<const std::string&>().empty() ||
-        !token.contains("id")) {
+    if (!token.is_object() || text == token.end() || !text->is_string() ||
+        text->get_ref<const std::string&>().empty() || !token.contains("id")) {
       return Invalid(fmt::format("added_tokens: expected an object with id and content, got {}", Shown(token)));
     }
     for (const char* flag : {"lstrip", "rstrip", "single_word"}) {

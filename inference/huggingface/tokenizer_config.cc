@@ -20,7 +20,8 @@ absl::StatusOr<std::string> ReadChatTemplate(const JsonObject& config) {
   const json* value = config.Find("chat_template");
   if (value == nullptr || !value->is_array()) return config.TextOr("chat_template", "");
   for (const json& named : *value) {
-    if (!named.is_object() || !named.contains("name") || !named.contains("template") || !named["template"].is_string()) {
+    if (!named.is_object() || !named.contains("name") || !named.contains("template") ||
+        !named["template"].is_string()) {
       return config.Unexpected("chat_template", "a text, or a list of names and templates");
     }
     if (named["name"] == "default") return named["template"].get<std::string>();

@@ -12,7 +12,7 @@ namespace fleetune {
 struct TokenizerConfig {
   std::optional<std::string> bos = {}, eos = {}, pad = {};  // texts of tokens
   std::optional<bool> adds_bos = {}, adds_eos = {};
-  std::string chat_template = {};                           // of several the one named "default"
+  std::string chat_template = {};  // of several the one named "default"
 };
 
 // InvalidArgument for text that is no such file, by key.

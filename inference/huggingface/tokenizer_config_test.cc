@@ -39,8 +39,9 @@ TEST(TokenizerConfigTest, RefusesByKey) {
     EXPECT_THAT(ReadTokenizerConfig(text), HasStatus(kInvalid, "tokenizer_config.json: bos_token")) << text;
   }
   EXPECT_THAT(ReadTokenizerConfig(R"({"add_bos_token": "yes"})"), HasStatus(kInvalid, "add_bos_token"));
-  for (const char* text : {R"({"chat_template": 1})", R"({"chat_template": [1]})", R"({"chat_template": [{"name": "default"}]})",
-                           R"({"chat_template": [{"name": "default", "template": 1}]})"}) {
+  for (const char* text :
+       {R"({"chat_template": 1})", R"({"chat_template": [1]})", R"({"chat_template": [{"name": "default"}]})",
+        R"({"chat_template": [{"name": "default", "template": 1}]})"}) {
     EXPECT_THAT(ReadTokenizerConfig(text), HasStatus(kInvalid, "tokenizer_config.json: chat_template")) << text;
   }
   EXPECT_THAT(ReadTokenizerConfig("[]"), HasStatus(kInvalid, "tokenizer_config.json: expected a JSON object"));

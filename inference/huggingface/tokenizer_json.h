@@ -25,8 +25,8 @@ struct TokenizerJson {
   std::string before, after;
 };
 
-// `rows`: of the embedding. InvalidArgument for what no GGUF tokenizer does, by name: another model than BPE, a step of the text
-// pipeline, an added token that takes spaces, merges that no scores stand for.
+// `rows`: of the embedding. InvalidArgument for what no GGUF tokenizer does, by name: another model than BPE, a step of
+// the text pipeline, an added token that takes spaces, merges that no scores stand for.
 absl::StatusOr<TokenizerJson> ReadTokenizerJson(std::string_view text, uint32_t rows);
 
 }  // namespace fleetune

@@ -18,8 +18,13 @@ json ByteLevel() {
           {"normalizer", nullptr},
           {"pre_tokenizer", ByteLevelSteps("gpt-2")},
           {"post_processor", nullptr},
-          {"model", {{"type", "BPE"}, {"dropout", nullptr}, {"unk_token", nullptr}, {"continuing_subword_prefix", ""},
-                     {"vocab", {{"a", 1}, {"b", 2}, {"ab", 3}}}, {"merges", {"a b"}}}}};
+          {"model",
+           {{"type", "BPE"},
+            {"dropout", nullptr},
+            {"unk_token", nullptr},
+            {"continuing_subword_prefix", ""},
+            {"vocab", {{"a", 1}, {"b", 2}, {"ab", 3}}},
+            {"merges", {"a b"}}}}};
 }
 
 json SentencePiece() {
@@ -64,7 +69,8 @@ TEST(TokenizerJsonTest, ATemplateSaysWhatStandsAroundAText) {
   EXPECT_TRUE(read->has_template);
   EXPECT_EQ(read->before, "<s>");
   EXPECT_EQ(read->after, "</s>");
-  file["post_processor"] = {{"type", "Sequence"}, {"processors", {{{"type", "ByteLevel"}}, Template(json::array({kText}))}}};
+  file["post_processor"] = {{"type", "Sequence"},
+                            {"processors", {{{"type", "ByteLevel"}}, Template(json::array({kText}))}}};
   read = Read(file);
   ASSERT_THAT(read, IsOk());
   EXPECT_TRUE(read->has_template);
@@ -75,8 +81,15 @@ TEST(TokenizerJsonTest, ATemplateSaysWhatStandsAroundAText) {
 
 TEST(TokenizerJsonTest, RefusesOtherProcessors) {
   json file = ByteLevel();
-  const json cases[] = {{{"type", "BertProcessing"}}, Template(1), Template(json::array({1})), Template({{{"SpecialToken", 5}}}), json(3), json::array(),
-                        {{"type", "Sequence"}, {"processors", {Template(json::array({kText})), Template(json::array({kText}))}}}, {{"type", "Sequence"}}};
+  const json cases[] = {
+      {{"type", "BertProcessing"}},
+      Template(1),
+      Template(json::array({1})),
+      Template({{{"SpecialToken", 5}}}),
+      json(3),
+      json::array(),
+      {{"type", "Sequence"}, {"processors", {Template(json::array({kText})), Template(json::array({kText}))}}},
+      {{"type", "Sequence"}}};
   for (const json& processor : cases) {
     file["post_processor"] = processor;
     EXPECT_THAT(Read(file), HasStatus(kInvalid, "tokenizer.json: post_processor")) << processor;
@@ -84,9 +97,15 @@ TEST(TokenizerJsonTest, RefusesOtherProcessors) {
 }
 
 TEST(TokenizerJsonTest, RefusesOtherModelsByName) {
-  const std::pair<const char*, json> cases[] = {{"type", "Unigram"}, {"type", nullptr}, {"continuing_subword_prefix", "##"},
-                                                {"end_of_word_suffix", "</w>"}, {"dropout", 0.1}, {"unk_token", 5},
-                                                {"ignore_merges", "x"}, {"merges", nullptr}, {"vocab", nullptr}};
+  const std::pair<const char*, json> cases[] = {{"type", "Unigram"},
+                                                {"type", nullptr},
+                                                {"continuing_subword_prefix", "##"},
+                                                {"end_of_word_suffix", "</w>"},
+                                                {"dropout", 0.1},
+                                                {"unk_token", 5},
+                                                {"ignore_merges", "x"},
+                                                {"merges", nullptr},
+                                                {"vocab", nullptr}};
   for (const auto& [key, value] : cases) {
     json file = ByteLevel();
     file["model"][key] = value;

@@ -1,12 +1,13 @@
-// The vocabulary vectors through tokenizer.json: a published vocabulary written as Hugging Face's file, read, and written as GGUF
-// again gives the same tokens. Left out where the data is absent.
+// The vocabulary vectors through tokenizer.json: a published vocabulary written as Hugging Face's file, read, and
+// written as GGUF again gives the same tokens. Left out where the data is absent.
+
+#include "tests/support/vocabulary_vectors.h"
 
 #include "gtest/gtest.h"
 #include "inference/huggingface/gguf_tokenizer.h"
 #include "inference/tokenizer/tokenizer.h"
 #include "tests/support/huggingface_files.h"
 #include "tests/support/status_matchers.h"
-#include "tests/support/vocabulary_vectors.h"
 
 namespace fleetune {
 namespace {
@@ -36,7 +37,8 @@ TEST_P(VocabularyVectorsTest, EveryTextHasItsTokens) {
   for (size_t i = 0; i < inputs.size(); ++i) EXPECT_EQ((*tokenizer)->Encode(inputs[i], {}), outputs[i]) << inputs[i];
 }
 
-INSTANTIATE_TEST_SUITE_P(Vocabularies, VocabularyVectorsTest, testing::Values("gpt-2", "llama-spm", "phi-3", "qwen2", "starcoder"),
+INSTANTIATE_TEST_SUITE_P(Vocabularies, VocabularyVectorsTest,
+                         testing::Values("gpt-2", "llama-spm", "phi-3", "qwen2", "starcoder"),
                          [](const auto& vocabulary) {
                            std::string name = vocabulary.param;
                            std::replace(name.begin(), name.end(), '-', '_');

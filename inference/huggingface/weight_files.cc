@@ -38,8 +38,8 @@ absl::StatusOr<WeightIndex> ReadWeightIndex(std::string_view text) {
   for (const auto& [tensor, file] : map->items()) {
     if (!file.is_string() || !IsPlainName(file.get_ref<const std::string&>())) {
       return absl::InvalidArgumentError(
-          fmt::format("{}: weight_map: expected the name of a .safetensors file in the same folder for {}, got {}", kIndex,
-                      Shown(tensor), Shown(file)));
+          fmt::format("{}: weight_map: expected the name of a .safetensors file in the same folder for {}, got {}",
+                      kIndex, Shown(tensor), Shown(file)));
     }
     index.tensors.emplace_back(tensor, file.get<std::string>());
     files.insert(index.tensors.back().second);
@@ -58,8 +58,8 @@ absl::Status WeightFiles::AddShard(const std::string& folder, const std::string&
   shards_.push_back(std::make_unique<const Shard>(Shard{std::move(mapping), *std::move(file)}));
   for (const SafetensorsTensor& tensor : shards_.back()->file.tensors()) {
     if (!index_.try_emplace(tensor.name, &tensor).second) {
-      return InFile(name, absl::InvalidArgumentError(
-                              fmt::format("tensor {} is in another file, too", Shown(tensor.name))));
+      return InFile(name,
+                    absl::InvalidArgumentError(fmt::format("tensor {} is in another file, too", Shown(tensor.name))));
     }
     tensors_.push_back(&tensor);
   }
@@ -73,14 +73,16 @@ absl::StatusOr<WeightFiles> WeightFiles::Open(const std::string& folder) {
     return files;
   }
   if (!std::filesystem::exists(folder + "/" + kIndex)) {
-    return absl::NotFoundError(fmt::format("{} has neither {} nor {}; weights in other formats are not read", folder, kWhole, kIndex));
+    return absl::NotFoundError(
+        fmt::format("{} has neither {} nor {}; weights in other formats are not read", folder, kWhole, kIndex));
   }
   ASSIGN_OR_RETURN(const Bytes text, ReadFile(folder + "/" + kIndex, kMaxIndexBytes));
   ASSIGN_OR_RETURN(const WeightIndex index, ReadWeightIndex(AsText(text)));
   for (const std::string& name : index.files) RETURN_IF_ERROR(files.AddShard(folder, name));
   for (const auto& [tensor, file] : index.tensors) {
     if (files.Find(tensor) == nullptr) {
-      return absl::DataLossError(fmt::format("{}: tensor {} is missing, which {} promises", file, Shown(tensor), kIndex));
+      return absl::DataLossError(
+          fmt::format("{}: tensor {} is missing, which {} promises", file, Shown(tensor), kIndex));
     }
   }
   return files;

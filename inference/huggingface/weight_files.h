@@ -12,12 +12,13 @@
 
 namespace fleetune {
 
-// The weights of a Hugging Face model folder, mapped: model.safetensors, or the files that model.safetensors.index.json names.
-// Immutable, so thread-safe.
+// The weights of a Hugging Face model folder, mapped: model.safetensors, or the files that model.safetensors.index.json
+// names. Immutable, so thread-safe.
 class WeightFiles {
  public:
-  // NotFound (neither file, or one that the index names), DataLoss (cut off, or without a tensor that the index promises),
-  // InvalidArgument (an index that is none, a name twice); errors of SafetensorsFile::Parse. Messages name the file.
+  // NotFound (neither file, or one that the index names), DataLoss (cut off, or without a tensor that the index
+  // promises), InvalidArgument (an index that is none, a name twice); errors of SafetensorsFile::Parse. Messages name
+  // the file.
   static absl::StatusOr<WeightFiles> Open(const std::string& folder);
 
   // In the order of their files and bytes; views that live as long as this.
@@ -47,8 +48,8 @@ struct WeightIndex {
 
 inline constexpr size_t kMaxWeightFiles = 1000;
 
-// model.safetensors.index.json. InvalidArgument for text that is none, and for files outside the folder; ResourceExhausted over
-// kMaxWeightFiles.
+// model.safetensors.index.json. InvalidArgument for text that is none, and for files outside the folder;
+// ResourceExhausted over kMaxWeightFiles.
 absl::StatusOr<WeightIndex> ReadWeightIndex(std::string_view text);
 
 }  // namespace fleetune

@@ -42,7 +42,8 @@ TEST_F(WeightFilesTest, OneFile) {
 TEST_F(WeightFilesTest, ThoseOfAnIndex) {
   WriteShard("model-00001-of-00002.safetensors", {"a"});
   WriteShard("model-00002-of-00002.safetensors", {"b", "c"});
-  WriteIndex({{"a", "model-00001-of-00002.safetensors"}, {"b", "model-00002-of-00002.safetensors"},
+  WriteIndex({{"a", "model-00001-of-00002.safetensors"},
+              {"b", "model-00002-of-00002.safetensors"},
               {"c", "model-00002-of-00002.safetensors"}});
   const auto files = Open();
   ASSERT_THAT(files, IsOk());
@@ -63,23 +64,26 @@ TEST_F(WeightFilesTest, AnIndexMustKeepItsPromises) {
 }
 
 TEST_F(WeightFilesTest, SaysWhatIsMissingOrCut) {
-  EXPECT_THAT(Open(), HasStatus(StatusCode::kNotFound, "has neither model.safetensors nor model.safetensors.index.json"));
+  EXPECT_THAT(Open(),
+              HasStatus(StatusCode::kNotFound, "has neither model.safetensors nor model.safetensors.index.json"));
   WriteTestFile(folder_.File("model.safetensors"), Bytes(7));
   EXPECT_THAT(Open(), HasStatus(StatusCode::kDataLoss, "model.safetensors: "));
 }
 
 TEST(WeightIndexTest, NamesEachFileOnce) {
-  const auto index = ReadWeightIndex(R"({"weight_map": {"a": "2.safetensors", "b": "1.safetensors", "c": "2.safetensors"}})");
+  const auto index =
+      ReadWeightIndex(R"({"weight_map": {"a": "2.safetensors", "b": "1.safetensors", "c": "2.safetensors"}})");
   ASSERT_THAT(index, IsOk());
   EXPECT_THAT(index->files, ElementsAre("1.safetensors", "2.safetensors"));
   EXPECT_EQ(index->tensors.size(), 3u);
 }
 
 TEST(WeightIndexTest, StaysInItsFolder) {
-  for (const char* name : {"\"../a.safetensors\"", "\"/a.safetensors\"", "\"sub/a.safetensors\"", "\"a.bin\"", "1", "null", "\"\"",
-                           "\"a\\u0000.safetensors\""}) {
+  for (const char* name : {"\"../a.safetensors\"", "\"/a.safetensors\"", "\"sub/a.safetensors\"", "\"a.bin\"", "1",
+                           "null", "\"\"", "\"a\\u0000.safetensors\""}) {
     EXPECT_THAT(ReadWeightIndex(std::string(R"({"weight_map": {"a": )") + name + "}}"),
-                HasStatus(StatusCode::kInvalidArgument, "expected the name of a .safetensors file in the same folder")) << name;
+                HasStatus(StatusCode::kInvalidArgument, "expected the name of a .safetensors file in the same folder"))
+        << name;
   }
   EXPECT_THAT(ReadWeightIndex("{}"), HasStatus(StatusCode::kInvalidArgument, "weight_map"));
   EXPECT_THAT(ReadWeightIndex(R"({"weight_map": []})"), HasStatus(StatusCode::kInvalidArgument, "weight_map"));
@@ -88,7 +92,8 @@ TEST(WeightIndexTest, StaysInItsFolder) {
 TEST(WeightIndexTest, HasALimit) {
   nlohmann::json map;
   for (size_t i = 0; i <= kMaxWeightFiles; ++i) map[std::to_string(i)] = std::to_string(i) + ".safetensors";
-  EXPECT_THAT(ReadWeightIndex(nlohmann::json({{"weight_map", map}}).dump()), HasStatus(StatusCode::kResourceExhausted, "1000"));
+  EXPECT_THAT(ReadWeightIndex(nlohmann::json({{"weight_map", map}}).dump()),
+              HasStatus(StatusCode::kResourceExhausted, "1000"));
 }
 
 }  // namespace

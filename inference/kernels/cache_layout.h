@@ -9,8 +9,9 @@ namespace fleetune {
 // How keys and values of 16 tokens of one key-value head lie together in a cache.
 //
 //   F16    keys, halves, [element][token]; values, halves, [token][element]
-//   Q8_0   keys, codes, [element][token]; values, codes, [token][element]; scales, halves, of the keys, [group][token]; of the values,
-//          [token][group]. A group has 32 elements, or all of a smaller head; an element is its code, -127 to 127, times its scale.
+//   Q8_0   keys, codes, [element][token]; values, codes, [token][element]; scales, halves, of the keys,
+//          [group][token]; of the values, [token][group]. A group has 32 elements, or all of a smaller head; an
+//          element is its code, -127 to 127, times its scale.
 inline constexpr size_t kCacheBlock = 16;  // tokens
 
 struct CacheLayout {

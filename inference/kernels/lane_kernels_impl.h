@@ -252,7 +252,8 @@ struct BlockOfCodes {
   FLEETUNE_INLINE void Key(size_t at, Register& k) const {
     LoadCodes(keys + at, k);
     Register scales;
-    __builtin_memcpy(&scales, key_scales + (at / kCacheBlock >> shift) * kCacheBlock + at % kCacheBlock, sizeof(scales));
+    __builtin_memcpy(&scales, key_scales + (at / kCacheBlock >> shift) * kCacheBlock + at % kCacheBlock,
+                     sizeof(scales));
     k *= scales;
   }
   FLEETUNE_INLINE void Value(size_t t, size_t i, Register& v) const {
@@ -265,7 +266,8 @@ struct BlockOfCodes {
 FLEETUNE_INLINE const uint16_t* HalvesAt(const uint8_t* at) { return reinterpret_cast<const uint16_t*>(at); }
 FLEETUNE_INLINE const int8_t* CodesAt(const uint8_t* at) { return reinterpret_cast<const int8_t*>(at); }
 
-void LoadHalfBlock(const CacheLayout& cache, const uint8_t* block, const AttentionLayout& layout, float* keys, float* values) {
+void LoadHalfBlock(const CacheLayout& cache, const uint8_t* block, const AttentionLayout& layout, float* keys,
+                   float* values) {
   const size_t head_size = cache.head_size;
   for (size_t i = 0; i < head_size; ++i) ToFloats(HalvesAt(block) + i * kCacheBlock, keys + i * kCacheBlock);
   for (size_t t = 0; t < kCacheBlock; ++t) {
@@ -282,7 +284,8 @@ void LoadHalfBlock(const CacheLayout& cache, const uint8_t* block, const Attenti
 
 // Of a block of Q8_0: of the keys, then of the values.
 void LoadScales(const CacheLayout& cache, const uint8_t* block, float* scales) {
-  for (size_t i = 0; i < 2 * cache.groups * kCacheBlock; i += kLanes) ToFloats(HalvesAt(block + cache.key_scales) + i, scales + i);
+  const uint16_t* halves = HalvesAt(block + cache.key_scales);
+  for (size_t i = 0; i < 2 * cache.groups * kCacheBlock; i += kLanes) ToFloats(halves + i, scales + i);
 }
 
 // `count` codes times one scale; the same bits in registers and one by one.
@@ -297,8 +300,8 @@ FLEETUNE_INLINE void Scale(const int8_t* codes, size_t count, float scale, float
   for (; i < count; ++i) out[i] = static_cast<float>(codes[i]) * scale;
 }
 
-void LoadCodeBlock(const CacheLayout& cache, const uint8_t* block, const float* scales, const AttentionLayout& layout, float* keys,
-                   float* values) {
+void LoadCodeBlock(const CacheLayout& cache, const uint8_t* block, const float* scales, const AttentionLayout& layout,
+                   float* keys, float* values) {
   const int8_t* key_codes = CodesAt(block);
   for (size_t group = 0; group < cache.groups; ++group) {
     Register key_scales[kRegisters];

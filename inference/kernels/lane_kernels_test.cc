@@ -38,13 +38,16 @@ struct Cache {
         Put(layout, t, t % kCacheBlock * head_size + i, layout.values, random[2 * (t * head_size + i) + 1]);
       }
       for (size_t group = 0; group < layout.groups; ++group) {
-        PutHalf(t, layout.key_scales, group * kCacheBlock + t % kCacheBlock, 0.01f + 0.001f * static_cast<float>(t % 7 + group));
-        PutHalf(t, layout.value_scales, t % kCacheBlock * layout.groups + group, 0.02f + 0.001f * static_cast<float>(t % 5 + group));
+        PutHalf(t, layout.key_scales, group * kCacheBlock + t % kCacheBlock,
+                0.01f + 0.001f * static_cast<float>(t % 7 + group));
+        PutHalf(t, layout.value_scales, t % kCacheBlock * layout.groups + group,
+                0.02f + 0.001f * static_cast<float>(t % 5 + group));
       }
     }
   }
   double key(size_t t, size_t i) const {
-    const double scale = layout.groups == 0 ? 1 : Half(t, layout.key_scales, i / layout.group * kCacheBlock + t % kCacheBlock);
+    const double scale =
+        layout.groups == 0 ? 1 : Half(t, layout.key_scales, i / layout.group * kCacheBlock + t % kCacheBlock);
     return scale * Element(t, 0, i * kCacheBlock + t % kCacheBlock);
   }
   double value(size_t t, size_t i) const {
@@ -54,7 +57,11 @@ struct Cache {
   }
   AttentionTask Task(const std::vector<AttentionQuery>& queries, std::vector<float>& scratch) const {
     scratch.resize(AttentionScratch(layout, queries.size()));
-    return {.queries = queries.data(), .count = queries.size(), .layout = layout, .blocks = blocks.data(), .scratch = scratch.data()};
+    return {.queries = queries.data(),
+            .count = queries.size(),
+            .layout = layout,
+            .blocks = blocks.data(),
+            .scratch = scratch.data()};
   }
 
   size_t tokens, head_size;
@@ -64,7 +71,8 @@ struct Cache {
  private:
   void Put(const CacheLayout& of, size_t t, size_t index, size_t offset, float x) {
     if (of.type == TensorType::kF16) return PutHalf(t, offset, index, x);
-    blocks[t / kCacheBlock * of.bytes + offset + index] = static_cast<uint8_t>(static_cast<int8_t>(x * 42));  // -126 to 126
+    blocks[t / kCacheBlock * of.bytes + offset + index] =
+        static_cast<uint8_t>(static_cast<int8_t>(x * 42));  // -126 to 126
   }
   void PutHalf(size_t t, size_t offset, size_t index, float x) {
     const uint16_t half = FloatToHalf(x);
@@ -101,10 +109,17 @@ std::vector<double> Reference(const Cache& cache, const float* q, size_t visible
 }
 
 TEST_P(LaneKernelsTest, AttendAgreesWithDouble) {
-  for (const auto& [type, head_size] : {std::pair{TensorType::kF16, 3u}, {TensorType::kF16, 8u}, {TensorType::kF16, 20u},
-                                        {TensorType::kF16, 64u}, {TensorType::kQ8_0, 3u}, {TensorType::kQ8_0, 8u},
-                                        {TensorType::kQ8_0, 16u}, {TensorType::kQ8_0, 20u}, {TensorType::kQ8_0, 32u},
-                                        {TensorType::kQ8_0, 64u}, {TensorType::kQ8_0, 128u}}) {
+  for (const auto& [type, head_size] : {std::pair{TensorType::kF16, 3u},
+                                        {TensorType::kF16, 8u},
+                                        {TensorType::kF16, 20u},
+                                        {TensorType::kF16, 64u},
+                                        {TensorType::kQ8_0, 3u},
+                                        {TensorType::kQ8_0, 8u},
+                                        {TensorType::kQ8_0, 16u},
+                                        {TensorType::kQ8_0, 20u},
+                                        {TensorType::kQ8_0, 32u},
+                                        {TensorType::kQ8_0, 64u},
+                                        {TensorType::kQ8_0, 128u}}) {
     const Cache cache(type, 83, head_size);
     const std::vector<float> q = RandomValues(5 * head_size, 1, 3);
     std::vector<float> out(5 * head_size);
@@ -128,8 +143,10 @@ TEST_P(LaneKernelsTest, AttendAgreesWithDouble) {
 // Few queries read keys and values where they lie, many from a copy.
 TEST_P(LaneKernelsTest, AQueryIsTheSameAloneAndAmongOthers) {
   constexpr size_t kQueries = 20;
-  for (const auto& [type, head_size] :
-       {std::pair{TensorType::kF16, 64u}, {TensorType::kQ8_0, 64u}, {TensorType::kQ8_0, 16u}, {TensorType::kQ8_0, 8u}}) {
+  for (const auto& [type, head_size] : {std::pair{TensorType::kF16, 64u},
+                                        {TensorType::kQ8_0, 64u},
+                                        {TensorType::kQ8_0, 16u},
+                                        {TensorType::kQ8_0, 8u}}) {
     const Cache cache(type, 60, head_size);
     const std::vector<float> q = RandomValues(kQueries * head_size, 1, 3);
     std::vector<float> scratch;
@@ -142,7 +159,8 @@ TEST_P(LaneKernelsTest, AQueryIsTheSameAloneAndAmongOthers) {
       kernels_.attend(cache.Task(queries, scratch));
       for (size_t i = 0; i < count; ++i) {
         std::vector<float> alone(head_size);
-        const std::vector<AttentionQuery> single = {{.q = queries[i].q, .out = alone.data(), .visible = queries[i].visible}};
+        const std::vector<AttentionQuery> single = {
+            {.q = queries[i].q, .out = alone.data(), .visible = queries[i].visible}};
         kernels_.attend(cache.Task(single, scratch));
         EXPECT_TRUE(std::equal(alone.begin(), alone.end(), together.begin() + static_cast<ptrdiff_t>(i * head_size)))
             << TensorTypeName(type) << " " << head_size << " " << i;

@@ -242,7 +242,8 @@ std::vector<Way> Ways() {
 std::string NameOf(const testing::TestParamInfo<Way>& tested) {
   const Way& way = tested.param;
   const std::string set = way.set ? std::string(InstructionSetName(*way.set)) : "exactly";
-  const std::string cache = way.cache_type == TensorType::kF16 ? "" : "_cache_of_" + std::string(TensorTypeName(way.cache_type));
+  const std::string cache =
+      way.cache_type == TensorType::kF16 ? "" : "_cache_of_" + std::string(TensorTypeName(way.cache_type));
   return std::string(TensorTypeName(way.type)) + "_" + set + "_" + std::to_string(way.threads) + cache;
 }
 INSTANTIATE_TEST_SUITE_P(Ways, JointPassTest, testing::ValuesIn(Ways()), NameOf);

@@ -30,7 +30,8 @@ absl::StatusOr<std::shared_ptr<const Model>> Model::Load(std::shared_ptr<const G
   ASSIGN_OR_RETURN(LlamaShape shape, ReadLlamaShape(*file));
   if (!IsCacheType(compute.cache_type, shape.head_size)) {
     return absl::InvalidArgumentError(
-        fmt::format("keys and values cannot be kept as {}: expected F16, or Q8_0 for heads of up to 32 elements or a multiple of 32; "
+        fmt::format("keys and values cannot be kept as {}: expected F16, or Q8_0 for heads of up to 32 elements or a "
+                    "multiple of 32; "
                     "this model's have {}",
                     TensorTypeName(compute.cache_type), shape.head_size));
   }

@@ -24,10 +24,10 @@ class MadeOfAdapters;  // inference/model/made_of_adapters.h
 
 // What a model computes with.
 //
-// Without a packed form it computes exactly: f32 over the file's dequantized rows, keys and values in f32; slow, and what
-// golden files are compared with. With one it computes fast: vectors quantized to int8 where weights are quantized, keys and
-// values in F16 or Q8_0; the mean log-probability of a text moves by less than 0.02. Either gives the same bits for any number
-// of threads and any cutting of the tokens into pieces.
+// Without a packed form it computes exactly: f32 over the file's dequantized rows, keys and values in f32; slow, and
+// what golden files are compared with. With one it computes fast: vectors quantized to int8 where weights are
+// quantized, keys and values in F16 or Q8_0; the mean log-probability of a text moves by less than 0.02. Either gives
+// the same bits for any number of threads and any cutting of the tokens into pieces.
 struct ModelCompute {
   std::shared_ptr<const PackedModel> packed;            // of the same file; null: exactly
   InstructionSet set = InstructionSet::kScalar;         // one of UsableInstructionSets
@@ -39,7 +39,8 @@ struct ModelCompute {
 // mapping.
 class Model {
  public:
-  // Errors of ReadLlamaShape; InvalidArgument for a cache type that the model's heads cannot have (IsCacheType). Requires compute.packed to be of `file`; checked.
+  // Errors of ReadLlamaShape; InvalidArgument for a cache type that the model's heads cannot have (IsCacheType).
+  // Requires compute.packed to be of `file`; checked.
   static absl::StatusOr<std::shared_ptr<const Model>> Load(std::shared_ptr<const GgufFile> file,
                                                            ModelCompute compute = {});
 

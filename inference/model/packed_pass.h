@@ -20,9 +20,10 @@ struct PackedState {
   uint32_t position = 0;
 };
 
-// The forward pass of CachedSequence with packed weights: the same graph, int8 products, keys and values in F16 or Q8_0, on the
-// model's workers; for tokens of one sequence or of several, each with its own keys, values and adapter. A token's result has
-// the same bits whatever is computed beside it. Keeps its memory from one pass to the next. Not thread-safe.
+// The forward pass of CachedSequence with packed weights: the same graph, int8 products, keys and values in F16 or
+// Q8_0, on the model's workers; for tokens of one sequence or of several, each with its own keys, values and adapter. A
+// token's result has the same bits whatever is computed beside it. Keeps its memory from one pass to the next. Not
+// thread-safe.
 class PackedPass {
  public:
   // Borrows the model. Requires packed weights.

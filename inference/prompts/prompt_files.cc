@@ -32,7 +32,8 @@ constexpr size_t kLeastTokens = 2 * kCacheBlock;
 // How keys and values are computed and kept.
 std::string WayOf(const Model& model) {
   if (model.packed_weights() == nullptr) return "exactly, in f32";
-  return fmt::format("fast, with {}, in {}", InstructionSetName(model.compute().set), TensorTypeName(model.cache_type()));
+  return fmt::format("fast, with {}, in {}", InstructionSetName(model.compute().set),
+                     TensorTypeName(model.cache_type()));
 }
 
 Bytes AssociatedBytes(const std::string& path) {

@@ -17,7 +17,8 @@ struct EngineOptions {
   uint32_t threads = 0;                     // 0: as many as this process has processors; at most 256
   std::optional<InstructionSet> set = {};   // none: the fastest that there is
   std::string packed_folder = {};           // of the packed form (inference/packed); empty: beside the model
-  TensorType cache_type = TensorType::kF16;  // of keys and values, unless exact: kF16 or kQ8_0, which takes half of the memory
+  // Of keys and values, unless exact: kF16 or kQ8_0, which takes half of the memory.
+  TensorType cache_type = TensorType::kF16;
   // Of a packed form in memory, where no file can be written. None: half of the memory that is free.
   std::optional<uint64_t> packed_memory = {};
 };

@@ -103,10 +103,12 @@ TEST_F(EngineTest, KeysAndValuesOfEightBitsAreCloseAndTakeHalf) {
 }
 
 TEST_F(EngineTest, RefusesKeysAndValuesThatItCannotKeep) {
-  EXPECT_THAT(Validate({.cache_type = TensorType::kQ4_0}), HasStatus(StatusCode::kInvalidArgument, "expected f16 or q8_0, got Q4_0"));
+  EXPECT_THAT(Validate({.cache_type = TensorType::kQ4_0}),
+              HasStatus(StatusCode::kInvalidArgument, "expected f16 or q8_0, got Q4_0"));
   const std::string path = WriteModel({.width = 96, .heads = 2});
-  EXPECT_THAT(OpenModel(path, {.cache_type = TensorType::kQ8_0}),
-              HasStatus(StatusCode::kInvalidArgument, "heads of up to 32 elements or a multiple of 32; this model's have 48"));
+  EXPECT_THAT(
+      OpenModel(path, {.cache_type = TensorType::kQ8_0}),
+      HasStatus(StatusCode::kInvalidArgument, "heads of up to 32 elements or a multiple of 32; this model's have 48"));
   EXPECT_THAT(OpenModel(path, {}), IsOk());
 }
 

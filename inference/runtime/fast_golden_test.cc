@@ -1,5 +1,5 @@
-// The fast engine against the golden files of an independent implementation in float64: vectors in int8, keys and values in
-// F16.
+// The fast engine against the golden files of an independent implementation in float64: vectors in int8, keys and
+// values in F16.
 
 #include <cmath>
 #include <fstream>

@@ -12,8 +12,8 @@ TEST(HalfTest, KnownValues) {
   EXPECT_EQ(FloatFromHalf(0x3c00), 1.0f);
   EXPECT_EQ(FloatFromHalf(0xc000), -2.0f);
   EXPECT_EQ(FloatFromHalf(0x7bff), 65504.0f);
-  EXPECT_EQ(FloatFromHalf(0x0400), 0x1p-14f);           // smallest normal
-  EXPECT_EQ(FloatFromHalf(0x03ff), 1023 * 0x1p-24f);    // largest subnormal
+  EXPECT_EQ(FloatFromHalf(0x0400), 0x1p-14f);         // smallest normal
+  EXPECT_EQ(FloatFromHalf(0x03ff), 1023 * 0x1p-24f);  // largest subnormal
   EXPECT_EQ(FloatFromHalf(0x0001), 0x1p-24f);
   EXPECT_EQ(std::bit_cast<uint32_t>(FloatFromHalf(0x8000)), 0x80000000u);
   EXPECT_EQ(FloatFromHalf(0x7c00), INFINITY);

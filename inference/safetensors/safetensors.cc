@@ -110,27 +110,25 @@ absl::StatusOr<PlacedTensor> ReadTensor(const std::string& name, const ordered_j
 }
 
 // Tensors must follow each other without a hole, up to the end.
-absl::StatusOr<std::vector<SafetensorsTensor>> Place(std::vector<PlacedTensor> placed,
-                                                     std::span<const uint8_t> data) {
+absl::StatusOr<std::vector<SafetensorsTensor>> Place(std::vector<PlacedTensor> placed, std::span<const uint8_t> data) {
   std::ranges::stable_sort(placed, {}, [](const PlacedTensor& p) { return std::pair(p.begin, p.end); });
   std::vector<SafetensorsTensor> tensors;
   uint64_t position = 0;
   for (PlacedTensor& p : placed) {
     if (p.begin != position) {
-      return absl::DataLossError("tensor " + Quoted(p.tensor.name) + ": begins at byte " +
-                                 std::to_string(p.begin) + ", expected " + std::to_string(position));
+      return absl::DataLossError("tensor " + Quoted(p.tensor.name) + ": begins at byte " + std::to_string(p.begin) +
+                                 ", expected " + std::to_string(position));
     }
     if (p.end > data.size()) {
-      return absl::DataLossError("cut off: tensor " + Quoted(p.tensor.name) + " ends at byte " +
-                                 std::to_string(p.end) + " of " + std::to_string(data.size()));
+      return absl::DataLossError("cut off: tensor " + Quoted(p.tensor.name) + " ends at byte " + std::to_string(p.end) +
+                                 " of " + std::to_string(data.size()));
     }
     p.tensor.data = data.subspan(p.begin, p.end - p.begin);
     position = p.end;
     tensors.push_back(std::move(p.tensor));
   }
   if (position != data.size()) {
-    return absl::DataLossError(std::to_string(data.size() - position) +
-                               " bytes follow the last tensor");
+    return absl::DataLossError(std::to_string(data.size() - position) + " bytes follow the last tensor");
   }
   return tensors;
 }
@@ -157,8 +155,8 @@ absl::StatusOr<SafetensorsFile> SafetensorsFile::Parse(std::span<const uint8_t> 
   ASSIGN_OR_RETURN(const uint64_t header_bytes, in.Read<uint64_t>());
   if (header_bytes > kMaxSafetensorsHeaderBytes) {
     return absl::ResourceExhaustedError("a safetensors header has at most " +
-                                        std::to_string(kMaxSafetensorsHeaderBytes) +
-                                        " bytes here, this one says " + std::to_string(header_bytes));
+                                        std::to_string(kMaxSafetensorsHeaderBytes) + " bytes here, this one says " +
+                                        std::to_string(header_bytes));
   }
   ASSIGN_OR_RETURN(const std::span<const uint8_t> header_text, in.ReadBytes(header_bytes));
   ASSIGN_OR_RETURN(const ordered_json header, ParseHeader(AsText(header_text)));
@@ -195,8 +193,7 @@ Bytes SerializeSafetensors(std::span<const FloatTensor> tensors) {
   out.Write<uint64_t>(text.size());
   out.WriteBytes(AsBytes(text));
   for (const FloatTensor& tensor : tensors) {
-    out.WriteBytes({reinterpret_cast<const uint8_t*>(tensor.values.data()),
-                    tensor.values.size() * sizeof(float)});
+    out.WriteBytes({reinterpret_cast<const uint8_t*>(tensor.values.data()), tensor.values.size() * sizeof(float)});
   }
   return out.Take();
 }

@@ -45,7 +45,8 @@ TEST(SafetensorsTest, ReadsWhatItWrites) {
 TEST(SafetensorsTest, ReadsHalvesAndBfloats) {
   const Bytes bytes = [] {
     Bytes file = FileOf(R"({"h":{"dtype":"F16","shape":[2],"data_offsets":[4,8]},)"
-                        R"("f":{"dtype":"BF16","shape":[1,2],"data_offsets":[0,4]}}   )", 0);
+                        R"("f":{"dtype":"BF16","shape":[1,2],"data_offsets":[0,4]}}   )",
+                        0);
     for (const int byte : {0x80, 0x3f, 0x00, 0xc0, 0x00, 0x3c, 0x00, 0xc0}) {
       file.push_back(static_cast<uint8_t>(byte));
     }
@@ -58,8 +59,8 @@ TEST(SafetensorsTest, ReadsHalvesAndBfloats) {
 }
 
 TEST(SafetensorsTest, EveryTruncationIsRefused) {
-  const Bytes bytes = SerializeSafetensors(std::vector<FloatTensor>{
-      {.name = "x", .shape = {2}, .values = {1, 2}}, {.name = "y", .shape = {1}, .values = {3}}});
+  const Bytes bytes = SerializeSafetensors(std::vector<FloatTensor>{{.name = "x", .shape = {2}, .values = {1, 2}},
+                                                                    {.name = "y", .shape = {1}, .values = {3}}});
   for (size_t size = 0; size < bytes.size(); ++size) {
     const Bytes part(bytes.begin(), bytes.begin() + static_cast<ptrdiff_t>(size));
     EXPECT_THAT(SafetensorsFile::Parse(part), HasStatus(StatusCode::kDataLoss, "cut off")) << size;

@@ -5,9 +5,9 @@
 
 #include "base/files.h"
 #include "gtest/gtest.h"
+#include "inference/safetensors/safetensors.h"
 #include "lora/formats/adapter_file.h"
 #include "lora/formats/peft_adapter.h"
-#include "inference/safetensors/safetensors.h"
 #include "tests/support/status_matchers.h"
 
 namespace fleetune {

@@ -8,10 +8,10 @@
 
 #include "base/check.h"
 #include "base/status_macros.h"
+#include "inference/safetensors/safetensors.h"
 #include "lora/formats/lora_matrix.h"
 #include "lora/formats/peft_config.h"
 #include "lora/formats/peft_modules.h"
-#include "inference/safetensors/safetensors.h"
 
 namespace fleetune {
 namespace {

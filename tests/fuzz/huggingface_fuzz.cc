@@ -1,5 +1,5 @@
-// First byte: which file of a Hugging Face model folder the rest is. A tokenizer that is read is written as GGUF, and what reads that
-// either refuses it or encodes text with tokens of the vocabulary.
+// First byte: which file of a Hugging Face model folder the rest is. A tokenizer that is read is written as GGUF, and
+// what reads that either refuses it or encodes text with tokens of the vocabulary.
 
 #include <algorithm>
 #include <cstdint>
@@ -42,12 +42,14 @@ void CheckTokenizer(std::string_view text) {
   if (!read.ok()) return;
   CHECK(read->table.tokens.size() == kRows && read->table.types.size() == kRows);
   GgufWriter writer;
-  if (!AddTokenizer(*read, {.bos = read->before.empty() ? std::nullopt : std::optional(read->before)}, {}, writer).ok()) return;
+  if (!AddTokenizer(*read, {.bos = read->before.empty() ? std::nullopt : std::optional(read->before)}, {}, writer).ok())
+    return;
   const auto file = GgufFile::FromBytes(writer.Finish());
   CHECK(file.ok());
   const auto tokenizer = Tokenizer::FromGguf(**file);
   if (!tokenizer.ok()) return;
-  for (const int32_t token : (*tokenizer)->Encode("Hello, <s> wörld\n 12  ab", {.add_bos = true, .parse_special = true})) {
+  for (const int32_t token :
+       (*tokenizer)->Encode("Hello, <s> wörld\n 12  ab", {.add_bos = true, .parse_special = true})) {
     CHECK(token >= 0 && token < static_cast<int32_t>(kRows));
   }
 }
@@ -66,10 +68,17 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* bytes, size_t size) {
   if (size == 0) return 0;
   const std::string_view text = AsText({bytes + 1, size - 1});
   switch (bytes[0]) {
-    case 'c': CheckModelConfig(text); break;
-    case 't': CheckTokenizer(text); break;
-    case 's': (void)ReadTokenizerConfig(text); break;
-    default: CheckIndex(text);
+    case 'c':
+      CheckModelConfig(text);
+      break;
+    case 't':
+      CheckTokenizer(text);
+      break;
+    case 's':
+      (void)ReadTokenizerConfig(text);
+      break;
+    default:
+      CheckIndex(text);
   }
   return 0;
 }

@@ -44,8 +44,8 @@ inline nlohmann::json ConfigJsonOf(const LlamaShape& shape) {
           {"torch_dtype", "bfloat16"}};
 }
 
-// In the order in which Hugging Face's conversion writes what SentencePiece learned: all pairs of tokens that make a token, those of
-// the best token first; of equal ones those with the largest parts.
+// In the order in which Hugging Face's conversion writes what SentencePiece learned: all pairs of tokens that make a
+// token, those of the best token first; of equal ones those with the largest parts.
 inline nlohmann::json MergesOfScores(const Vocabulary& vocabulary, const std::vector<float>& scores) {
   std::vector<std::tuple<float, size_t, size_t, std::string>> merges;
   const auto characters = [](const std::string& text) {
@@ -54,7 +54,8 @@ inline nlohmann::json MergesOfScores(const Vocabulary& vocabulary, const std::ve
   for (int32_t id = 0; id < vocabulary.size(); ++id) {
     if (vocabulary.type(id) != TokenType::kNormal) continue;
     const std::string& token = vocabulary.text(id);
-    for (size_t at = Utf8CharacterSize(token); at < token.size(); at += Utf8CharacterSize(std::string_view(token).substr(at))) {
+    for (size_t at = Utf8CharacterSize(token); at < token.size();
+         at += Utf8CharacterSize(std::string_view(token).substr(at))) {
       const std::string left = token.substr(0, at), right = token.substr(at);
       if (!vocabulary.ids.contains(left) || !vocabulary.ids.contains(right)) continue;
       merges.emplace_back(scores[static_cast<size_t>(id)], characters(left), characters(right), left + " " + right);
@@ -68,13 +69,15 @@ inline nlohmann::json MergesOfScores(const Vocabulary& vocabulary, const std::ve
 
 inline nlohmann::json SentencePieceSteps() {
   return {{"type", "Sequence"},
-          {"normalizers", {{{"type", "Prepend"}, {"prepend", "▁"}},
-                           {{"type", "Replace"}, {"pattern", {{"String", " "}}}, {"content", "▁"}}}}};
+          {"normalizers",
+           {{{"type", "Prepend"}, {"prepend", "▁"}},
+            {{"type", "Replace"}, {"pattern", {{"String", " "}}}, {"content", "▁"}}}}};
 }
 
 // `name` as in tokenizer.ggml.pre.
 inline nlohmann::json ByteLevelSteps(std::string_view name) {
-  const nlohmann::json whole = {{"type", "ByteLevel"}, {"add_prefix_space", false}, {"trim_offsets", true}, {"use_regex", true}};
+  const nlohmann::json whole = {
+      {"type", "ByteLevel"}, {"add_prefix_space", false}, {"trim_offsets", true}, {"use_regex", true}};
   if (name == "gpt-2") return whole;
   nlohmann::json first = {{"type", "Digits"}, {"individual_digits", true}};
   nlohmann::json last = whole;
@@ -91,19 +94,22 @@ inline nlohmann::json TokenizerJsonOf(const GgufFile& file) {
   const auto vocabulary = ReadVocabulary(file);
   EXPECT_TRUE(vocabulary.ok()) << vocabulary.status();
   const bool is_byte_level = *file.GetString("tokenizer.ggml.model") == "gpt2";
-  nlohmann::json model = {{"type", "BPE"}, {"unk_token", nullptr}, {"byte_fallback", !is_byte_level}, {"vocab", nlohmann::json::object()}};
+  nlohmann::json model = {
+      {"type", "BPE"}, {"unk_token", nullptr}, {"byte_fallback", !is_byte_level}, {"vocab", nlohmann::json::object()}};
   nlohmann::json added = nlohmann::json::array();
   for (int32_t id = 0; id < vocabulary->size(); ++id) {
     const TokenType type = vocabulary->type(id);
     if (type == TokenType::kUnused) continue;
     if (type == TokenType::kControl || type == TokenType::kUserDefined) {
-      added.push_back({{"id", id}, {"content", vocabulary->text(id)}, {"lstrip", false}, {"special", type == TokenType::kControl}});
+      added.push_back(
+          {{"id", id}, {"content", vocabulary->text(id)}, {"lstrip", false}, {"special", type == TokenType::kControl}});
     } else {
       model["vocab"][vocabulary->text(id)] = id;
     }
     if (type == TokenType::kUnknown) model["unk_token"] = vocabulary->text(id);
   }
-  nlohmann::json tokenizer = {{"version", "1.0"}, {"added_tokens", added}, {"normalizer", nullptr}, {"pre_tokenizer", nullptr}};
+  nlohmann::json tokenizer = {
+      {"version", "1.0"}, {"added_tokens", added}, {"normalizer", nullptr}, {"pre_tokenizer", nullptr}};
   if (is_byte_level) {
     const auto merges = file.GetStrings("tokenizer.ggml.merges");
     model["merges"] = std::vector<std::string>(merges->begin(), merges->end());
@@ -118,7 +124,8 @@ inline nlohmann::json TokenizerJsonOf(const GgufFile& file) {
   return tokenizer;
 }
 
-// The model's tensors for which `is_chosen` says so, under Hugging Face's names and in its order of rows, in the types of the file.
+// The model's tensors for which `is_chosen` says so, under Hugging Face's names and in its order of rows, in the types
+// of the file.
 template <typename Chosen>
 Bytes SafetensorsOf(const GgufFile& file, const LlamaShape& shape, Chosen is_chosen) {
   nlohmann::ordered_json header;
@@ -132,7 +139,8 @@ Bytes SafetensorsOf(const GgufFile& file, const LlamaShape& shape, Chosen is_cho
     for (const std::span<const uint8_t> row : rows) data.WriteBytes(row);
     nlohmann::json sizes = {tensor.rows, tensor.columns};
     if (tensor.is_vector) sizes.erase(0);
-    header[tensor.name] = {{"dtype", TensorTypeName(from.type)}, {"shape", sizes}, {"data_offsets", {begin, data.bytes().size()}}};
+    header[tensor.name] = {
+        {"dtype", TensorTypeName(from.type)}, {"shape", sizes}, {"data_offsets", {begin, data.bytes().size()}}};
   }
   const std::string text = header.dump();
   ByteWriter out;
@@ -143,7 +151,8 @@ Bytes SafetensorsOf(const GgufFile& file, const LlamaShape& shape, Chosen is_cho
 }
 
 inline void WriteTestFile(const std::string& path, std::span<const uint8_t> bytes) {
-  std::ofstream(path, std::ios::binary).write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
+  std::ofstream(path, std::ios::binary)
+      .write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
 }
 
 // All files of a folder that exists, the weights in one.
@@ -152,7 +161,8 @@ inline void WriteHuggingFaceFolder(const GgufFile& file, const std::string& fold
   ASSERT_TRUE(shape.ok()) << shape.status();
   WriteTestFile(folder + "/config.json", AsBytes(ConfigJsonOf(*shape).dump()));
   WriteTestFile(folder + "/tokenizer.json", AsBytes(TokenizerJsonOf(file).dump()));
-  WriteTestFile(folder + "/tokenizer_config.json", AsBytes(R"({"bos_token": "<s>", "eos_token": "</s>", "add_bos_token": true})"));
+  WriteTestFile(folder + "/tokenizer_config.json",
+                AsBytes(R"({"bos_token": "<s>", "eos_token": "</s>", "add_bos_token": true})"));
   WriteTestFile(folder + "/model.safetensors", SafetensorsOf(file, *shape, [](const std::string&) { return true; }));
 }
 

@@ -106,8 +106,7 @@ absl::StatusOr<nlohmann::ordered_json> Measure(const BenchArguments& arguments) 
       {"multiply_adds_per_second", rates.multiply_adds},
       {"share_of_bandwidth", share_of_reading(weight_bytes + cache_bytes)},
       {"share_of_bandwidth_by_weights", share_of_reading(weight_bytes)},
-      {"share_of_product_rate",
-       prefill * static_cast<double>(WeightsOfLayers(model->shape())) / rates.multiply_adds}};
+      {"share_of_product_rate", prefill * static_cast<double>(WeightsOfLayers(model->shape())) / rates.multiply_adds}};
   if (adapter != nullptr) {
     figures["adapter_share_of_prefill"] = speeds.adapter_share_of_prefill;
     figures["adapter_share_of_decode"] = speeds.adapter_share_of_decode;

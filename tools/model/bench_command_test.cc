@@ -11,14 +11,15 @@ using BenchCommand = CommandLineFixture;
 
 TEST_F(BenchCommand, GivesItsFiguresAsJson) {
   const std::string bench = "bench --model " + model_ + " --prompt 12 --gen 4 --threads 2 --repeat 1 --json";
-  for (const std::string& more : {std::string(), std::string(" --rank 3"), std::string(" --isa scalar"),
-                                  std::string(" --cache-type Q8_0")}) {
+  for (const std::string& more :
+       {std::string(), std::string(" --rank 3"), std::string(" --isa scalar"), std::string(" --cache-type Q8_0")}) {
     const Outcome run = RunTool(bench + more);
     ASSERT_EQ(run.exit_code, 0) << run.out;
     const auto json = nlohmann::json::parse(run.out);
     EXPECT_EQ(json["cache_type"], more == " --cache-type Q8_0" ? "Q8_0" : "F16");
-    for (const char* figure : {"prefill_tokens_per_second", "decode_tokens_per_second", "peak_rss_bytes",
-                               "share_of_bandwidth", "share_of_bandwidth_by_weights", "share_of_product_rate", "weight_bytes", "cache_bytes"}) {
+    for (const char* figure :
+         {"prefill_tokens_per_second", "decode_tokens_per_second", "peak_rss_bytes", "share_of_bandwidth",
+          "share_of_bandwidth_by_weights", "share_of_product_rate", "weight_bytes", "cache_bytes"}) {
       EXPECT_GT(json[figure].get<double>(), 0) << figure;
     }
     EXPECT_EQ(json["threads"], 2);

@@ -9,7 +9,9 @@ void AddEngineOptions(CLI::App& command, EngineArguments& arguments) {
   command.add_option("--threads", arguments.threads, "0: as many as there are processors")->capture_default_str();
   command.add_option("--isa", arguments.set, "scalar, avx2, avx512 or neon; by default the fastest that there is");
   command.add_option("--packed", arguments.folder, "Folder of the packed form; by default beside the model");
-  command.add_option("--cache-type", arguments.cache_type, "Of keys and values: f16, or q8_0, which takes half of the memory")
+  command
+      .add_option("--cache-type", arguments.cache_type,
+                  "Of keys and values: f16, or q8_0, which takes half of the memory")
       ->capture_default_str()
       ->check(CLI::IsMember({"f16", "q8_0"}, CLI::ignore_case));
 }

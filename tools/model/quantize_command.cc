@@ -108,7 +108,10 @@ void AddQuantizeCommand(CLI::App& app, int& exit_code) {
   const auto arguments = std::make_shared<QuantizeArguments>();
   CLI::App* command =
       app.add_subcommand("quantize", "Writes a model with its matrices in another tensor type");
-  command->add_option("IN", arguments->in, "GGUF file, or a Hugging Face model folder (config.json, tokenizer.json, safetensors)")->required();
+  command
+      ->add_option("IN", arguments->in,
+                   "GGUF file, or a Hugging Face model folder (config.json, tokenizer.json, safetensors)")
+      ->required();
   command->add_option("OUT", arguments->out, "GGUF file to write")->required();
   AddTypeOption(*command, arguments->rewrite, "Type of the matrices")->required();
   AddTextOptions(*command, arguments->rewrite);

@@ -59,7 +59,8 @@ TEST_F(QuantizeCommandTest, WhatAFolderLacksIsSaid) {
 }
 
 TEST_F(QuantizeCommandTest, NothingIsLeftWhereWritingFails) {
-  const Outcome outcome = RunTool("quantize " + model_folder_ + " " + folder_.File("no_such_folder/out.gguf") + " --type q4_0");
+  const Outcome outcome =
+      RunTool("quantize " + model_folder_ + " " + folder_.File("no_such_folder/out.gguf") + " --type q4_0");
   EXPECT_EQ(outcome.exit_code, 1);
   EXPECT_NE(outcome.out.find("no_such_folder"), std::string::npos) << outcome.out;
 }

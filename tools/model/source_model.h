@@ -6,12 +6,12 @@
 
 namespace fleetune {
 
-// The model that a command rewrites, as a GGUF file: one that is there, or one made of a Hugging Face folder, which goes with this
-// object. Move-only.
+// The model that a command rewrites, as a GGUF file: one that is there, or one made of a Hugging Face folder, which
+// goes with this object. Move-only.
 class SourceModel {
  public:
-  // Where a file is made, it is beside `out`, which the command writes: the space is there. Errors as ModelFolder's, and of the
-  // file system.
+  // Where a file is made, it is beside `out`, which the command writes: the space is there. Errors as ModelFolder's,
+  // and of the file system.
   static absl::StatusOr<SourceModel> Open(const std::string& path, const std::string& out);
   ~SourceModel();
   SourceModel(SourceModel&& other) noexcept;
