@@ -7,6 +7,7 @@
 #include <spdlog/spdlog.h>
 
 #include "base/status_macros.h"
+#include "client/app/answering_engine.h"
 #include "client/data/example_store.h"
 #include "inference/server/access_token.h"
 
@@ -102,10 +103,15 @@ absl::Status DeviceApi::Listen(const Digest& base, const std::string& model_path
   earlier_ = figures();
   service_.reset();
   tasks_.clear();
-  ASSIGN_OR_RETURN(generator_, Generator::Open(model_path, {.cache_type = options_.api.cache_type}));
   const ApiOptions options = {.limits = {.time_budget = options_.answer_time},
                               .prompt_cache_bytes = options_.api.prompt_cache_megabytes * 1'000'000,
                               .base_hash = base.ToHex()};
+  const EngineOptions engine = AnsweringEngine({.budget = options_.memory_bytes,
+                                                .model = SizeOf(model_path),
+                                                .prompt_cache = options.prompt_cache_bytes,
+                                                .answers = options.running,
+                                                .cache_type = options_.api.cache_type});
+  ASSIGN_OR_RETURN(generator_, Generator::Open(model_path, engine));
   ASSIGN_OR_RETURN(prompts_, OpenPrompts(base));
   service_ = std::make_unique<ApiService>(ApiService::Parts{.generator = generator_,
                                                             .random = &random_,

@@ -29,6 +29,7 @@ class DeviceApi final : public PromptServer {
   struct Options {
     ApiSettings api;                          // `listen` is not empty
     std::chrono::milliseconds answer_time{};  // of a request at most, and unless it asks for less; 0: no limit
+    uint64_t memory_bytes = 0;                // that the device may use, which bounds an answer's context; 0: no limit
   };
   // Reads the token, or makes it (DeviceFolder::api_token). `clock` is borrowed. Errors of FindOrMakeAccessToken.
   static absl::StatusOr<std::unique_ptr<DeviceApi>> Create(const DeviceFolder& folder, const Options& options,

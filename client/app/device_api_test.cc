@@ -103,6 +103,15 @@ TEST_F(DeviceApiTest, ListensOnceThereIsABaseModel) {
   EXPECT_THAT(*api->Refresh(adapters_, models), IsEmpty());  // nothing changed
 }
 
+TEST_F(DeviceApiTest, TooLittleMemoryForAnAnswerIsSaid) {
+  const ModelShelf models = OpenModels({WriteModel({}, "a.gguf")});
+  auto api = *DeviceApi::Create(folder_, {.api = {.listen = "127.0.0.1:0"}, .memory_bytes = 100'000}, clock_);
+  EXPECT_THAT(api->Refresh(adapters_, models), IsOk());
+  api = *DeviceApi::Create(folder_, {.api = {.listen = "127.0.0.1:0"}, .memory_bytes = 1000}, clock_);
+  EXPECT_THAT(api->Refresh(adapters_, models),
+              HasStatus(absl::StatusCode::kResourceExhausted, "keys and values of one answer may take 15 bytes"));
+}
+
 TEST_F(DeviceApiTest, ServesTheShelfsVersions) {
   const std::string model = WriteModel({}, "a.gguf");
   const ModelShelf models = OpenModels({model});

@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "base/status_macros.h"
+#include "client/app/answering_engine.h"
 #include "client/app/identity.h"
 #include "client/app/print.h"
 #include "client/app/served_version.h"
@@ -24,11 +25,14 @@ struct Answerer {
   std::optional<StoredVersion> version;  // none: the base model alone
 };
 
-// The device's, or less.
-absl::StatusOr<std::chrono::milliseconds> TimeBudget(const VerbContext& context, const ClientSettings& settings,
-                                                     const GenerateRequest& request) {
+absl::StatusOr<DeviceBudget> Budget(const VerbContext& context, const ClientSettings& settings) {
   const absl::StatusOr<DeviceIdentity> identity = LoadIdentity(context.folder);  // prompts are answered without one, too
-  ASSIGN_OR_RETURN(const DeviceBudget budget, BudgetOf(settings, identity.ok() ? identity->profile : ""));
+  return BudgetOf(settings, identity.ok() ? identity->profile : "");
+}
+
+// The device's, or less.
+absl::StatusOr<std::chrono::milliseconds> TimeBudget(const VerbContext& context, const DeviceBudget& budget,
+                                                     const GenerateRequest& request) {
   if (request.time_budget_ms == 0) return budget.answer_time;
   const std::chrono::milliseconds wanted(request.time_budget_ms);
   if (wanted <= budget.answer_time) return wanted;
@@ -76,9 +80,13 @@ absl::StatusOr<bool> PutPersonalOn(const DeviceFolder& folder, const StoredVersi
 
 absl::Status GenerateVerb(const VerbContext& context, const GenerateRequest& request) {
   ASSIGN_OR_RETURN(const ClientSettings settings, LoadSettings(context.folder.settings()));
-  ASSIGN_OR_RETURN(const std::chrono::milliseconds budget, TimeBudget(context, settings, request));
+  ASSIGN_OR_RETURN(const DeviceBudget device, Budget(context, settings));
+  ASSIGN_OR_RETURN(const std::chrono::milliseconds budget, TimeBudget(context, device, request));
   ASSIGN_OR_RETURN(Answerer answerer, Choose(context, settings, request));
-  ASSIGN_OR_RETURN(std::unique_ptr<const Generator> generator, Generator::Open(answerer.model_path));
+  const EngineOptions engine = AnsweringEngine({.budget = device.memory_bytes,
+                                                .model = SizeOf(answerer.model_path),
+                                                .cache_type = settings.api.cache_type});
+  ASSIGN_OR_RETURN(std::unique_ptr<const Generator> generator, Generator::Open(answerer.model_path, engine));
   std::shared_ptr<const Adapter> adapter;
   bool personal = false;
   if (answerer.version.has_value()) {

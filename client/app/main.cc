@@ -46,7 +46,7 @@ absl::Status RunVerb(const VerbContext& context) {
   DaemonOptions options{.folder = context.folder, .settings = settings, .trainer = TrainerOf(settings)};
   if (!settings.api.listen.empty()) {
     options.prompts = [&](const DeviceBudget& budget) {
-      return DeviceApi::Create(context.folder, {.api = settings.api, .answer_time = budget.answer_time}, clock);
+      return DeviceApi::Create(context.folder, {.api = settings.api, .answer_time = budget.answer_time, .memory_bytes = budget.memory_bytes}, clock);
     };
   }
   return RunDaemon(options, clock, stop);

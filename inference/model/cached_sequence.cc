@@ -101,7 +101,11 @@ absl::Status CachedSequence::Load(uint32_t tokens, std::span<const uint8_t> save
 }
 
 uint64_t CachedSequence::cache_bytes() const {
-  return uint64_t{2} * sizeof(float) * shape_.layers * shape_.kv_heads * shape_.head_size * position_;
+  return SavedBytes(shape_, position_);
+}
+
+uint64_t CachedSequence::SavedBytes(const LlamaShape& shape, uint32_t tokens) {
+  return uint64_t{2} * sizeof(float) * shape.layers * shape.kv_heads * shape.head_size * tokens;
 }
 
 std::vector<float> CachedSequence::ReadChunk(std::span<const int32_t> tokens) {

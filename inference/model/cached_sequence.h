@@ -28,6 +28,8 @@ class CachedSequence final : public Sequence {
   uint32_t position() const override { return position_; }
   uint64_t cache_bytes() const override;
 
+  static uint64_t SavedBytes(const LlamaShape& shape, uint32_t tokens);
+
   // Errors of Append.
   absl::Status Check(std::span<const int32_t> tokens) const;
 

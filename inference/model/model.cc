@@ -1,5 +1,7 @@
 #include "inference/model/model.h"
 
+#include <algorithm>
+
 #include "base/status_macros.h"
 #include "fmt/format.h"
 #include "inference/kernels/cache_layout.h"
@@ -11,6 +13,30 @@
 #include "inference/model/weights.h"
 
 namespace fleetune {
+namespace {
+
+absl::Status CheckCacheType(const LlamaShape& shape, TensorType type) {
+  if (IsCacheType(type, shape.head_size)) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      fmt::format("keys and values cannot be kept as {}: expected F16, or Q8_0 for heads of up to 32 elements or a multiple "
+                  "of 32; this model's have {}",
+                  TensorTypeName(type), shape.head_size));
+}
+
+// Tokens of which the keys and values fit into the memory for them; at most the model's context.
+absl::StatusOr<uint32_t> ContextWithin(const LlamaShape& shape, const ModelCompute& compute) {
+  if (!compute.cache_memory) return shape.context;
+  const uint64_t of_block = compute.packed == nullptr
+                                ? CachedSequence::SavedBytes(shape, kCacheBlock)
+                                : PackedSequence::SavedBytes(shape, compute.cache_type, kCacheBlock);
+  const uint64_t blocks = *compute.cache_memory / of_block;
+  if (blocks > 0) return static_cast<uint32_t>(std::min<uint64_t>(shape.context, blocks * kCacheBlock));
+  return absl::ResourceExhaustedError(
+      fmt::format("keys and values of one answer may take {} bytes; those of {} tokens take {}", *compute.cache_memory,
+                  kCacheBlock, of_block));
+}
+
+}  // namespace
 
 Model::Model(std::shared_ptr<const GgufFile> file, LlamaShape shape, ModelCompute compute)
     : file_(std::move(file)),
@@ -28,13 +54,8 @@ Model::~Model() = default;
 absl::StatusOr<std::shared_ptr<const Model>> Model::Load(std::shared_ptr<const GgufFile> file,
                                                          ModelCompute compute) {
   ASSIGN_OR_RETURN(LlamaShape shape, ReadLlamaShape(*file));
-  if (!IsCacheType(compute.cache_type, shape.head_size)) {
-    return absl::InvalidArgumentError(
-        fmt::format("keys and values cannot be kept as {}: expected F16, or Q8_0 for heads of up to 32 elements or a "
-                    "multiple of 32; "
-                    "this model's have {}",
-                    TensorTypeName(compute.cache_type), shape.head_size));
-  }
+  RETURN_IF_ERROR(CheckCacheType(shape, compute.cache_type));
+  ASSIGN_OR_RETURN(shape.context, ContextWithin(shape, compute));
   return std::shared_ptr<const Model>(new Model(std::move(file), std::move(shape), std::move(compute)));
 }
 

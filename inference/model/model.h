@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -29,21 +30,24 @@ class MadeOfAdapters;  // inference/model/made_of_adapters.h
 // quantized, keys and values in F16 or Q8_0; the mean log-probability of a text moves by less than 0.02. Either gives
 // the same bits for any number of threads and any cutting of the tokens into pieces.
 struct ModelCompute {
-  std::shared_ptr<const PackedModel> packed;            // of the same file; null: exactly
+  std::shared_ptr<const PackedModel> packed = nullptr;  // of the same file; null: exactly
   InstructionSet set = InstructionSet::kScalar;         // one of UsableInstructionSets
-  std::shared_ptr<Workers> workers;                     // null: the calling thread alone
+  std::shared_ptr<Workers> workers = nullptr;           // null: the calling thread alone
   TensorType cache_type = TensorType::kF16;             // of keys and values, computing fast: kF16 or kQ8_0
+  std::optional<uint64_t> cache_memory = {};            // bytes, of one sequence's; none: what the model's context takes
 };
 
 // A Llama-family model over a mapped GGUF file. Thread-safe: immutable, but for what it remembers of adapters in use. Shares the
 // mapping.
 class Model {
  public:
-  // Errors of ReadLlamaShape; InvalidArgument for a cache type that the model's heads cannot have (IsCacheType).
+  // Errors of ReadLlamaShape; InvalidArgument for a cache type that the model's heads cannot have (IsCacheType);
+  // ResourceExhausted if cache_memory is not enough for 16 tokens.
   // Requires compute.packed to be of `file`; checked.
   static absl::StatusOr<std::shared_ptr<const Model>> Load(std::shared_ptr<const GgufFile> file,
                                                            ModelCompute compute = {});
 
+  // The file's, but for the context: tokens that there is cache_memory for, if that are fewer.
   const LlamaShape& shape() const { return shape_; }
   const GgufFile& file() const { return *file_; }
   const ModelWeights& weights() const { return *weights_; }

@@ -307,6 +307,29 @@ TEST(Model, RefusesTokensAndLengthsOutOfRange) {
   EXPECT_THAT(append({1}), HasStatus(StatusCode::kResourceExhausted, "1 tokens after 2"));
 }
 
+TEST(Model, ItsContextIsWhatThereIsMemoryFor) {
+  const auto file = *GgufFile::FromBytes(TinyLlama{}.ToBytes());  // 32 tokens of 2 layers with keys and values of 4 floats
+  const auto context = [&](uint64_t bytes, bool packed) {
+    ModelCompute compute = {.workers = nullptr, .cache_memory = bytes};
+    if (packed) compute.packed = PackedModel::InMemory(*file);
+    const auto model = Model::Load(file, compute);
+    EXPECT_THAT(model, IsOk());
+    return (*model)->shape().context;
+  };
+  EXPECT_EQ(context(2 * 2 * 4 * 4 * 16, false), 16u);
+  EXPECT_EQ(context(2 * 2 * 4 * 4 * 32 - 1, false), 16u);
+  EXPECT_EQ(context(2 * 2 * 4 * 4 * 32, false), 32u);
+  EXPECT_EQ(context(1 << 20, false), 32u);
+  EXPECT_EQ(context(2 * 2 * 4 * 2 * 16, true), 16u);
+  EXPECT_THAT(Model::Load(file, {.workers = nullptr, .cache_memory = 1023}),
+              HasStatus(StatusCode::kResourceExhausted, "may take 1023 bytes; those of 16 tokens take 1024"));
+  const auto model = *Model::Load(file, {.workers = nullptr, .cache_memory = 1024});
+  EXPECT_THAT(Sequence::Start(model, nullptr, 17), HasStatus(StatusCode::kInvalidArgument, "1 to 16"));
+  auto sequence = *Sequence::Start(model, nullptr, 16);
+  EXPECT_THAT(sequence->Append(std::vector<int32_t>(16, 1), {}), IsOk());
+  EXPECT_EQ(sequence->cache_bytes(), 1024u);
+}
+
 TEST(Model, SizesAreThoseOfTheTensors) {
   const auto file = GgufFile::FromBytes(TinyLlama{}.ToBytes());
   const BaseSizes sizes = SizesOf(*ReadLlamaShape(**file));

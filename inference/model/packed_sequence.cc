@@ -63,14 +63,19 @@ Bytes PackedSequence::Save() const {
 
 absl::Status PackedSequence::Load(uint32_t tokens, std::span<const uint8_t> saved) {
   CHECK(state_.position == 0);
-  const size_t of_layer = KeyValueCache::SavedBytes(model_->shape(), model_->cache_type(), tokens);
-  RETURN_IF_ERROR(CheckLoad(tokens, max_tokens_, saved.size(), of_layer * state_.layers.size()));
+  const uint64_t bytes = SavedBytes(model_->shape(), model_->cache_type(), tokens);
+  RETURN_IF_ERROR(CheckLoad(tokens, max_tokens_, saved.size(), bytes));
+  const uint64_t of_layer = bytes / state_.layers.size();
   for (KeyValueCache& cache : state_.layers) {
     cache.Load(saved.first(of_layer));
     saved = saved.subspan(of_layer);
   }
   state_.position = tokens;
   return absl::OkStatus();
+}
+
+uint64_t PackedSequence::SavedBytes(const LlamaShape& shape, TensorType cache_type, uint32_t tokens) {
+  return KeyValueCache::SavedBytes(shape, cache_type, tokens) * shape.layers;
 }
 
 uint64_t PackedSequence::cache_bytes() const {

@@ -23,6 +23,8 @@ class PackedSequence final : public Sequence {
   uint32_t position() const override { return state_.position; }
   uint64_t cache_bytes() const override;
 
+  static uint64_t SavedBytes(const LlamaShape& shape, TensorType cache_type, uint32_t tokens);
+
   // For JointPass.
   const Model& model() const { return *model_; }
   PackedState& state() { return state_; }

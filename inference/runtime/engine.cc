@@ -41,6 +41,7 @@ absl::StatusOr<std::shared_ptr<const Model>> OpenModel(const std::string& path, 
   RETURN_IF_ERROR(Validate(options));
   ASSIGN_OR_RETURN(std::shared_ptr<const GgufFile> file, GgufFile::Open(path));
   ModelCompute compute;
+  compute.cache_memory = options.cache_memory;
   if (options.exact) return Model::Load(std::move(file), std::move(compute));
   RETURN_IF_ERROR(ReadLlamaShape(*file).status());  // before time is spent on what is no model
   const PackedModelPlace place = {.folder = options.packed_folder,

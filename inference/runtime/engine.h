@@ -19,6 +19,8 @@ struct EngineOptions {
   std::string packed_folder = {};           // of the packed form (inference/packed); empty: beside the model
   // Of keys and values, unless exact: kF16 or kQ8_0, which takes half of the memory.
   TensorType cache_type = TensorType::kF16;
+  // Bytes for keys and values of one answer, which bound its context; none: what the model's context takes.
+  std::optional<uint64_t> cache_memory = {};
   // Of a packed form in memory, where no file can be written. None: half of the memory that is free.
   std::optional<uint64_t> packed_memory = {};
 };

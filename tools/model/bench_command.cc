@@ -12,7 +12,7 @@
 #include "base/status_macros.h"
 #include "fmt/format.h"
 #include "inference/kernels/machine_rates.h"
-#include "inference/model/key_value_cache.h"
+#include "inference/model/packed_sequence.h"
 #include "inference/packed/packed_model.h"
 #include "tools/model/engine_arguments.h"
 #include "tools/model/opened_model.h"
@@ -56,7 +56,7 @@ uint64_t WeightsOfLayers(const LlamaShape& shape) {
 // Of keys and values, that one token among those that are decoded reads on the average.
 uint64_t CacheBytes(const Model& model, const BenchArguments& arguments) {
   const uint32_t tokens = arguments.prompt + arguments.gen / 2;
-  return KeyValueCache::SavedBytes(model.shape(), model.cache_type(), tokens) * model.shape().layers;
+  return PackedSequence::SavedBytes(model.shape(), model.cache_type(), tokens);
 }
 
 uint64_t WeightBytes(const Model& model, const PackedModel& packed) {

@@ -14,10 +14,15 @@ void AddEngineOptions(CLI::App& command, EngineArguments& arguments) {
                   "Of keys and values: f16, or q8_0, which takes half of the memory")
       ->capture_default_str()
       ->check(CLI::IsMember({"f16", "q8_0"}, CLI::ignore_case));
+  command
+      .add_option("--cache-megabytes", arguments.cache_megabytes,
+                  "For keys and values of one answer, which bound its context; 0: as many as the model's context takes")
+      ->capture_default_str();
 }
 
 absl::StatusOr<EngineOptions> ToOptions(const EngineArguments& arguments) {
   EngineOptions options = {.threads = arguments.threads, .packed_folder = arguments.folder};
+  if (arguments.cache_megabytes > 0) options.cache_memory = uint64_t{arguments.cache_megabytes} * 1'000'000;
   options.cache_type = TensorTypeFromName(arguments.cache_type).value_or(TensorType::kF32);
   if (!arguments.set.empty()) {
     options.set = InstructionSetFromName(arguments.set);

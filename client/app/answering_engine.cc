@@ -1,0 +1,24 @@
+#include "client/app/answering_engine.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <system_error>
+
+namespace fleetune {
+
+uint64_t SizeOf(const std::string& model_path) {
+  std::error_code error;
+  const uintmax_t size = std::filesystem::file_size(model_path, error);
+  return error ? 0 : size;
+}
+
+EngineOptions AnsweringEngine(const AnsweringMemory& memory) {
+  EngineOptions engine = {.cache_type = memory.cache_type};
+  if (memory.budget == 0) return engine;
+  const uint64_t taken = memory.model + memory.prompt_cache;
+  const uint64_t left = memory.budget > taken ? memory.budget - taken : 0;
+  engine.cache_memory = std::max(left, memory.budget / 16) / memory.answers;
+  return engine;
+}
+
+}  // namespace fleetune
