@@ -31,18 +31,20 @@ absl::StatusOr<JsonObject> JsonObject::Parse(std::string_view text, std::string 
   if (!object.is_object()) {
     return absl::InvalidArgumentError(fmt::format("{}: expected a JSON object", file));
   }
-  return JsonObject(std::move(object), std::move(file), "");
+  return JsonObject(std::make_shared<const json>(std::move(object)), std::move(file), "");
 }
 
 const json* JsonObject::Find(std::string_view key) const {
-  const auto at = object_.find(key);
-  return at == object_.end() || at->is_null() ? nullptr : &*at;
+  const auto at = object_->find(key);
+  return at == object_->end() || at->is_null() ? nullptr : &*at;
 }
 
 absl::StatusOr<JsonObject> JsonObject::Object(std::string_view key) const {
   const json* value = Find(key);
   if (value != nullptr && !value->is_object()) return Unexpected(key, "an object");
-  return JsonObject(value == nullptr ? json::object() : *value, file_, fmt::format("{}{}.", prefix_, key));
+  std::shared_ptr<const json> object =
+      value == nullptr ? std::make_shared<const json>(json::object()) : std::shared_ptr<const json>(object_, value);
+  return JsonObject(std::move(object), file_, fmt::format("{}{}.", prefix_, key));
 }
 
 absl::StatusOr<uint32_t> JsonObject::Count(std::string_view key, uint32_t max) const {

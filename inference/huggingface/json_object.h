@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
@@ -22,7 +23,7 @@ class JsonObject {
   // Null if absent.
   const nlohmann::json* Find(std::string_view key) const;
   // Whether the key is written, be it with null.
-  bool Has(std::string_view key) const { return object_.contains(key); }
+  bool Has(std::string_view key) const { return object_->contains(key); }
   // An object within, empty if absent; its keys are named with `key` before them.
   absl::StatusOr<JsonObject> Object(std::string_view key) const;
 
@@ -38,10 +39,10 @@ class JsonObject {
   absl::Status Unexpected(std::string_view key, std::string_view expected) const;
 
  private:
-  JsonObject(nlohmann::json object, std::string file, std::string prefix)
+  JsonObject(std::shared_ptr<const nlohmann::json> object, std::string file, std::string prefix)
       : object_(std::move(object)), file_(std::move(file)), prefix_(std::move(prefix)) {}
 
-  nlohmann::json object_;
+  std::shared_ptr<const nlohmann::json> object_;  // shares the whole file with objects within
   std::string file_;
   std::string prefix_;  // of keys, in messages
 };

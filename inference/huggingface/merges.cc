@@ -26,8 +26,9 @@ absl::StatusOr<TokenMerge> ReadMerge(const json& merge) {
   if (merge.is_string()) {
     const auto& text = merge.get_ref<const std::string&>();
     const size_t space = text.find(' ', 1);
-    if (space != std::string::npos && space + 1 < text.size())
+    if (space != std::string::npos && space + 1 < text.size()) {
       return TokenMerge{text.substr(0, space), text.substr(space + 1)};
+    }
   }
   if (merge.is_array() && merge.size() == 2 && merge[0].is_string() && merge[1].is_string() && merge[0] != "" &&
       merge[1] != "") {

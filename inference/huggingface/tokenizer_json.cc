@@ -26,8 +26,9 @@ absl::StatusOr<std::string> SpecialTokenOf(const JsonObject& tokenizer, const js
   if (piece.is_object() && piece.contains("Sequence")) return "";
   if (piece.is_object() && piece.contains("SpecialToken")) {
     const json& special = piece["SpecialToken"];
-    if (special.is_object() && special.contains("id") && special["id"].is_string())
+    if (special.is_object() && special.contains("id") && special["id"].is_string()) {
       return special["id"].get<std::string>();
+    }
   }
   return tokenizer.Unexpected("post_processor", "a template of a text and special tokens");
 }

@@ -54,8 +54,9 @@ void KeyValueCache::AppendCodes(size_t head, size_t token, const float* keys, co
     const size_t first = group * layout_.group;
     std::array<int8_t, kMaxGroup> codes;
     const uint16_t key_scale = ToCodes(keys + first, layout_.group, codes.data());
-    for (size_t i = 0; i < layout_.group; ++i)
+    for (size_t i = 0; i < layout_.group; ++i) {
       block[(first + i) * kCacheBlock + in_block] = static_cast<uint8_t>(codes[i]);
+    }
     WriteHalf(key_scale, block + layout_.key_scales + (group * kCacheBlock + in_block) * sizeof(uint16_t));
     const uint16_t value_scale = ToCodes(values + first, layout_.group, codes.data());
     std::memcpy(block + layout_.values + in_block * layout_.head_size + first, codes.data(), layout_.group);

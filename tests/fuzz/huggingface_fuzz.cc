@@ -42,8 +42,8 @@ void CheckTokenizer(std::string_view text) {
   if (!read.ok()) return;
   CHECK(read->table.tokens.size() == kRows && read->table.types.size() == kRows);
   GgufWriter writer;
-  if (!AddTokenizer(*read, {.bos = read->before.empty() ? std::nullopt : std::optional(read->before)}, {}, writer).ok())
-    return;
+  const TokenizerConfig config = {.bos = read->before.empty() ? std::nullopt : std::optional(read->before)};
+  if (!AddTokenizer(*read, config, {}, writer).ok()) return;
   const auto file = GgufFile::FromBytes(writer.Finish());
   CHECK(file.ok());
   const auto tokenizer = Tokenizer::FromGguf(**file);
