@@ -1,5 +1,9 @@
 #include "base/crypto/mask_stream.h"
 
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+
 #include <algorithm>
 #include <array>
 
@@ -58,13 +62,21 @@ std::unique_ptr<const mask::Keystream> NewKeystream(MaskCipher cipher, const Sec
   return mask::NewEvpKeystream(cipher, key);
 }
 
+#if defined(__x86_64__)
+// VAES. Clang 14's builtin does not know the name.
+bool HasWideAes() {
+  unsigned int a = 0, b = 0, c = 0, d = 0;
+  return __get_cpuid_count(7, 0, &a, &b, &c, &d) != 0 && (c & bit_VAES) != 0;
+}
+#endif
+
 }  // namespace
 
 bool IsSupported(MaskKernel kernel) {
   if (kernel == MaskKernel::kEvp) return true;
 #if defined(__x86_64__)
-  // These ask the operating system too, whether it keeps the wide registers.
-  return __builtin_cpu_supports("aes") && __builtin_cpu_supports("vaes") && __builtin_cpu_supports("avx512f") &&
+  // The builtins ask the operating system too, whether it keeps the wide registers.
+  return __builtin_cpu_supports("aes") && HasWideAes() && __builtin_cpu_supports("avx512f") &&
          __builtin_cpu_supports("avx512bw");
 #else
   return false;

@@ -1,6 +1,8 @@
 #include "inference/kernels/instruction_set.h"
 
-#if defined(__aarch64__) && defined(__linux__)
+#if defined(__x86_64__)
+#include <cpuid.h>
+#elif defined(__aarch64__) && defined(__linux__)
 #include <asm/hwcap.h>
 #include <sys/auxv.h>
 #endif
@@ -16,6 +18,14 @@ constexpr Named kNames[] = {{InstructionSet::kScalar, "scalar"},
                             {InstructionSet::kAvx2, "avx2"},
                             {InstructionSet::kAvx512, "avx512"},
                             {InstructionSet::kNeon, "neon"}};
+
+#if defined(__x86_64__)
+// F16C. Clang 14's builtin does not know the name.
+bool HasHalfConversions() {
+  unsigned int a = 0, b = 0, c = 0, d = 0;
+  return __get_cpuid(1, &a, &b, &c, &d) != 0 && (c & bit_F16C) != 0;
+}
+#endif
 
 }  // namespace
 
@@ -36,7 +46,7 @@ std::optional<InstructionSet> InstructionSetFromName(std::string_view name) {
 std::vector<InstructionSet> UsableInstructionSets() {
   std::vector<InstructionSet> sets = {InstructionSet::kScalar};
 #if defined(__x86_64__)
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c")) {
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && HasHalfConversions()) {
     sets.push_back(InstructionSet::kAvx2);
   }
   if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
