@@ -168,8 +168,8 @@ absl::StatusOr<RoundView> Fleet::AbortRound(const std::string& admin, const std:
 absl::Status Fleet::State::LimitWaiting() {
   std::vector<RoundStep> steps;
   for (const auto& [id, round] : memory.rounds) {
-    const auto busy = [&](const auto& cell) {
-      return cell.second.record.round == id && cell.second.session.advertised() > 0;
+    const auto busy = [&round_id = id](const auto& cell) {
+      return cell.second.record.round == round_id && cell.second.session.advertised() > 0;
     };
     if (!round.machine.MayEndEarlier() || std::ranges::any_of(memory.cells, busy)) continue;
     const TimePoint deadline = Now() + memory.tasks.at(round.record.task).spec.round_linger;

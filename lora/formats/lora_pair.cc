@@ -69,6 +69,7 @@ absl::StatusOr<Adapter> AssembleAdapter(const std::vector<LoraPair>& pairs, cons
     std::ranges::copy(pair.a, a.begin() + static_cast<ptrdiff_t>(module->a_offset));
     TransposeInto(pair, factor, std::span(b).subspan(module->b_offset, pair.b.size()));
     CHECK(pair.magnitude.empty() || pair.magnitude.size() == module->out);
+    if (pair.magnitude.empty()) continue;
     std::ranges::copy(pair.magnitude, magnitudes.begin() + static_cast<ptrdiff_t>(module->b_offset / spec.rank()));
   }
   return Adapter::Create(spec, std::move(a), std::move(b), std::move(magnitudes));
