@@ -6,14 +6,14 @@
 
 namespace fleetune {
 
-uint64_t SizeOf(const std::string& model_path) {
+uint64_t ModelFileBytes(const std::string& model_path) {
   std::error_code error;
   const uintmax_t size = std::filesystem::file_size(model_path, error);
   return error ? 0 : size;
 }
 
-EngineOptions AnsweringEngine(const AnsweringMemory& memory) {
-  EngineOptions engine = {.cache_type = memory.cache_type};
+EngineOptions AnsweringEngine(const AnsweringMemory& memory, TensorType cache_type) {
+  EngineOptions engine = {.cache_type = cache_type};
   if (memory.budget == 0) return engine;
   const uint64_t taken = memory.model + memory.prompt_cache;
   const uint64_t left = memory.budget > taken ? memory.budget - taken : 0;

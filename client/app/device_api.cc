@@ -107,10 +107,10 @@ absl::Status DeviceApi::Listen(const Digest& base, const std::string& model_path
                               .prompt_cache_bytes = options_.api.prompt_cache_megabytes * 1'000'000,
                               .base_hash = base.ToHex()};
   const EngineOptions engine = AnsweringEngine({.budget = options_.memory_bytes,
-                                                .model = SizeOf(model_path),
+                                                .model = ModelFileBytes(model_path),
                                                 .prompt_cache = options.prompt_cache_bytes,
-                                                .answers = options.running,
-                                                .cache_type = options_.api.cache_type});
+                                                .answers = options.running},
+                                               options_.api.cache_type);
   ASSIGN_OR_RETURN(generator_, Generator::Open(model_path, engine));
   ASSIGN_OR_RETURN(prompts_, OpenPrompts(base));
   service_ = std::make_unique<ApiService>(ApiService::Parts{.generator = generator_,

@@ -84,8 +84,8 @@ absl::Status GenerateVerb(const VerbContext& context, const GenerateRequest& req
   ASSIGN_OR_RETURN(const std::chrono::milliseconds budget, TimeBudget(context, device, request));
   ASSIGN_OR_RETURN(Answerer answerer, Choose(context, settings, request));
   const EngineOptions engine = AnsweringEngine({.budget = device.memory_bytes,
-                                                .model = SizeOf(answerer.model_path),
-                                                .cache_type = settings.api.cache_type});
+                                                .model = ModelFileBytes(answerer.model_path)},
+                                               settings.api.cache_type);
   ASSIGN_OR_RETURN(std::unique_ptr<const Generator> generator, Generator::Open(answerer.model_path, engine));
   std::shared_ptr<const Adapter> adapter;
   bool personal = false;

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "fmt/format.h"
+#include "inference/gguf/head_rows.h"
 
 namespace fleetune {
 namespace {
@@ -78,9 +79,7 @@ std::vector<ModelTensor> TensorsOf(const LlamaShape& shape) { return TensorList(
 
 uint64_t SourceRow(const ModelTensor& tensor, uint64_t row) {
   if (tensor.interleaved_heads == 0) return row;
-  const uint64_t head_rows = tensor.rows / tensor.interleaved_heads;
-  const uint64_t head = row / head_rows, within = row % head_rows;
-  return head * head_rows + within % 2 * (head_rows / 2) + within / 2;
+  return SeparateRow(row, tensor.rows / tensor.interleaved_heads);
 }
 
 bool IsSuperfluous(std::string_view name, const LlamaShape& shape) {

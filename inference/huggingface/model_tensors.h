@@ -16,8 +16,7 @@ struct ModelTensor {
   uint64_t rows = 1;
   uint64_t columns = 0;
   bool is_vector = false;  // of one axis: norms and biases
-  // Heads whose rows GGUF interleaves: row i of a head's first half becomes row 2 i, row i of its second half 2 i + 1.
-  // 0: rows stay where they are. Of q and k of architecture "llama".
+  // Heads of q and k of architecture "llama", whose rows lie as SeparateRow says; 0: rows stay where they are.
   uint32_t interleaved_heads = 0;
 };
 

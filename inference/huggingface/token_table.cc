@@ -102,17 +102,12 @@ absl::StatusOr<TokenTable> ReadTokenTable(const JsonObject& tokenizer, uint32_t 
   return reader.Take();
 }
 
-absl::Status MarkSentencePieceTokens(const JsonObject& model, TokenTable& table) {
+void MarkSentencePieceTokens(std::optional<int32_t> unknown, TokenTable& table) {
   for (int byte = 0; byte < 256; ++byte) {
     const std::string text = fmt::format("<0x{:02X}>", byte);
     if (table.IsNormal(text)) table.types[static_cast<size_t>(*table.Find(text))] = TokenType::kByte;
   }
-  ASSIGN_OR_RETURN(const std::optional<std::string> unknown, model.OptionalText("unk_token"));
-  if (!unknown) return absl::OkStatus();
-  const std::optional<int32_t> id = table.Find(*unknown);
-  if (!id) return model.Unexpected("unk_token", "a token");
-  table.types[static_cast<size_t>(*id)] = TokenType::kUnknown;
-  return absl::OkStatus();
+  if (unknown) table.types[static_cast<size_t>(*unknown)] = TokenType::kUnknown;
 }
 
 }  // namespace fleetune

@@ -35,7 +35,7 @@ struct TokenTable {
 // it, or stands only between words.
 absl::StatusOr<TokenTable> ReadTokenTable(const JsonObject& tokenizer, uint32_t rows);
 
-// Gives the tokens "<0x00>" to "<0xFF>" the type of bytes, and the model's unk_token that of the unknown token.
-absl::Status MarkSentencePieceTokens(const JsonObject& model, TokenTable& table);
+// Gives the tokens "<0x00>" to "<0xFF>" the type of bytes, and `unknown`, if there is one, that of the unknown token.
+void MarkSentencePieceTokens(std::optional<int32_t> unknown, TokenTable& table);
 
 }  // namespace fleetune

@@ -21,6 +21,15 @@ absl::Status CheckModel(const JsonObject& model) {
   return absl::OkStatus();
 }
 
+// The token for what no other covers; none if the model has none.
+absl::StatusOr<std::optional<int32_t>> ReadUnknown(const JsonObject& model, const TokenTable& table) {
+  ASSIGN_OR_RETURN(const std::optional<std::string> text, model.OptionalText("unk_token"));
+  if (!text) return std::optional<int32_t>();
+  const std::optional<int32_t> id = table.Find(*text);
+  if (!id) return model.Unexpected("unk_token", "a token");
+  return id;
+}
+
 // The text of a special token that a template names; empty for the text itself.
 absl::StatusOr<std::string> SpecialTokenOf(const JsonObject& tokenizer, const json& piece) {
   if (piece.is_object() && piece.contains("Sequence")) return "";
@@ -76,14 +85,13 @@ absl::StatusOr<TokenizerJson> ReadTokenizerJson(std::string_view text, uint32_t 
   TokenizerJson read;
   ASSIGN_OR_RETURN(read.pipeline, ReadTextPipeline(tokenizer));
   ASSIGN_OR_RETURN(read.table, ReadTokenTable(tokenizer, rows));
+  ASSIGN_OR_RETURN(read.unknown, ReadUnknown(model, read.table));
   ASSIGN_OR_RETURN(read.merges, ReadMerges(model));
   if (!read.pipeline.is_byte_level) {
-    RETURN_IF_ERROR(MarkSentencePieceTokens(model, read.table));
+    MarkSentencePieceTokens(read.unknown, read.table);
     ASSIGN_OR_RETURN(read.scores, ScoresOf(read.merges, read.table));
     read.merges.clear();
   }
-  ASSIGN_OR_RETURN(const std::optional<std::string> unknown, model.OptionalText("unk_token"));
-  if (unknown) read.unknown = read.table.Find(*unknown);
   RETURN_IF_ERROR(ReadPostProcessor(tokenizer, read));
   return read;
 }

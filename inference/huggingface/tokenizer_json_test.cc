@@ -102,7 +102,7 @@ TEST(TokenizerJsonTest, RefusesOtherModelsByName) {
                                                 {"continuing_subword_prefix", "##"},
                                                 {"end_of_word_suffix", "</w>"},
                                                 {"dropout", 0.1},
-                                                {"unk_token", 5},
+                                                {"unk_token", 5}, {"unk_token", "?"},
                                                 {"ignore_merges", "x"},
                                                 {"merges", nullptr},
                                                 {"vocab", nullptr}};

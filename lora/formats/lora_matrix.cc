@@ -6,6 +6,7 @@
 
 #include "base/check.h"
 #include "base/status_macros.h"
+#include "inference/gguf/head_rows.h"
 
 namespace fleetune {
 namespace {
@@ -108,16 +109,13 @@ absl::Status ReorderHeads(HeadRows order, const AdapterBase& base, LoraMatrix& m
                                       " rows do not divide into " + std::to_string(heads) +
                                       " heads of even size");
   }
-  const uint64_t half = matrix.rows / heads / 2;
+  const uint64_t head_rows = matrix.rows / heads;
   std::vector<float> reordered(matrix.values.size());
   for (uint64_t row = 0; row < matrix.rows; ++row) {
-    const uint64_t head_start = row / (2 * half) * (2 * half);
-    const uint64_t within = row - head_start;
-    const uint64_t target = order == HeadRows::kInterleave
-                                ? within % half * 2 + within / half
-                                : within % 2 * half + within / 2;
+    const uint64_t target =
+        order == HeadRows::kInterleave ? InterleavedRow(row, head_rows) : SeparateRow(row, head_rows);
     std::copy_n(matrix.values.begin() + static_cast<ptrdiff_t>(row * matrix.columns), matrix.columns,
-                reordered.begin() + static_cast<ptrdiff_t>((head_start + target) * matrix.columns));
+                reordered.begin() + static_cast<ptrdiff_t>(target * matrix.columns));
   }
   matrix.values = std::move(reordered);
   return absl::OkStatus();

@@ -1,10 +1,7 @@
 #include "tools/model/source_model.h"
 
-#include <stdlib.h>
 #include <unistd.h>
 
-#include <cerrno>
-#include <cstring>
 #include <filesystem>
 #include <utility>
 
@@ -18,11 +15,7 @@ absl::StatusOr<SourceModel> SourceModel::Open(const std::string& path, const std
   std::error_code error;
   if (!std::filesystem::is_directory(path, error)) return SourceModel(path, /*is_made=*/false);
   ASSIGN_OR_RETURN(const ModelFolder folder, ModelFolder::Open(path));
-  std::string name = out + ".source.XXXXXX";  // no other file's
-  const int file = ::mkstemp(name.data());
-  if (file < 0) return absl::UnavailableError(fmt::format("cannot create {}: {}", name, std::strerror(errno)));
-  ::close(file);
-  SourceModel made(std::move(name), /*is_made=*/true);
+  SourceModel made(fmt::format("{}.source-{}", out, ::getpid()), /*is_made=*/true);
   RETURN_IF_ERROR(folder.WriteGguf(made.path()));
   return made;
 }
